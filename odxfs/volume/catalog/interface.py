@@ -1,0 +1,108 @@
+"""What the volume asks of a metadata engine: point reads, ordered range reads and one atomic, durable commit.
+
+A row is addressed by a table and a key; keys of one table are ordered like Python tuples (integers by value, bytes by
+memcmp), which is also the order of SQLite's WITHOUT ROWID tables and of PostgreSQL's bytea and bigint. A key handed to
+`range` may be a prefix of a whole key: `low=(5,)`, `high=(6,)` is everything whose first column is 5.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+Key = tuple[int | bytes, ...]
+Row = tuple[int | bytes | str | None, ...]
+"""The columns that are not part of the key, in the table's order; an empty tuple where the key says all."""
+
+Changes = Mapping["Table", Mapping[Key, Row | None]]
+"""What one commit does: the new row for each key, None to delete it. Deleting what is not there is no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table's SQL name and columns."""
+
+    name: str
+    key: tuple[str, ...]
+    row: tuple[str, ...]
+
+
+class Table(Enum):
+    """Every table of the catalog; sqlite.py documents each at its CREATE statement."""
+
+    POOL = Shape(
+        "pool",
+        ("id",),
+        ("clean", "next_inode", "next_leaf", "next_pin", "next_cookie", "commits"),
+    )
+    VOLUME = Shape("volume", ("id",), ("name", "root", "created_ns"))
+    INODE = Shape(
+        "inode",
+        ("number",),
+        (
+            "volume", "mode", "uid", "gid", "rdev", "nlink", "size", "allocated_blocks",
+            "atime_ns", "mtime_ns", "ctime_ns", "btime_ns", "dos_attributes", "generation", "parent", "target",
+        ),
+    )  # fmt: skip
+    DIRENT = Shape("dirent", ("directory", "name"), ("number", "kind", "cookie"))
+    LISTING = Shape("listing", ("directory", "cookie"), ("name", "number", "kind"))
+    FOLDED = Shape("folded", ("directory", "folded", "name"), ())
+    NAME = Shape("name", ("number", "directory", "name"), ())
+    XATTR = Shape("xattr", ("number", "name"), ("value",))
+    ORPHAN = Shape("orphan", ("number",), ())
+    EXTENTS = Shape("extents", ("number", "page"), ("leaves",))
+    LEAF = Shape("leaf", ("id",), ("kind", "body"))
+    LEAF_REFS = Shape("leaf_refs", ("id",), ("holders",))
+    SPACE = Shape("space", ("block_group",), ("bitmap", "counts"))
+    PIN = Shape("pin", ("id",), ("leaves",))
+
+    __hash__ = object.__hash__  # Enum's own hashes the name in Python at each use; members are singletons
+
+
+class PoolRow(NamedTuple):
+    """The row of Table.POOL under key (0,)."""
+
+    clean: int
+    """1 when the last owner left in order: no orphan, no pin."""
+    next_inode: int
+    next_leaf: int
+    next_pin: int
+    next_cookie: int
+    commits: int
+
+
+class CatalogEngine(Protocol):
+    """A transactional metadata engine, owned by one writer whose epoch is checked in each commit.
+
+    An engine that has the answer at hand returns without a checkpoint; one that asks over a network may take its time.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """The owner's epoch, fixed when the engine was opened."""
+        ...
+
+    async def get(self, table: Table, key: Key) -> Row | None:
+        """The row under a whole key, or None. Raises StoreFailed or Corrupt."""
+        ...
+
+    async def range(self, table: Table, low: Key, high: Key, limit: int) -> list[tuple[Key, Row]]:
+        """At most `limit` rows with low <= key < high, ascending. Raises StoreFailed or Corrupt."""
+        ...
+
+    async def commit(self, changes: Changes) -> None:
+        """Make all of `changes` durable, or none of them.
+
+        Raises NoSpace (nothing changed, may be tried again), Stale (another owner has taken the pool) or StoreFailed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give the engine up; what was committed stays."""
+        ...
+
+
+def successor(key: Key) -> Key:
+    """The smallest whole key greater than the whole key `key`."""
+    last = key[-1]
+    return (*key[:-1], last + 1 if isinstance(last, int) else last + b"\0")

@@ -1,0 +1,121 @@
+"""The catalog as the running pool sees it: uncommitted changes in memory over the engine.
+
+Two layers lie over the engine: `active` takes every change at once; `frozen` is what a commit is making durable just now.
+Reads look through active, frozen and engine in this order, so they see each change the moment it is made, whatever the
+state of the commit. None in a layer is a deleted row.
+"""
+
+from typing import Any, cast
+
+from sortedcontainers import SortedDict
+
+from odxfs.volume.catalog.interface import CatalogEngine, Changes, Key, Row, Table, successor
+
+_ABSENT: Any = object()
+
+Layer = dict[Table, Any]
+"""Table -> SortedDict of key -> Row | None (sortedcontainers has no types)."""
+
+_RANGE_ROWS = 1024
+"""Rows of one engine read while a range is merged: bounds memory, and a page is filled by one read in nearly all cases."""
+
+
+def _new_layer() -> Layer:
+    return {table: SortedDict() for table in Table}
+
+
+class CatalogView:
+    """Reads through the layers; `put`, `delete` and `freeze` change memory only and have no checkpoint."""
+
+    def __init__(self, engine: CatalogEngine) -> None:
+        self._engine = engine
+        self._active = _new_layer()
+        self._frozen: Layer | None = None
+        self._durable_commits = 0
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether anything waits for a commit (what is frozen not counted)."""
+        return any(self._active.values())
+
+    async def get(self, table: Table, key: Key) -> Row | None:
+        """The row under `key`, or None. Raises StoreFailed or Corrupt."""
+        while True:
+            row = self._active[table].get(key, _ABSENT)
+            if row is _ABSENT and self._frozen is not None:
+                row = self._frozen[table].get(key, _ABSENT)
+            if row is not _ABSENT:
+                return cast(Row | None, row)
+            seen = self._durable_commits
+            row = await self._engine.get(table, key)
+            if not self._changed_under(table, key, seen):
+                return cast(Row | None, row)
+
+    async def range(self, table: Table, low: Key, high: Key, limit: int | None = None) -> list[tuple[Key, Row]]:
+        """Rows with low <= key < high, ascending, at most `limit`. Raises StoreFailed or Corrupt."""
+        merged: list[tuple[Key, Row]] = []
+        wanted = _RANGE_ROWS if limit is None else min(limit, _RANGE_ROWS)
+        while wanted > 0:
+            seen = self._durable_commits
+            rows = await self._engine.range(table, low, high, wanted)
+            if seen != self._durable_commits:
+                continue  # the frozen layer went into the engine meanwhile: this answer may be from before
+            more = len(rows) == wanted
+            bound = successor(rows[-1][0]) if more else high
+            merged += self._merge(table, rows, low, bound)
+            if not more or (limit is not None and len(merged) >= limit):
+                break
+            low = bound
+        return merged if limit is None else merged[:limit]
+
+    def put(self, table: Table, key: Key, row: Row) -> None:
+        """Set a row; durable with the next commit."""
+        self._active[table][key] = row
+
+    def delete(self, table: Table, key: Key) -> None:
+        """Delete a row, which need not be there; durable with the next commit."""
+        self._active[table][key] = None
+
+    def freeze(self) -> Changes:
+        """Take everything changed so far for one commit; what changes from now on belongs to the next.
+
+        The caller commits the result and then calls `thaw`; until then a second freeze is a bug.
+        """
+        assert self._frozen is None, "a commit is already under way"
+        self._frozen = self._active
+        self._active = _new_layer()
+        return {table: rows for table, rows in self._frozen.items() if rows}
+
+    def thaw(self, *, durable: bool) -> None:
+        """End a commit. A commit that failed gives its changes back: they lie under what changed since."""
+        frozen, self._frozen = self._frozen, None
+        assert frozen is not None, "no commit is under way"
+        if durable:
+            self._durable_commits += 1
+            return
+        for table, rows in frozen.items():
+            active = self._active[table]
+            if not active:
+                self._active[table] = rows
+                continue
+            for key, row in rows.items():
+                active.setdefault(key, row)
+
+    def _changed_under(self, table: Table, key: Key, seen: int) -> bool:
+        """Whether an engine read of `key` that took a while must be asked again."""
+        if seen != self._durable_commits or key in self._active[table]:
+            return True
+        return self._frozen is not None and key in self._frozen[table]
+
+    def _merge(self, table: Table, rows: list[tuple[Key, Row]], low: Key, high: Key) -> list[tuple[Key, Row]]:
+        """Lay the two layers' rows in [low, high) over the engine's."""
+        changed: dict[Key, Row | None] = {}
+        for layer in (self._frozen, self._active):
+            if layer is not None and layer[table]:
+                found = layer[table]
+                changed.update((key, found[key]) for key in found.irange(low, high, inclusive=(True, False)))
+        if not changed:
+            return rows
+        merged = dict(rows)
+        merged.update(cast(dict[Key, Row], changed))
+        return sorted((key, row) for key, row in merged.items() if row is not None)
