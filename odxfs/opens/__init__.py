@@ -1,1 +1,5 @@
-"""See README.md in this folder."""
+"""The open table: share modes, delete pending and byte-range locks, for the share and the mount alike."""
+
+from odxfs.opens.table import OpenEntry, OpenTable
+
+__all__ = ["OpenEntry", "OpenTable"]

@@ -1,0 +1,107 @@
+"""What a handler is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from odxfs.errors import OdxfsError
+from odxfs.ntstatus import Status, status_name
+from odxfs.wire.file_id import ANY_FILE_ID, FileId
+
+if TYPE_CHECKING:
+    from odxfs.smb.connection import Connection
+    from odxfs.smb.opens import SmbOpen
+    from odxfs.smb.server import SmbServer
+    from odxfs.smb.sessions import Session
+    from odxfs.smb.trees import Tree
+    from odxfs.wire.header import Header
+
+
+class SmbError(OdxfsError):
+    """A handler's refusal: `status` for the reply, `data` for its ErrorData (MS-SMB2 2.2.2), normally none."""
+
+    def __init__(self, status: Status, message: str = "", data: bytes = b"") -> None:
+        super().__init__(message or status_name(status))
+        self.status = status
+        self.data = data
+
+
+class Response(Protocol):
+    """Any response structure of odxfs.wire."""
+
+    def pack(self) -> bytes:
+        """The body that follows the 64-byte header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that goes out under a status other than success (BUFFER_OVERFLOW, MORE_PROCESSING_REQUIRED, ...)."""
+
+    status: Status
+    response: Response
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request on its way through a handler.
+
+    `open` is the open of the related request before this one in a compound, or what this request made (CREATE sets it).
+    `pender` belongs to the spine: it sends the interim reply.
+    """
+
+    server: SmbServer
+    connection: Connection
+    header: Header
+    pdu: memoryview
+    bound_session: Session | None = None
+    bound_tree: Tree | None = None
+    open: SmbOpen | None = None
+    related: bool = False
+    encrypted: bool = False
+    signed: bool = False
+    pender: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+
+    @property
+    def session(self) -> Session:
+        """The valid session of this request; USER_SESSION_DELETED when there is none."""
+        if self.bound_session is None:
+            raise SmbError(Status.USER_SESSION_DELETED)
+        return self.bound_session
+
+    @property
+    def tree(self) -> Tree:
+        """The tree connect of this request; NETWORK_NAME_DELETED when there is none."""
+        if self.bound_tree is None:
+            raise SmbError(Status.NETWORK_NAME_DELETED)
+        return self.bound_tree
+
+    def find_open(self, fid: FileId) -> SmbOpen:
+        """The open that `fid` names in this session and tree; in a related request the all-ones FileId is the previous one's.
+
+        Raises SmbError(FILE_CLOSED) (MS-SMB2 3.3.5.2.7.2 and the first step of each command).
+        """
+        if self.related and (fid == ANY_FILE_ID or self.open is not None):
+            found = self.open
+        else:
+            found = self.session.opens.get(fid.volatile)
+            if found is not None and found.fid != fid:
+                found = None
+        if found is None or found.closed or found.tree is not self.bound_tree:
+            raise SmbError(Status.FILE_CLOSED)
+        self.open = found
+        return found
+
+    async def pend(self) -> None:
+        """Send the interim STATUS_PENDING; from here on CANCEL cancels the handler and the spine answers for it.
+
+        Raises SmbError: INSUFFICIENT_RESOURCES past MAX_PENDING_REQUESTS, INTERNAL_ERROR inside a compound (only its last
+        request may wait).
+        """
+        assert self.pender is not None, "a fast path never pends"
+        await self.pender()
+
+
+Handler = Callable[[RequestContext], Awaitable[Response | Answer]]
+"""One SMB2 command. Raises SmbError, VolumeError, OffloadRefused or ProtocolError; anything else is a bug."""

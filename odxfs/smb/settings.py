@@ -1,0 +1,30 @@
+"""What an administrator chooses for one SMB server."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+MEBIBYTE = 1024 * 1024
+
+
+class Encryption(Enum):
+    """Whether SMB 3 encryption is unavailable, at the client's or the share's choice, or demanded of every session."""
+
+    OFF = "off"
+    OFFERED = "offered"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Immutable for the life of a server; dialects are MS-SMB2 revision numbers, sizes are bytes."""
+
+    server_name: str = "ODXFS"
+    signing_required: bool = True
+    encryption: Encryption = Encryption.OFFERED
+    min_dialect: int = 0x0210
+    max_dialect: int = 0x0311
+    copy_offload: bool = True
+    token_bytes: int = 8 * MEBIBYTE
+    max_transact_bytes: int = 8 * MEBIBYTE
+    max_read_bytes: int = 8 * MEBIBYTE
+    max_write_bytes: int = 8 * MEBIBYTE
