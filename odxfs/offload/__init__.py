@@ -1,1 +1,21 @@
-"""See README.md in this folder."""
+"""Tokens and extent-sharing copies; see README.md in this folder."""
+
+from odxfs.offload.counters import Mechanism, OffloadCounters
+from odxfs.offload.engine import OffloadEngine
+from odxfs.offload.registry import TokenInfo, TokenLimits, TokenRegistry
+from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
+from odxfs.offload.token import TOKEN_BYTES
+
+__all__ = [
+    "TOKEN_BYTES",
+    "Mechanism",
+    "OffloadCounters",
+    "OffloadEngine",
+    "OffloadParty",
+    "ReadCall",
+    "ReadResult",
+    "TokenInfo",
+    "TokenLimits",
+    "TokenRegistry",
+    "WriteCall",
+]

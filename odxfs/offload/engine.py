@@ -1,0 +1,161 @@
+"""The one engine behind every copy that shares extents instead of moving bytes.
+
+`offload_read` pins a range and returns the token that stands for it; `offload_write` makes the pinned bytes appear
+somewhere else; `clone` does both at once for COPYCHUNK and DUPLICATE_EXTENTS. Nothing here reads or writes file data, except
+that the volume copies the edges of ranges that do not fall on whole blocks.
+"""
+
+from collections.abc import Callable
+
+from odxfs.errors import OffloadRefused, Refusal
+from odxfs.offload import rules
+from odxfs.offload.counters import Mechanism, OffloadCounters
+from odxfs.offload.registry import TokenEntry, TokenRegistry
+from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
+from odxfs.offload.token import ZERO_TOKEN, is_zero_token
+from odxfs.types import BLOCK_BYTES, LEAF_BYTES
+from odxfs.volume import Inode, Volume
+
+DEFAULT_TOKEN_BYTES = LEAF_BYTES
+"""What one token stands for at most: one leaf, and what ONTAP gives."""
+
+LARGEST_TOKEN_BYTES = 256 * 1024 * 1024
+"""The configurable maximum: the step in which Windows' CopyFileEx writes tokens (MS-FSCC, product behaviour)."""
+
+
+class OffloadEngine:
+    """Offload read and write over one registry of tokens; `clock` gives monotonic seconds.
+
+    `token_bytes` bounds what one token stands for: a multiple of a block, at most LARGEST_TOKEN_BYTES.
+    """
+
+    def __init__(
+        self, registry: TokenRegistry, clock: Callable[[], float], *, token_bytes: int = DEFAULT_TOKEN_BYTES
+    ) -> None:
+        if not BLOCK_BYTES <= token_bytes <= LARGEST_TOKEN_BYTES or token_bytes % BLOCK_BYTES:
+            raise ValueError(
+                f"token_bytes must be whole blocks up to {LARGEST_TOKEN_BYTES}, not {token_bytes}"
+            )
+        self.registry = registry
+        self.counters = OffloadCounters()
+        self.token_bytes = token_bytes
+        self._clock = clock
+
+    async def offload_read(self, party: OffloadParty, call: ReadCall) -> ReadResult:
+        """FSCTL_OFFLOAD_READ (MS-FSA 2.1.5.10.20). Raises OffloadRefused; VolumeError if the store fails.
+
+        The token stands for the bytes as they are at one moment during this call, unsynced writes included. Cost: one
+        reference for each 8 MiB window that the range touches, whatever its fragmentation.
+        """
+        try:
+            rules.check_read_call(party, call)
+            if call.copy_length == 0:
+                return ReadResult(all_zero_beyond=False, transfer_length=0, token=ZERO_TOKEN)
+            rules.check_read_file(party, call)
+        except OffloadRefused as refused:
+            self.counters.refusals[refused.reason] += 1
+            raise
+        return await self._read_token(party, call)
+
+    async def _read_token(self, party: OffloadParty, call: ReadCall) -> ReadResult:
+        volume, inode, offset = party.volume, party.inode, call.file_offset
+        end = min(offset + call.copy_length, rules.round_up_to_sector(inode.size))
+        length = min(end - offset, self.token_bytes)
+        data_from = await volume.next_data(inode, offset)
+        if data_from is None or data_from >= offset + length:
+            return self._hole(offset, end, data_from)
+        pin = await volume.capture(inode, offset, length)
+        token = self.registry.issue(
+            pin,
+            volume=volume.name,
+            source=inode.number,
+            offset=offset,
+            length=length,
+            owner=party.owner,
+            client=party.client,
+            lifetime_hint=call.token_time_to_live_ms / 1000,
+            now=self._clock(),
+        )
+        rest_is_zero = offset + length >= inode.size or await volume.next_data(inode, offset + length) is None
+        return ReadResult(rest_is_zero, length, token)
+
+    @staticmethod
+    def _hole(offset: int, end: int, data_from: int | None) -> ReadResult:
+        """The zero token for a hole from `offset` to `end` or to where data begins, however large it is."""
+        hole_end = end if data_from is None else min(end, data_from)
+        return ReadResult(
+            all_zero_beyond=data_from is None, transfer_length=hole_end - offset, token=ZERO_TOKEN
+        )
+
+    async def offload_write(self, party: OffloadParty, call: WriteCall) -> int:
+        """FSCTL_OFFLOAD_WRITE (MS-FSA 2.1.5.10.21); returns LengthWritten, in bytes, a multiple of the sector.
+
+        Never extends the file: what reaches past its end is cut there, and the last partial sector counts as written
+        whole. Raises OffloadRefused; VolumeError if the store fails.
+        """
+        try:
+            rules.check_write_call(party, call)
+            if call.copy_length == 0:
+                return 0
+            rules.check_write_file(party, call)
+            return await self._write_token(party, call)
+        except OffloadRefused as refused:
+            self.counters.refusals[refused.reason] += 1
+            raise
+
+    async def _write_token(self, party: OffloadParty, call: WriteCall) -> int:
+        room = rules.round_up_to_sector(party.inode.size) - call.file_offset
+        length = min(call.copy_length, room)
+        if is_zero_token(call.token):
+            await self._write_zeros(party, call.file_offset, length)
+            self.counters.copied(Mechanism.OFFLOAD, length, length)
+            return length
+        with self.registry.redeem(call.token, self._clock()) as entry:
+            return await self._write_pinned(party, call, entry, length)
+
+    async def _write_pinned(
+        self, party: OffloadParty, call: WriteCall, entry: TokenEntry, length: int
+    ) -> int:
+        """Write at most `length` bytes of a vendor token; what the token has past its pinned bytes is zeros."""
+        if call.transfer_offset >= entry.length:
+            raise OffloadRefused(Refusal.OFFSET_BEYOND_TOKEN)
+        length = min(length, entry.length - call.transfer_offset)
+        inside_file = min(length, party.inode.size - call.file_offset)
+        pinned = max(0, min(inside_file, entry.pin.length - call.transfer_offset))
+        shared = 0
+        if pinned:
+            shared = await party.volume.write_pin(
+                party.inode, call.file_offset, entry.pin, call.transfer_offset, pinned
+            )
+        if pinned < inside_file:
+            await self._write_zeros(party, call.file_offset + pinned, inside_file - pinned)
+        self.counters.copied(Mechanism.OFFLOAD, length, shared)
+        return length
+
+    @staticmethod
+    async def _write_zeros(party: OffloadParty, offset: int, length: int) -> None:
+        inside_file = min(length, party.inode.size - offset)
+        await party.volume.deallocate(party.inode, offset, inside_file)
+
+    async def clone(
+        self,
+        mechanism: Mechanism,
+        volume: Volume,
+        source: Inode,
+        source_offset: int,
+        destination: Inode,
+        destination_offset: int,
+        length: int,
+    ) -> int:
+        """Copy `length` bytes by sharing extents, for COPYCHUNK and DUPLICATE_EXTENTS; returns the bytes shared.
+
+        `volume` is the destination's; the source may lie in any volume of the pool. The caller has checked rights, locks
+        and ranges by its own specification. Overlapping ranges of one file raise InvalidArgument.
+        """
+        shared = await volume.clone_range(source, source_offset, destination, destination_offset, length)
+        self.counters.copied(mechanism, length, shared)
+        return shared
+
+    def close(self) -> None:
+        """End every token; the pool is about to close."""
+        self.registry.clear()
