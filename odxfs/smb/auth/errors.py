@@ -1,0 +1,12 @@
+"""The one way in which a login fails."""
+
+from odxfs.errors import OdxfsError
+from odxfs.ntstatus import Status
+
+
+class LogonFailure(OdxfsError):
+    """The peer did not prove who it is. `str(error)` is for the server's log; the peer is told nothing but `status`."""
+
+    def __init__(self, reason: str, status: Status = Status.LOGON_FAILURE) -> None:
+        super().__init__(reason)
+        self.status = status
