@@ -47,11 +47,13 @@ class CatalogView:
             if row is not _ABSENT:
                 return cast(Row | None, row)
             seen = self._durable_commits
-            row = await self._engine.get(table, key)
+            stored = await self._engine.get(table, key)
             if not self._changed_under(table, key, seen):
-                return cast(Row | None, row)
+                return stored
 
-    async def range(self, table: Table, low: Key, high: Key, limit: int | None = None) -> list[tuple[Key, Row]]:
+    async def range(
+        self, table: Table, low: Key, high: Key, limit: int | None = None
+    ) -> list[tuple[Key, Row]]:
         """Rows with low <= key < high, ascending, at most `limit`. Raises StoreFailed or Corrupt."""
         merged: list[tuple[Key, Row]] = []
         wanted = _RANGE_ROWS if limit is None else min(limit, _RANGE_ROWS)

@@ -1,0 +1,89 @@
+"""The catalog's tables in SQL that SQLite and PostgreSQL both take.
+
+BIGINT and BYTEA are PostgreSQL's words; SQLite stores what it is given under both. Rows are found by primary key alone,
+point or prefix range, so every table is WITHOUT ROWID in SQLite (the row lies in the key's tree) and needs no further
+index. A number is signed 64 bit; names are bytes because POSIX names are.
+"""
+
+SCHEMA_VERSION = 1
+"""Kept in `claim.schema`. A larger one was written by a newer odxfs; this one must not touch it."""
+
+TABLES = (
+    # Who may write: one row (id 0). `epoch` grows with each owner and is compared inside every commit, so an owner that
+    # lost the pool cannot change it any more. `owner` says who, for people. `schema` is SCHEMA_VERSION.
+    """CREATE TABLE claim (
+        id BIGINT NOT NULL, epoch BIGINT NOT NULL, owner TEXT NOT NULL, schema BIGINT NOT NULL,
+        PRIMARY KEY (id))""",
+    # The pool's counters: one row (id 0), written by every commit. `clean` is 1 when the last owner left in order;
+    # next_* are the identifiers to hand out next (never used twice); `commits` counts commits.
+    """CREATE TABLE pool (
+        id BIGINT NOT NULL, clean BIGINT NOT NULL, next_inode BIGINT NOT NULL, next_leaf BIGINT NOT NULL,
+        next_pin BIGINT NOT NULL, next_cookie BIGINT NOT NULL, commits BIGINT NOT NULL,
+        PRIMARY KEY (id))""",
+    # The volumes: `root` is the inode number of the root directory, `created_ns` nanoseconds since 1970.
+    """CREATE TABLE volume (
+        id BIGINT NOT NULL, name TEXT NOT NULL, root BIGINT NOT NULL, created_ns BIGINT NOT NULL,
+        PRIMARY KEY (id))""",
+    # One row an inode, of all volumes. `mode` carries S_IFMT; `rdev` is makedev() of a device node; `nlink` counts names
+    # (of a directory: 2 and one for each directory in it), 0 only while an ORPHAN row stands; `size` is in bytes,
+    # `allocated_blocks` in blocks of 4096 bytes; times are nanoseconds since 1970 (negative before); `dos_attributes` are
+    # FILE_ATTRIBUTE_* bits (MS-FSCC 2.6) that cannot be told from the rest; `parent` is the directory above a directory
+    # (the root's is itself), 0 for anything else; `target` is a symlink's text, empty otherwise.
+    """CREATE TABLE inode (
+        number BIGINT NOT NULL, volume BIGINT NOT NULL, mode BIGINT NOT NULL, uid BIGINT NOT NULL,
+        gid BIGINT NOT NULL, rdev BIGINT NOT NULL, nlink BIGINT NOT NULL, size BIGINT NOT NULL,
+        allocated_blocks BIGINT NOT NULL, atime_ns BIGINT NOT NULL, mtime_ns BIGINT NOT NULL,
+        ctime_ns BIGINT NOT NULL, btime_ns BIGINT NOT NULL, dos_attributes BIGINT NOT NULL,
+        generation BIGINT NOT NULL, parent BIGINT NOT NULL, target BYTEA NOT NULL,
+        PRIMARY KEY (number))""",
+    # The names in a directory: lookup. `kind` is the inode's S_IFMT bits, `cookie` its place in `listing`.
+    """CREATE TABLE dirent (
+        directory BIGINT NOT NULL, name BYTEA NOT NULL, number BIGINT NOT NULL, kind BIGINT NOT NULL,
+        cookie BIGINT NOT NULL,
+        PRIMARY KEY (directory, name))""",
+    # The same entries in the order in which a listing gives them. A cookie is never used twice, so a listing that goes on
+    # after a cookie neither repeats nor misses an entry that was there all the time.
+    """CREATE TABLE listing (
+        directory BIGINT NOT NULL, cookie BIGINT NOT NULL, name BYTEA NOT NULL, number BIGINT NOT NULL,
+        kind BIGINT NOT NULL,
+        PRIMARY KEY (directory, cookie))""",
+    # Names whose case-folded form (str.casefold of the UTF-8 text) differs from the name itself, for clients that ignore
+    # case. A name that is its own folded form is found in `dirent`.
+    """CREATE TABLE folded (
+        directory BIGINT NOT NULL, folded BYTEA NOT NULL, name BYTEA NOT NULL,
+        PRIMARY KEY (directory, folded, name))""",
+    # `dirent` the other way round: every name of an inode.
+    """CREATE TABLE name (
+        number BIGINT NOT NULL, directory BIGINT NOT NULL, name BYTEA NOT NULL,
+        PRIMARY KEY (number, directory, name))""",
+    # Extended attributes; `value` is at most 64 KiB.
+    """CREATE TABLE xattr (
+        number BIGINT NOT NULL, name BYTEA NOT NULL, value BYTEA NOT NULL,
+        PRIMARY KEY (number, name))""",
+    # Inodes with no name left that were open, or whose extents were still being given back, at the commit. The next owner
+    # of the pool deletes them.
+    """CREATE TABLE orphan (
+        number BIGINT NOT NULL,
+        PRIMARY KEY (number))""",
+    # A file's extent map: page p holds the leaf ids (512 little-endian u64, 0 is a hole) of the 4 GiB from p * 4 GiB on.
+    """CREATE TABLE extents (
+        number BIGINT NOT NULL, page BIGINT NOT NULL, leaves BYTEA NOT NULL,
+        PRIMARY KEY (number, page))""",
+    # A leaf: the extents of one 8 MiB window. `kind` tells the form of `body` (leaf.py).
+    """CREATE TABLE leaf (
+        id BIGINT NOT NULL, kind BIGINT NOT NULL, body BYTEA NOT NULL,
+        PRIMARY KEY (id))""",
+    # Leaves that two or more extent maps and pins name, and how many do; one holder has no row.
+    """CREATE TABLE leaf_refs (
+        id BIGINT NOT NULL, holders BIGINT NOT NULL,
+        PRIMARY KEY (id))""",
+    # Which blocks of a group of 16,384 are allocated (bit i of the little-endian bitmap), and, only where blocks are
+    # shared, how many leaves reach each (space.py).
+    """CREATE TABLE space (
+        block_group BIGINT NOT NULL, bitmap BYTEA NOT NULL, counts BYTEA,
+        PRIMARY KEY (block_group))""",
+    # Pins that were alive at the commit: the leaves each holds (little-endian u64). The next owner drops them.
+    """CREATE TABLE pin (
+        id BIGINT NOT NULL, leaves BYTEA NOT NULL,
+        PRIMARY KEY (id))""",
+)

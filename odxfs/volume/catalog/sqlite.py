@@ -1,0 +1,160 @@
+"""The embedded metadata engine: one SQLite database in WAL mode with synchronous=FULL.
+
+Reads run inline on a reader connection (about 10 us each, never a checkpoint). A commit runs in a worker thread on a
+writer connection, so the trio thread goes on while the disk works; a WAL reader neither waits for it nor disturbs it.
+"""
+
+import sqlite3
+from pathlib import Path
+
+import trio
+
+from odxfs.errors import Corrupt, ExitCode, NoSpace, Stale, StoreFailed, UserError, VolumeError
+from odxfs.volume.catalog import statements
+from odxfs.volume.catalog.interface import Changes, Key, Row, Table
+from odxfs.volume.catalog.schema import SCHEMA_VERSION, TABLES
+
+_CACHE_KIB = 32 * 1024
+"""Pages the reader keeps: the tree above a few million directory entries."""
+
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class SqliteEngine:
+    """A CatalogEngine over one database file. Made by `open`; `create` only writes the empty catalog."""
+
+    def __init__(self, reader: sqlite3.Connection, writer: sqlite3.Connection, epoch: int) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._epoch = epoch
+
+    @staticmethod
+    def create(path: Path, rows: Changes) -> None:
+        """Write a new catalog holding `rows`, durable on return. Blocking. Raises StoreFailed or NoSpace."""
+        try:
+            connection = _connect(path)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in TABLES:
+                    connection.execute(statement + " WITHOUT ROWID")
+                connection.execute("INSERT INTO claim VALUES (0, 0, '', ?)", (SCHEMA_VERSION,))
+                _apply(connection, rows)
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    @classmethod
+    def open(cls, path: Path, owner: str) -> "SqliteEngine":
+        """Open the catalog as its next owner: the epoch grows, durably. Blocking.
+
+        The caller holds the pool's lock. Raises UserError for a catalog of a newer format, Corrupt or StoreFailed.
+        """
+        if not path.is_file():
+            raise UserError(f"{path}: the pool's catalog is missing", ExitCode.NOT_A_POOL)
+        try:
+            writer = _connect(path)
+            try:
+                epoch = _claim(writer, owner, path)
+                return cls(_connect(path), writer, epoch)
+            except BaseException:
+                writer.close()
+                raise
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    async def get(self, table: Table, key: Key) -> Row | None:
+        """See CatalogEngine.get; never a checkpoint."""
+        try:
+            found = self._reader.execute(statements.point(table), key).fetchone()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+        return None if found is None else tuple(found[1:])
+
+    async def range(self, table: Table, low: Key, high: Key, limit: int) -> list[tuple[Key, Row]]:
+        """See CatalogEngine.range; never a checkpoint."""
+        columns = len(table.value.key)
+        try:
+            # All rows at once: a cursor left open would hold a snapshot and keep the WAL from being reset.
+            found = self._reader.execute(
+                statements.between(table, len(low), len(high)), (*low, *high, limit)
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+        return [(row[:columns], row[columns:]) for row in found]
+
+    async def commit(self, changes: Changes) -> None:
+        """See CatalogEngine.commit. Once begun it is not cut short by a cancellation."""
+        await trio.to_thread.run_sync(self.commit_blocking, changes)
+
+    def commit_blocking(self, changes: Changes) -> None:
+        """The commit itself, for a worker thread; one at a time."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                (epoch,) = self._writer.execute("SELECT epoch FROM claim WHERE id = 0").fetchone()
+                if epoch != self._epoch:
+                    raise Stale(f"the pool has a new owner (epoch {epoch}, ours is {self._epoch})")
+                _apply(self._writer, changes)
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    async def close(self) -> None:
+        """Close both connections; the last one folds the WAL into the database."""
+        self._reader.close()
+        await trio.to_thread.run_sync(self._writer.close)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return connection
+
+
+def _claim(writer: sqlite3.Connection, owner: str, path: Path) -> int:
+    """Become the owner; returns the new epoch."""
+    found = writer.execute("SELECT epoch, schema FROM claim WHERE id = 0").fetchone()
+    if found is None:
+        raise Corrupt(f"{path}: the catalog has no claim row")
+    epoch, schema = found
+    if schema > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has catalog format {schema}, this odxfs knows {SCHEMA_VERSION}: use a newer odxfs",
+            ExitCode.FORMAT,
+        )
+    writer.execute("UPDATE claim SET epoch = ?, owner = ? WHERE id = 0", (epoch + 1, owner))
+    return int(epoch) + 1
+
+
+def _apply(connection: sqlite3.Connection, changes: Changes) -> None:
+    for table, rows in changes.items():
+        puts = [(*key, *row) for key, row in rows.items() if row is not None]
+        if puts:
+            connection.executemany(statements.upsert(table), puts)
+        if len(puts) < len(rows):
+            connection.executemany(
+                statements.delete(table), [key for key, row in rows.items() if row is None]
+            )
+
+
+def _translated(error: sqlite3.Error) -> VolumeError:
+    """SQLite's error in the store's words."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code in _NO_ROOM:
+        return NoSpace("the disk is full: the catalog cannot be written")
+    if code & 0xFF in _DAMAGED:
+        return Corrupt(f"the catalog is damaged: {error}")
+    return StoreFailed(f"the catalog failed: {error}")
