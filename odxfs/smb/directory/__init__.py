@@ -1,0 +1,1 @@
+"""Names and enumerations of directories as SMB shows them."""

@@ -1,0 +1,1 @@
+"""The FSCTLs of IOCTL, one family a module."""

@@ -1,0 +1,1 @@
+"""The information classes of QUERY_INFO and SET_INFO."""

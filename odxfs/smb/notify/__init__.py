@@ -1,0 +1,1 @@
+"""Watches on directories for CHANGE_NOTIFY."""
