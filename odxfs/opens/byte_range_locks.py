@@ -52,10 +52,13 @@ class ByteRangeLocks:
         return len(self._locks)
 
     def add(self, offset: int, length: int, owner: object, *, exclusive: bool) -> bool:
-        """Take the lock unless another stands in its way; False when one does, also one of the same owner."""
+        """Take the lock unless another stands in its way; False when one does.
+
+        An owner's own locks stand in its way too, but for one case: a shared lock may lie on its own exclusive one.
+        """
         wanted = LockRange(offset, length)
         for held in self._meeting(wanted):
-            if held.exclusive or exclusive:
+            if exclusive or (held.exclusive and held.owner is not owner):
                 return False
         self._locks.add(ByteRangeLock(wanted, exclusive, owner))
         self._longest = max(self._longest, length)

@@ -63,13 +63,17 @@ class OpenTable:
         if file is None or entry not in file.entries:
             return False
         file.entries.discard(entry)
-        if entry.lock_count and file.locks.remove_owner(entry):
-            _tell(file)
-        if file.entries:
-            return False
-        if not file.released:
+        if entry.lock_count:
+            file.locks.remove_owner(entry)
+        if not file.entries:
             del self._files[entry.number]
-        return file.delete_pending
+        _tell(file)
+        return not file.entries and file.delete_pending
+
+    def is_last(self, entry: OpenEntry) -> bool:
+        """Whether closing `entry` would leave its inode without opens."""
+        file = self._files.get(entry.number)
+        return file is not None and file.entries == {entry}
 
     def opens_of(self, number: InodeNumber) -> Iterator[OpenEntry]:
         """The opens of one inode, in no order; safe against changes while it is walked."""
@@ -109,8 +113,11 @@ class OpenTable:
         return True
 
     def when_released(self, number: InodeNumber, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` once, when any lock of the inode is given up; returns what withdraws it. For blocking locks."""
-        file = self._files.setdefault(number, _OpenFile())
+        """Call `callback` once, when a lock of the open inode is given up or an open of it ends; for blocking locks.
+
+        Returns what withdraws the callback.
+        """
+        file = self._files[number]
         file.released.append(callback)
 
         def withdraw() -> None:

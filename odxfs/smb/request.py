@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from odxfs.errors import OdxfsError
 from odxfs.ntstatus import Status, status_name
-from odxfs.wire.file_id import ANY_FILE_ID, FileId
+from odxfs.wire.file_id import ANY, FileId
 
 if TYPE_CHECKING:
     from odxfs.smb.connection import Connection
@@ -82,7 +82,7 @@ class RequestContext:
 
         Raises SmbError(FILE_CLOSED) (MS-SMB2 3.3.5.2.7.2 and the first step of each command).
         """
-        if self.related and (fid == ANY_FILE_ID or self.open is not None):
+        if self.related and (fid == ANY or self.open is not None):
             found = self.open
         else:
             found = self.session.opens.get(fid.volatile)

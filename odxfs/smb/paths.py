@@ -1,0 +1,175 @@
+"""From the path of a CREATE to an inode, one component at a time, inside the share and nowhere else.
+
+Names keep their case and are found without it. A symbolic link is never followed here: the client is told where it points
+(STATUS_STOPPED_ON_SYMLINK) and decides. Names that POSIX allows and Windows does not travel in the private-use range that
+macOS and Linux clients use too (U+F001 to U+F029), so that every file of the mount can be reached over the share.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odxfs.errors import NameTooLong, NotADirectory, NotFound
+from odxfs.ntstatus import Status
+from odxfs.smb.access import may_traverse
+from odxfs.smb.limits import MAX_PATH_CHARACTERS
+from odxfs.smb.request import SmbError
+from odxfs.types import MAX_NAME_BYTES
+
+if TYPE_CHECKING:
+    from odxfs.smb.trees import Tree
+    from odxfs.volume import Inode, Volume
+
+SEPARATOR = "\\"
+SYMLINK_TAG = 0x4C4D5953
+REPARSE_TAG_SYMLINK = 0xA000000C
+_SYMLINK_RELATIVE = 1
+_SYMLINK_ERROR = struct.Struct("<IIIHHHHHHI")
+
+_WILDCARDS = frozenset('*?"<>')
+_FORBIDDEN = _WILDCARDS | frozenset("/:|\0") | frozenset(map(chr, range(1, 32)))
+_TO_WIRE = {code: 0xF000 + code for code in range(1, 32)} | {
+    ord('"'): 0xF020,
+    ord("*"): 0xF021,
+    ord(":"): 0xF022,
+    ord("<"): 0xF023,
+    ord(">"): 0xF024,
+    ord("?"): 0xF025,
+    ord("\\"): 0xF026,
+    ord("|"): 0xF027,
+}
+_FROM_WIRE = {wire: stored for stored, wire in _TO_WIRE.items()} | {0xF028: ord(" "), 0xF029: ord(".")}
+_LAST_TO_WIRE = {" ": "\uf028", ".": "\uf029"}
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedPath:
+    """Where a path leads. `path` has the stored names; `inode` is None when only the last component is missing.
+
+    `parent` is None and `name` empty for the share's root. `name` is the stored name, or the wanted one of a missing entry.
+    """
+
+    path: str
+    parent: Inode | None
+    name: bytes
+    inode: Inode | None
+    must_be_directory: bool = False
+
+
+def wire_name(stored: bytes) -> str:
+    """A stored name as clients see it; every stored name has exactly one."""
+    text = stored.decode("utf-8", "surrogateescape").translate(_TO_WIRE)
+    if text and text not in (".", "..") and text[-1] in _LAST_TO_WIRE:
+        return text[:-1] + _LAST_TO_WIRE[text[-1]]
+    return text
+
+
+def stored_name(name: str) -> bytes:
+    """The name to store for one component of a client's path.
+
+    Raises SmbError(OBJECT_NAME_INVALID) for a name that no file can have, and for a stream's.
+    """
+    if not name or name in (".", "..") or not _FORBIDDEN.isdisjoint(name):
+        raise SmbError(Status.OBJECT_NAME_INVALID)
+    try:
+        stored = name.translate(_FROM_WIRE).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise SmbError(Status.OBJECT_NAME_INVALID) from error
+    if stored in (b".", b"..") or b"/" in stored or b"\0" in stored or len(stored) > MAX_NAME_BYTES:
+        raise SmbError(Status.OBJECT_NAME_INVALID)
+    return stored
+
+
+def split_path(path: str) -> tuple[list[str], bool]:
+    """The components of a path relative to a share, and whether it ends in a separator and so must be a directory.
+
+    Raises SmbError: INVALID_PARAMETER for a leading separator (MS-SMB2 3.3.5.9), OBJECT_NAME_INVALID for the rest.
+    """
+    if len(path) > MAX_PATH_CHARACTERS:
+        raise SmbError(Status.OBJECT_NAME_INVALID)
+    if path.startswith(SEPARATOR):
+        raise SmbError(Status.INVALID_PARAMETER)
+    trailing = path.endswith(SEPARATOR)
+    components = path.removesuffix(SEPARATOR).split(SEPARATOR) if path else []
+    for component in components:
+        stored_name(component)
+    return components, trailing
+
+
+async def resolve(tree: Tree, path: str, uid: int, gid: int) -> ResolvedPath:
+    """Walk `path` from the share's root as that user.
+
+    Raises SmbError: OBJECT_PATH_NOT_FOUND when a folder on the way is missing or no folder, ACCESS_DENIED when one may not be
+    passed, STOPPED_ON_SYMLINK when one is a symbolic link, and what split_path raises.
+    """
+    components, must_be_directory = split_path(path)
+    volume = tree.volume
+    assert tree.root is not None
+    directory = await volume.inode(tree.root)
+    if not components:
+        return ResolvedPath("", None, b"", directory)
+    walked: list[str] = []
+    for index, component in enumerate(components[:-1]):
+        found = await _enter(volume, directory, component, uid, gid)
+        walked.append(wire_name(found[0]))
+        directory = found[1]
+        if stat.S_ISLNK(directory.mode):
+            rest = SEPARATOR + SEPARATOR.join(components[index + 1 :])
+            raise stopped_on_symlink(directory, rest)
+    stored, inode = await _find_last(volume, directory, components[-1], uid, gid)
+    walked.append(wire_name(stored))
+    return ResolvedPath(SEPARATOR.join(walked), directory, stored, inode, must_be_directory)
+
+
+async def _enter(volume: Volume, directory: Inode, component: str, uid: int, gid: int) -> tuple[bytes, Inode]:
+    _check_traverse(directory, uid, gid)
+    try:
+        return await volume.lookup_ignoring_case(directory.number, _text(component))
+    except (NotFound, NotADirectory, NameTooLong) as error:
+        raise SmbError(Status.OBJECT_PATH_NOT_FOUND) from error
+
+
+async def _find_last(
+    volume: Volume, directory: Inode, component: str, uid: int, gid: int
+) -> tuple[bytes, Inode | None]:
+    _check_traverse(directory, uid, gid)
+    try:
+        return await volume.lookup_ignoring_case(directory.number, _text(component))
+    except NotFound:
+        return stored_name(component), None
+
+
+def _check_traverse(directory: Inode, uid: int, gid: int) -> None:
+    if not stat.S_ISDIR(directory.mode):
+        raise SmbError(Status.OBJECT_PATH_NOT_FOUND)
+    if not may_traverse(directory, uid, gid):
+        raise SmbError(Status.ACCESS_DENIED)
+
+
+def _text(component: str) -> str:
+    return stored_name(component).decode("utf-8", "surrogateescape")
+
+
+def stopped_on_symlink(link: Inode, unparsed: str) -> SmbError:
+    """The refusal that names a link's target and the rest of the path (MS-SMB2 2.2.2.2.1), for the client to go on with."""
+    target = link.target.decode("utf-8", "surrogateescape")
+    name = target.replace("/", SEPARATOR).encode("utf-16-le", "surrogatepass")
+    flags = 0 if target.startswith("/") else _SYMLINK_RELATIVE
+    unparsed_bytes = len(unparsed.encode("utf-16-le", "surrogatepass"))
+    buffer = name + name
+    fixed = _SYMLINK_ERROR.pack(
+        _SYMLINK_ERROR.size - 4 + len(buffer),
+        SYMLINK_TAG,
+        REPARSE_TAG_SYMLINK,
+        12 + len(buffer),
+        unparsed_bytes,
+        0,
+        len(name),
+        len(name),
+        len(name),
+        flags,
+    )
+    return SmbError(Status.STOPPED_ON_SYMLINK, data=fixed + buffer)

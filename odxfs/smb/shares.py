@@ -1,0 +1,132 @@
+"""The shares of a server and the file they are kept in, DIR/shares.json."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from odxfs.errors import ExitCode, UserError
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "shares.json"
+FORMAT_VERSION = 1
+IPC_NAME = "IPC$"
+MAX_SHARE_NAME_CHARACTERS = 80
+"""The longest share name that NetShareEnum's clients show (NNLEN in Windows' lmcons.h)."""
+
+_FORBIDDEN = set('"/\\[]:|<>+=;,*?')
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A name under which a volume, or the folder `path` of it ("" is its root, "/" separates), is served."""
+
+    name: str
+    volume: str = "main"
+    path: str = ""
+    comment: str = ""
+    read_only: bool = False
+    copy_offload: bool = True
+    encrypt_required: bool = False
+
+    @property
+    def is_ipc(self) -> bool:
+        """True for IPC$, which holds pipes instead of files."""
+        return self.name == IPC_NAME
+
+
+IPC_SHARE = Share(IPC_NAME, volume="", comment="Remote IPC")
+
+
+class ShareStore:
+    """Reads the file again when somebody else changed it; writes it atomically. Names are compared without case."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / FILE_NAME
+        self._stamp: tuple[int, int, int] | None = None
+        self._shares: dict[str, Share] = {}
+
+    def list(self) -> list[Share]:
+        """The file shares by name, without IPC$."""
+        self._refresh()
+        return sorted(self._shares.values(), key=lambda share: share.name.casefold())
+
+    def find(self, name: str) -> Share | None:
+        """The share of that name, IPC$ included; None when there is none."""
+        if name.casefold() == IPC_NAME.casefold():
+            return IPC_SHARE
+        self._refresh()
+        return self._shares.get(name.casefold())
+
+    def add(self, share: Share) -> None:
+        """Add `share`; UserError when the name is taken or no share can be called so."""
+        _check_name(share.name)
+        self._refresh()
+        if share.name.casefold() in self._shares:
+            raise UserError(f"there is already a share {share.name!r}", ExitCode.EXISTS)
+        self._store({**self._shares, share.name.casefold(): share})
+
+    def delete(self, name: str) -> None:
+        """Remove the share; UserError when there is none."""
+        self._refresh()
+        if name.casefold() not in self._shares:
+            raise UserError(f"there is no share {name!r}", ExitCode.NOT_FOUND)
+        self._store({key: share for key, share in self._shares.items() if key != name.casefold()})
+
+    def _refresh(self) -> None:
+        try:
+            found = os.stat(self._file)
+        except FileNotFoundError:
+            self._stamp, self._shares = None, {}
+            return
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if stamp != self._stamp:
+            self._shares = _parse(self._file)
+            self._stamp = stamp
+
+    def _store(self, shares: Mapping[str, Share]) -> None:
+        text = json.dumps({"version": FORMAT_VERSION, "shares": [asdict(share) for share in shares.values()]}, indent=2)
+        descriptor, temporary = tempfile.mkstemp(dir=self._file.parent, prefix=FILE_NAME)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._file)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _sync_directory(self._file.parent)
+        self._refresh()
+
+
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= MAX_SHARE_NAME_CHARACTERS or not name.isprintable() or _FORBIDDEN & set(name):
+        raise UserError(f"{name!r} cannot be the name of a share")
+    if name.casefold() == IPC_NAME.casefold():
+        raise UserError(f"{IPC_NAME} is always there and serves no files", ExitCode.EXISTS)
+
+
+def _parse(file: Path) -> dict[str, Share]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["version"] != FORMAT_VERSION:
+            raise UserError(f"{file} has format {content['version']!r}, this program reads {FORMAT_VERSION}", ExitCode.FORMAT)
+        shares = [Share(**fields) for fields in content["shares"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is not a list of shares: {error}", ExitCode.CONFIG) from error
+    return {share.name.casefold(): share for share in shares}
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
