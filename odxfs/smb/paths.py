@@ -1,8 +1,7 @@
 """From the path of a CREATE to an inode, one component at a time, inside the share and nowhere else.
 
 Names keep their case and are found without it. A symbolic link is never followed here: the client is told where it points
-(STATUS_STOPPED_ON_SYMLINK) and decides. Names that POSIX allows and Windows does not travel in the private-use range that
-macOS and Linux clients use too (U+F001 to U+F029), so that every file of the mount can be reached over the share.
+(STATUS_STOPPED_ON_SYMLINK) and decides. How stored names and clients' names correspond is directory/names.py's.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from odxfs.errors import NameTooLong, NotADirectory, NotFound
 from odxfs.ntstatus import Status
 from odxfs.smb.access import may_traverse
+from odxfs.smb.directory.names import shown_name, stored_name, stored_text
 from odxfs.smb.limits import MAX_PATH_CHARACTERS
 from odxfs.smb.request import SmbError
 from odxfs.types import MAX_NAME_BYTES
@@ -29,20 +29,7 @@ REPARSE_TAG_SYMLINK = 0xA000000C
 _SYMLINK_RELATIVE = 1
 _SYMLINK_ERROR = struct.Struct("<IIIHHHHHHI")
 
-_WILDCARDS = frozenset('*?"<>')
-_FORBIDDEN = _WILDCARDS | frozenset("/:|\0") | frozenset(map(chr, range(1, 32)))
-_TO_WIRE = {code: 0xF000 + code for code in range(1, 32)} | {
-    ord('"'): 0xF020,
-    ord("*"): 0xF021,
-    ord(":"): 0xF022,
-    ord("<"): 0xF023,
-    ord(">"): 0xF024,
-    ord("?"): 0xF025,
-    ord("\\"): 0xF026,
-    ord("|"): 0xF027,
-}
-_FROM_WIRE = {wire: stored for stored, wire in _TO_WIRE.items()} | {0xF028: ord(" "), 0xF029: ord(".")}
-_LAST_TO_WIRE = {" ": "\uf028", ".": "\uf029"}
+_FORBIDDEN = frozenset('*?"<>|/:') | frozenset(map(chr, range(32)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +46,15 @@ class ResolvedPath:
     must_be_directory: bool = False
 
 
-def wire_name(stored: bytes) -> str:
-    """A stored name as clients see it; every stored name has exactly one."""
-    text = stored.decode("utf-8", "surrogateescape").translate(_TO_WIRE)
-    if text and text not in (".", "..") and text[-1] in _LAST_TO_WIRE:
-        return text[:-1] + _LAST_TO_WIRE[text[-1]]
-    return text
+def check_component(name: str) -> bytes:
+    """The stored form of one component of a client's path.
 
-
-def stored_name(name: str) -> bytes:
-    """The name to store for one component of a client's path.
-
-    Raises SmbError(OBJECT_NAME_INVALID) for a name that no file can have, and for a stream's.
+    Raises SmbError(OBJECT_NAME_INVALID) for a name that no file can have, for one with wildcards, and for a stream's.
     """
-    if not name or name in (".", "..") or not _FORBIDDEN.isdisjoint(name):
+    if name in ("", ".", "..") or not _FORBIDDEN.isdisjoint(name):
         raise SmbError(Status.OBJECT_NAME_INVALID)
-    try:
-        stored = name.translate(_FROM_WIRE).encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        raise SmbError(Status.OBJECT_NAME_INVALID) from error
-    if stored in (b".", b"..") or b"/" in stored or b"\0" in stored or len(stored) > MAX_NAME_BYTES:
+    stored = stored_name(name)
+    if stored is None or stored in (b".", b"..") or b"/" in stored or len(stored) > MAX_NAME_BYTES:
         raise SmbError(Status.OBJECT_NAME_INVALID)
     return stored
 
@@ -95,7 +71,7 @@ def split_path(path: str) -> tuple[list[str], bool]:
     trailing = path.endswith(SEPARATOR)
     components = path.removesuffix(SEPARATOR).split(SEPARATOR) if path else []
     for component in components:
-        stored_name(component)
+        check_component(component)
     return components, trailing
 
 
@@ -114,20 +90,20 @@ async def resolve(tree: Tree, path: str, uid: int, gid: int) -> ResolvedPath:
     walked: list[str] = []
     for index, component in enumerate(components[:-1]):
         found = await _enter(volume, directory, component, uid, gid)
-        walked.append(wire_name(found[0]))
+        walked.append(shown_name(found[0]) or component)
         directory = found[1]
         if stat.S_ISLNK(directory.mode):
             rest = SEPARATOR + SEPARATOR.join(components[index + 1 :])
             raise stopped_on_symlink(directory, rest)
     stored, inode = await _find_last(volume, directory, components[-1], uid, gid)
-    walked.append(wire_name(stored))
+    walked.append(shown_name(stored) or components[-1])
     return ResolvedPath(SEPARATOR.join(walked), directory, stored, inode, must_be_directory)
 
 
 async def _enter(volume: Volume, directory: Inode, component: str, uid: int, gid: int) -> tuple[bytes, Inode]:
     _check_traverse(directory, uid, gid)
     try:
-        return await volume.lookup_ignoring_case(directory.number, _text(component))
+        return await volume.lookup_ignoring_case(directory.number, stored_text(component))
     except (NotFound, NotADirectory, NameTooLong) as error:
         raise SmbError(Status.OBJECT_PATH_NOT_FOUND) from error
 
@@ -137,9 +113,9 @@ async def _find_last(
 ) -> tuple[bytes, Inode | None]:
     _check_traverse(directory, uid, gid)
     try:
-        return await volume.lookup_ignoring_case(directory.number, _text(component))
+        return await volume.lookup_ignoring_case(directory.number, stored_text(component))
     except NotFound:
-        return stored_name(component), None
+        return check_component(component), None
 
 
 def _check_traverse(directory: Inode, uid: int, gid: int) -> None:
@@ -149,16 +125,12 @@ def _check_traverse(directory: Inode, uid: int, gid: int) -> None:
         raise SmbError(Status.ACCESS_DENIED)
 
 
-def _text(component: str) -> str:
-    return stored_name(component).decode("utf-8", "surrogateescape")
-
-
 def stopped_on_symlink(link: Inode, unparsed: str) -> SmbError:
     """The refusal that names a link's target and the rest of the path (MS-SMB2 2.2.2.2.1), for the client to go on with."""
-    target = link.target.decode("utf-8", "surrogateescape")
-    name = target.replace("/", SEPARATOR).encode("utf-16-le", "surrogatepass")
+    target = link.target.decode("utf-8", "replace")
+    name = target.replace("/", SEPARATOR).encode("utf-16-le")
     flags = 0 if target.startswith("/") else _SYMLINK_RELATIVE
-    unparsed_bytes = len(unparsed.encode("utf-16-le", "surrogatepass"))
+    unparsed_bytes = len(unparsed.encode("utf-16-le"))
     buffer = name + name
     fixed = _SYMLINK_ERROR.pack(
         _SYMLINK_ERROR.size - 4 + len(buffer),
