@@ -1,0 +1,113 @@
+"""The operations on attributes: stat, chmod, chown, truncate, utimens, extended attributes, statfs."""
+
+import errno
+from collections.abc import Sequence
+
+import pyfuse3
+
+from odxfs.opens.share_modes import FILE_SHARE_ALL, FILE_WRITE_DATA
+from odxfs.types import MAX_NAME_BYTES
+from odxfs.volume import AttributeChange, Inode
+
+from .answers import answered
+from .front_end import FrontEnd
+
+MAX_XATTR_NAME_BYTES = 255
+"""Linux's XATTR_NAME_MAX."""
+
+
+class AttributeOperations(FrontEnd):
+    """Attributes of inodes, by number."""
+
+    @answered
+    async def getattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """stat(2) and fstat(2): the kernel does not say which, so an open inode is always answered."""
+        if self.handles.is_open(self.numbers.of_kernel(inode)):
+            return self.describe(await self.numbers.inode(inode))
+        return self.describe(await self.named(inode))
+
+    @answered
+    async def setattr(
+        self,
+        inode: pyfuse3.InodeT,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        fh: pyfuse3.FileHandleT | None,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """chmod, chown, truncate, utimens; `fh` comes with ftruncate."""
+        target = await (self.named(inode) if fh is None else self.numbers.inode(inode))
+        if fields.update_size:
+            await self._truncate(target, attr.st_size, fh)
+        change = _change(target, attr, fields)
+        if change != AttributeChange():
+            await self.volume.set_attributes(target, change)
+        return self.describe(target)
+
+    async def _truncate(self, target: Inode, size: int, fh: pyfuse3.FileHandleT | None) -> None:
+        entry = None if fh is None else self.handles.file(fh).entry
+        if entry is None:
+            self.require_sharing(target.number, FILE_WRITE_DATA, FILE_SHARE_ALL)
+        low, high = sorted((size, target.size))
+        if self.opens.write_conflicts(target.number, low, high - low, entry):
+            raise pyfuse3.FUSEError(errno.EAGAIN)
+        await self.volume.truncate(target, size)
+
+    @answered
+    async def access(self, inode: pyfuse3.InodeT, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
+        """Never asked: with default_permissions the kernel judges by mode, owner and group itself."""
+        return True
+
+    @answered
+    async def getxattr(
+        self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext
+    ) -> bytes:
+        """One extended attribute; ENODATA when it is not there."""
+        return await self.volume.get_xattr(await self.named(inode), name)
+
+    @answered
+    async def setxattr(
+        self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, value: bytes, ctx: pyfuse3.RequestContext
+    ) -> None:
+        """Set an extended attribute; pyfuse3 has checked XATTR_CREATE and XATTR_REPLACE."""
+        if len(name) > MAX_XATTR_NAME_BYTES:
+            raise pyfuse3.FUSEError(errno.ERANGE)
+        await self.volume.set_xattr(await self.named(inode), name, value)
+
+    @answered
+    async def listxattr(
+        self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext
+    ) -> Sequence[pyfuse3.XAttrNameT]:
+        """The names of the extended attributes."""
+        return [pyfuse3.XAttrNameT(name) for name in await self.volume.list_xattrs(await self.named(inode))]
+
+    @answered
+    async def removexattr(
+        self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext
+    ) -> None:
+        """Remove an extended attribute; ENODATA when it is not there."""
+        await self.volume.remove_xattr(await self.named(inode), name)
+
+    @answered
+    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        """What df(1) shows: the true numbers of the pool and the file system below it."""
+        numbers = self.volume.statfs()
+        answer = pyfuse3.StatvfsData()
+        answer.f_bsize = answer.f_frsize = numbers.block_bytes
+        answer.f_blocks = numbers.blocks
+        answer.f_bfree = answer.f_bavail = numbers.free_blocks
+        answer.f_files = numbers.inodes
+        answer.f_ffree = answer.f_favail = numbers.free_inodes
+        answer.f_namemax = MAX_NAME_BYTES
+        return answer
+
+
+def _change(target: Inode, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChange:
+    return AttributeChange(
+        mode=attr.st_mode if fields.update_mode else None,
+        uid=attr.st_uid if fields.update_uid else None,
+        gid=attr.st_gid if fields.update_gid else None,
+        atime_ns=attr.st_atime_ns if fields.update_atime else None,
+        mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+        ctime_ns=attr.st_ctime_ns if fields.update_ctime else None,
+    )

@@ -1,0 +1,81 @@
+"""The operations on open directories."""
+
+import pyfuse3
+
+from odxfs.errors import NotFound
+from odxfs.types import InodeNumber
+from odxfs.volume import DirectoryEntry, Inode
+
+from .answers import answered
+from .front_end import FrontEnd
+from .handles import DirectoryHandle
+
+DOT, DOT_DOT = 1, 2
+"""The positions after "." and ".."; the volume's cookies follow, moved up by two."""
+
+PAGE_ENTRIES = 128
+"""Entries taken from the volume at a time: about what one readdir buffer of the kernel (4 to 32 KiB) has room for."""
+
+
+class DirectoryOperations(FrontEnd):
+    """Directory listings, in the order of the volume's cookies, which stay put while entries come and go."""
+
+    @answered
+    async def opendir(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
+        """Open a directory for listing."""
+        directory = await self.named(inode)
+        self.volume.hold(directory)
+        return self.handles.add_directory(DirectoryHandle(directory))
+
+    @answered
+    async def readdir(self, fh: pyfuse3.FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """Fill the kernel's buffer with entries and their attributes, from position `start_id` on."""
+        directory = self.handles.directory(fh).inode
+        if start_id < DOT_DOT and not await self._reply_dots(directory, start_id, token):
+            return
+        after = max(start_id - DOT_DOT, 0)
+        while True:
+            page = await self.volume.list_directory(directory.number, after, PAGE_ENTRIES)
+            for entry in page:
+                if not await self._reply_entry(entry, token):
+                    return
+            if len(page) < PAGE_ENTRIES:
+                return
+            after = page[-1].cookie
+
+    async def _reply_dots(self, directory: Inode, start_id: int, token: pyfuse3.ReaddirToken) -> bool:
+        if start_id < DOT and not pyfuse3.readdir_reply(
+            token, pyfuse3.FileNameT(b"."), self.describe(directory), DOT
+        ):
+            return False
+        parent = await self._parent(directory)
+        return pyfuse3.readdir_reply(token, pyfuse3.FileNameT(b".."), self.describe(parent), DOT_DOT)
+
+    async def _parent(self, directory: Inode) -> Inode:
+        if directory.number == self.volume.root or directory.nlink == 0:
+            return directory
+        return await self.volume.inode(InodeNumber(await self.volume.parent_of(directory.number)))
+
+    async def _reply_entry(self, entry: DirectoryEntry, token: pyfuse3.ReaddirToken) -> bool:
+        """False when the buffer is full. An entry that went away since it was listed is passed over."""
+        try:
+            inode = await self.volume.inode(entry.number)
+        except NotFound:
+            return True
+        attributes = self.describe(inode)
+        if not pyfuse3.readdir_reply(
+            token, pyfuse3.FileNameT(entry.name), attributes, entry.cookie + DOT_DOT
+        ):
+            return False
+        self.numbers.told(inode)
+        return True
+
+    @answered
+    async def releasedir(self, fh: pyfuse3.FileHandleT) -> None:
+        """Close a directory."""
+        await self.volume.release(self.handles.remove_directory(fh).inode)
+
+    @answered
+    async def fsyncdir(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:
+        """The directory's entries are durable on return."""
+        await self.volume.sync(self.handles.directory(fh).inode)

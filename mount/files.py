@@ -1,0 +1,153 @@
+"""The operations on open regular files: open, create, read, write, flush, release, fsync."""
+
+import errno
+import os
+import stat
+
+import pyfuse3
+
+from odxfs.errors import AlreadyExists, LockConflict
+from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_DATA
+from odxfs.types import Buffer
+from odxfs.volume import Inode
+
+from .answers import answered
+from .front_end import FrontEnd
+from .handles import FileHandle
+
+ACCESS = {
+    os.O_RDONLY: FILE_READ_DATA,
+    os.O_WRONLY: FILE_WRITE_DATA,
+    os.O_RDWR: FILE_READ_DATA | FILE_WRITE_DATA,
+}
+"""What an open(2) mode means in the open table."""
+
+
+class FileOperations(FrontEnd):
+    """Data of files. Opens stand in the open table beside those of the share; its byte-range locks hold here too."""
+
+    @answered
+    async def open(
+        self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.FileInfo:
+        """Open a file; with O_TRUNC it is emptied in the same step. EBUSY where an SMB open does not share the access."""
+        file = await self.named(inode)
+        info = self._open(file, flags)
+        if flags & os.O_TRUNC:
+            try:
+                await self.volume.truncate(file, 0)
+            except BaseException:
+                await self._close(info.fh)
+                raise
+        return info
+
+    @answered
+    async def create(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        mode: pyfuse3.ModeT,
+        flags: pyfuse3.FlagT,
+        ctx: pyfuse3.RequestContext,
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        """Create a file and open it.
+
+        When the share created the name since the kernel looked, ESTALE makes the kernel look again and open what is there
+        with its usual checks of permissions.
+        """
+        parent = self.numbers.of_kernel(parent_inode)
+        try:
+            file = await self.volume.create(parent, name, stat.S_IFREG | mode, ctx.uid, ctx.gid)
+        except AlreadyExists:
+            if flags & os.O_EXCL:
+                raise
+            raise pyfuse3.FUSEError(errno.ESTALE) from None
+        return self._open(file, flags), self.enter(file)
+
+    def _open(self, file: Inode, flags: int) -> pyfuse3.FileInfo:
+        access = ACCESS.get(flags & os.O_ACCMODE, FILE_READ_DATA | FILE_WRITE_DATA)
+        if self.opens.is_delete_pending(file.number):
+            raise pyfuse3.FUSEError(errno.EBUSY)
+        entry = self.opens.open(file.number, access, FILE_SHARE_ALL, self)
+        self.volume.hold(file)
+        # Pages stay cached between opens: the kernel drops them by itself when it sees a new mtime, and is told when
+        # the share has written. direct_io would cost shared mappings, which databases and git use.
+        return pyfuse3.FileInfo(fh=self.handles.add_file(FileHandle(file, entry, flags)), keep_cache=True)
+
+    @answered
+    async def read(self, fh: pyfuse3.FileHandleT, off: int, size: int) -> Buffer:  # type: ignore[override]
+        """Bytes of a file; EAGAIN where another's exclusive byte-range lock covers them."""
+        handle = self.handles.file(fh)
+        file = handle.inode
+        if self.opens.read_conflicts(file.number, off, size, handle.entry):
+            raise LockConflict(f"inode {file.number} is locked at {off}")
+        data = self.volume.read_nowait(file, off, size)
+        if data is None:
+            data = await self.volume.read(file, off, size)
+        if _access_time_is_due(file):
+            self.volume.touch(file, accessed=True)
+        return data
+
+    @answered
+    async def write(self, fh: pyfuse3.FileHandleT, off: int, buf: bytes) -> int:
+        """Write through to the volume; durable on return only with O_SYNC or O_DSYNC."""
+        handle = self.handles.file(fh)
+        file = handle.inode
+        offset = self._write_offset(handle, off)
+        if self.opens.write_conflicts(file.number, offset, len(buf), handle.entry):
+            raise LockConflict(f"inode {file.number} is locked at {offset}")
+        if not self.volume.write_nowait(file, offset, buf):
+            await self.volume.write(file, offset, buf)
+        if handle.synchronous:
+            await self.volume.sync(file)
+        return len(buf)
+
+    def _write_offset(self, handle: FileHandle, offset: int) -> int:
+        """Where the bytes go: the kernel appends at the end that it knows of, which the share may have moved since.
+
+        Only then is its offset overruled: the same handle also carries what mappings of the file wrote, at their offsets.
+        """
+        if handle.appends and self.invalidation.is_resized(handle.inode.number):
+            return handle.inode.size
+        return offset
+
+    @answered
+    async def flush(self, fh: pyfuse3.FileHandleT) -> None:
+        """A descriptor was closed: all its writes are in the volume already, and close(2) promises no durability."""
+
+    @answered
+    async def release(self, fh: pyfuse3.FileHandleT) -> None:
+        """The last descriptor of an open was closed."""
+        await self._close(fh)
+
+    async def _close(self, fh: pyfuse3.FileHandleT) -> None:
+        handle = self.handles.remove_file(fh)
+        try:
+            if self.opens.close(handle.entry):
+                await self._delete(handle.inode)
+        finally:
+            await self.volume.release(handle.inode)
+
+    async def _delete(self, file: Inode) -> None:
+        """An SMB open asked for deletion at the last close, and this was it."""
+        for parent, name in (await self.volume.names_of(file.number))[:1]:
+            await self.volume.unlink(parent, name)
+
+    @answered
+    async def fsync(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:
+        """Everything written to the file so far is durable on return."""
+        await self.volume.sync(self.handles.file(fh).inode)
+
+    async def close_all(self) -> None:
+        """Close what is still open when the mount goes away."""
+        files, directories = self.handles.remaining()
+        for number in files:
+            await self._close(pyfuse3.FileHandleT(number))
+        for number in directories:
+            await self.volume.release(self.handles.remove_directory(number).inode)
+        await self.numbers.forget_all()
+
+
+def _access_time_is_due(file: Inode) -> bool:
+    """The access time moves only once after each change, as with Linux's relatime; else reading would mean writing."""
+    return file.atime_ns <= max(file.mtime_ns, file.ctime_ns)

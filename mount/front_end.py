@@ -1,0 +1,73 @@
+"""What the operations share: the volume, the open table, and how an inode is described to the kernel."""
+
+import errno
+
+import pyfuse3
+
+from odxfs.opens import OpenTable
+from odxfs.types import BLOCK_BYTES, SECTOR_BYTES, InodeNumber
+from odxfs.volume import Inode, Volume
+
+from .handles import Handles
+from .inode_numbers import InodeNumbers
+from .invalidation import Invalidation
+
+CACHE_SECONDS = 60.0
+"""How long the kernel may believe names and attributes unasked.
+
+It is told of every change that it did not make itself, so this only bounds what a lost notice could cost.
+"""
+
+
+class FrontEnd(pyfuse3.Operations):
+    """The base of the groups of operations. Lives as long as one mount, on the trio thread."""
+
+    supports_dot_lookup = True
+    enable_writeback_cache = False  # dirty pages in the kernel would be invisible to the share and to tokens
+    enable_acl = False
+
+    def __init__(self, volume: Volume, opens: OpenTable) -> None:
+        super().__init__()
+        self.volume = volume
+        self.opens = opens
+        self.numbers = InodeNumbers(volume)
+        self.handles = Handles()
+        self.invalidation = Invalidation(volume, self.numbers)
+
+    def describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
+        """The attributes of `inode` for the kernel, which counts as told; no await may stand before the answer."""
+        entry = pyfuse3.EntryAttributes()
+        entry.st_ino = self.numbers.for_kernel(inode.number)
+        entry.generation = 0  # numbers are never used twice, so one generation is enough
+        entry.entry_timeout = CACHE_SECONDS
+        entry.attr_timeout = CACHE_SECONDS
+        entry.st_mode = pyfuse3.ModeT(inode.mode)
+        entry.st_nlink = inode.nlink
+        entry.st_uid = inode.uid
+        entry.st_gid = inode.gid
+        entry.st_rdev = inode.rdev
+        entry.st_size = inode.size
+        entry.st_blksize = BLOCK_BYTES
+        entry.st_blocks = inode.allocated_bytes // SECTOR_BYTES
+        entry.st_atime_ns = inode.atime_ns
+        entry.st_mtime_ns = inode.mtime_ns
+        entry.st_ctime_ns = inode.ctime_ns
+        self.invalidation.attributes_told(inode.number)
+        return entry
+
+    def enter(self, inode: Inode) -> pyfuse3.EntryAttributes:
+        """Describe `inode` in the answer to a lookup or creation, which adds to its lookup count."""
+        self.numbers.told(inode)
+        return self.describe(inode)
+
+    async def named(self, number: pyfuse3.InodeT) -> Inode:
+        """The inode an operation by path means; ESTALE makes the kernel look the path up once more."""
+        mine = self.numbers.of_kernel(number)
+        if self.invalidation.is_renamed(mine):
+            raise pyfuse3.FUSEError(errno.ESTALE)
+        return await self.numbers.inode(number)
+
+    def require_sharing(self, number: InodeNumber, access: int, share: int) -> None:
+        """EBUSY where an SMB open does not share `access`, or will delete the file (MS-FSA 2.1.5.1.2.2)."""
+        if self.opens.is_delete_pending(number) or not self.opens.check(number, access, share):
+            raise pyfuse3.FUSEError(errno.EBUSY)

@@ -1,0 +1,98 @@
+"""The open files and directories of the mount, by the number the kernel gives back with each call."""
+
+import itertools
+import os
+from dataclasses import dataclass
+
+import pyfuse3
+
+from odxfs.opens import OpenEntry
+from odxfs.types import InodeNumber
+from odxfs.volume import Inode
+
+SYNCHRONOUS = os.O_DSYNC | os.O_SYNC
+
+
+@dataclass(slots=True, eq=False)
+class FileHandle:
+    """An open regular file; `entry` is its place in the open table, `flags` are those of open(2)."""
+
+    inode: Inode
+    entry: OpenEntry
+    flags: int
+
+    @property
+    def appends(self) -> bool:
+        """Every write goes to the end of the file."""
+        return bool(self.flags & os.O_APPEND)
+
+    @property
+    def synchronous(self) -> bool:
+        """Every write is durable before it is answered."""
+        return bool(self.flags & SYNCHRONOUS)
+
+
+@dataclass(slots=True, eq=False)
+class DirectoryHandle:
+    """An open directory."""
+
+    inode: Inode
+
+
+class Handles:
+    """Numbers for open files and directories; a number is never used twice in the life of a mount."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._files: dict[int, FileHandle] = {}
+        self._directories: dict[int, DirectoryHandle] = {}
+        self._open_counts: dict[InodeNumber, int] = {}
+
+    def add_file(self, handle: FileHandle) -> pyfuse3.FileHandleT:
+        """Keep `handle` and number it."""
+        number = next(self._numbers)
+        self._files[number] = handle
+        self._count(handle.inode.number, 1)
+        return pyfuse3.FileHandleT(number)
+
+    def add_directory(self, handle: DirectoryHandle) -> pyfuse3.FileHandleT:
+        """Keep `handle` and number it."""
+        number = next(self._numbers)
+        self._directories[number] = handle
+        self._count(handle.inode.number, 1)
+        return pyfuse3.FileHandleT(number)
+
+    def file(self, number: int) -> FileHandle:
+        """The open file of that number."""
+        return self._files[number]
+
+    def directory(self, number: int) -> DirectoryHandle:
+        """The open directory of that number."""
+        return self._directories[number]
+
+    def remove_file(self, number: int) -> FileHandle:
+        """Forget the open file, and hand it back to be closed."""
+        handle = self._files.pop(number)
+        self._count(handle.inode.number, -1)
+        return handle
+
+    def remove_directory(self, number: int) -> DirectoryHandle:
+        """Forget the open directory, and hand it back to be closed."""
+        handle = self._directories.pop(number)
+        self._count(handle.inode.number, -1)
+        return handle
+
+    def is_open(self, number: InodeNumber) -> bool:
+        """Whether somebody has the inode open on the mount."""
+        return number in self._open_counts
+
+    def remaining(self) -> tuple[list[int], list[int]]:
+        """The numbers of the files and of the directories that are still open."""
+        return list(self._files), list(self._directories)
+
+    def _count(self, number: InodeNumber, change: int) -> None:
+        count = self._open_counts.get(number, 0) + change
+        if count:
+            self._open_counts[number] = count
+        else:
+            del self._open_counts[number]

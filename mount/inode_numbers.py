@@ -1,0 +1,70 @@
+"""Which inodes the kernel knows, under which number, and how often it was told of each (FUSE's lookup count)."""
+
+from dataclasses import dataclass
+
+import pyfuse3
+
+from odxfs.types import InodeNumber
+from odxfs.volume import Inode, Volume
+
+
+@dataclass(slots=True)
+class KnownInode:
+    """An inode that the kernel may name; `lookups` is its lookup count."""
+
+    inode: Inode
+    lookups: int
+
+
+class InodeNumbers:
+    """FUSE calls every root 1; all other inodes keep the volume's number.
+
+    Inode numbers are unique in a pool, so a volume whose root is not 1 never has an inode 1 of its own. Each known inode is
+    held in the volume once, so that an unlinked one lives until the kernel forgets it.
+    """
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._known: dict[InodeNumber, KnownInode] = {}
+
+    def __contains__(self, number: InodeNumber) -> bool:
+        return number == self._volume.root or number in self._known
+
+    def of_kernel(self, number: pyfuse3.InodeT) -> InodeNumber:
+        """The volume's number for the kernel's."""
+        return self._volume.root if number == pyfuse3.ROOT_INODE else InodeNumber(number)
+
+    def for_kernel(self, number: InodeNumber) -> pyfuse3.InodeT:
+        """The kernel's number for the volume's."""
+        return pyfuse3.ROOT_INODE if number == self._volume.root else pyfuse3.InodeT(number)
+
+    async def inode(self, number: pyfuse3.InodeT) -> Inode:
+        """The live inode for the kernel's number; raises NotFound."""
+        mine = self.of_kernel(number)
+        known = self._known.get(mine)
+        return known.inode if known is not None else await self._volume.inode(mine)
+
+    def told(self, inode: Inode) -> None:
+        """The kernel is about to be told of `inode` once more."""
+        known = self._known.get(inode.number)
+        if known is None:
+            self._volume.hold(inode)
+            self._known[inode.number] = KnownInode(inode, 1)
+        else:
+            known.lookups += 1
+
+    async def forget(self, number: pyfuse3.InodeT, lookups: int) -> None:
+        """The kernel takes back `lookups` of what it was told; an unlinked inode that nobody holds goes now."""
+        known = self._known.get(self.of_kernel(number))
+        if known is None:
+            return
+        known.lookups -= lookups
+        if known.lookups <= 0:
+            del self._known[known.inode.number]
+            await self._volume.release(known.inode)
+
+    async def forget_all(self) -> None:
+        """The mount is gone; the kernel does not say goodbye to each inode."""
+        while self._known:
+            _, known = self._known.popitem()
+            await self._volume.release(known.inode)

@@ -1,0 +1,138 @@
+"""What the kernel must forget when the share changes the volume.
+
+Two notices with different manners. That cached *attributes* are old is said on the spot, inside the change: the kernel only
+sets a mark and never waits. That cached *pages* or *names* are old may make the kernel wait for an operation that this very
+thread has to answer, so a worker thread says it. Until that is done the inode counts as `renamed`: an operation that
+arrives for it through an old name is refused with ESTALE, on which the kernel looks the path up afresh.
+"""
+
+import logging
+
+import pyfuse3
+import trio
+
+from odxfs.types import InodeNumber
+from odxfs.volume import (
+    AttributesChanged,
+    Change,
+    ContentChanged,
+    EntryAdded,
+    EntryRemoved,
+    EntryRenamed,
+    Volume,
+)
+
+from .inode_numbers import InodeNumbers
+
+log = logging.getLogger("odxfs.mount")
+
+Name = tuple[InodeNumber, bytes]
+
+
+class Invalidation:
+    """Observer of a volume; `run` is its task. Everything but `run` is synchronous."""
+
+    def __init__(self, volume: Volume, numbers: InodeNumbers) -> None:
+        self._volume = volume
+        self._numbers = numbers
+        self._pages: set[InodeNumber] = set()
+        self._names: dict[Name, set[InodeNumber]] = {}
+        self._renamed: dict[InodeNumber, int] = {}
+        self._resized: set[InodeNumber] = set()
+        self._wake = trio.Event()
+
+    def is_renamed(self, number: InodeNumber) -> bool:
+        """Whether the kernel may still hold a name of the inode that is no longer true."""
+        return number in self._renamed
+
+    def is_resized(self, number: InodeNumber) -> bool:
+        """Whether the size changed behind the kernel's back since it was last told the attributes."""
+        return number in self._resized
+
+    def attributes_told(self, number: InodeNumber) -> None:
+        """The kernel is being given the inode's attributes as they are now."""
+        self._resized.discard(number)
+
+    def changed(self, change: Change) -> None:
+        """The pool's observer: called inside each change, of every volume and from every origin."""
+        if change.volume != self._volume.id or change.origin == self._volume.origin:
+            return
+        match change:
+            case ContentChanged():
+                self._content_changed(change)
+            case AttributesChanged():
+                self._attributes_old(change.number)
+            case EntryAdded():
+                self._attributes_old(change.parent, change.number)
+            case EntryRemoved():
+                self._attributes_old(change.parent, change.number)
+                self._name_old((change.parent, change.name), change.number)
+            case EntryRenamed():
+                self._entry_renamed(change)
+
+    def _content_changed(self, change: ContentChanged) -> None:
+        if change.number not in self._numbers:
+            return
+        if change.size_changed:
+            self._resized.add(change.number)
+        self._attributes_old(change.number)
+        self._pages.add(change.number)
+        self._wake.set()
+
+    def _entry_renamed(self, change: EntryRenamed) -> None:
+        numbers = [change.number] if change.replaced is None else [change.number, change.replaced]
+        self._attributes_old(change.old_parent, change.new_parent, *numbers)
+        self._name_old((change.old_parent, change.old_name), *numbers)
+        self._name_old((change.new_parent, change.new_name), *numbers)
+
+    def _attributes_old(self, *numbers: InodeNumber) -> None:
+        for number in numbers:
+            if number in self._numbers:
+                _notify(pyfuse3.invalidate_inode, self._numbers.for_kernel(number), attr_only=True)
+
+    def _name_old(self, name: Name, *numbers: InodeNumber) -> None:
+        known = {number for number in numbers if number in self._numbers}
+        if name[0] not in self._numbers or not known:
+            return
+        waiting = self._names.setdefault(name, set())
+        for number in known - waiting:
+            self._renamed[number] = self._renamed.get(number, 0) + 1
+        waiting |= known
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tell the kernel of old pages and names until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            pages, self._pages = self._pages, set()
+            names, self._names = self._names, {}
+            try:
+                await trio.to_thread.run_sync(self._tell, pages, list(names))
+            finally:
+                self._names_told(names)
+
+    def _tell(self, pages: set[InodeNumber], names: list[Name]) -> None:
+        """Runs in a worker thread and may block for as long as the kernel is busy with the inode or directory."""
+        for parent, name in names:
+            _notify(pyfuse3.invalidate_entry, self._numbers.for_kernel(parent), name)
+        for number in pages:
+            _notify(pyfuse3.invalidate_inode, self._numbers.for_kernel(number))
+
+    def _names_told(self, names: dict[Name, set[InodeNumber]]) -> None:
+        for numbers in names.values():
+            for number in numbers:
+                self._renamed[number] -= 1
+                if not self._renamed[number]:
+                    del self._renamed[number]
+
+
+def _notify(notice: object, *arguments: object, **options: object) -> None:
+    """Give one notice; that the kernel does not know the inode, or no longer, is the usual case and no error."""
+    assert callable(notice)
+    try:
+        notice(*arguments, **options)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("notice=%s arguments=%s error=%s", notice.__name__, arguments, error)

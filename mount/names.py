@@ -1,0 +1,143 @@
+"""The operations on names: lookup, create, link, remove, rename."""
+
+import errno
+from collections.abc import Sequence
+
+import pyfuse3
+
+from odxfs.errors import NotFound
+from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
+from odxfs.types import InodeNumber
+from odxfs.volume import Inode, RenameFlags
+
+from .answers import answered
+from .front_end import FrontEnd
+
+S_IFLNK = 0o120777
+S_IFDIR = 0o040000
+
+
+class NameOperations(FrontEnd):
+    """Names in directories. The kernel has checked permissions already (default_permissions)."""
+
+    @answered
+    async def lookup(
+        self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """The inode of a name; "." and ".." are asked for by NFS."""
+        parent = self.numbers.of_kernel(parent_inode)
+        if name == b".":
+            return self.enter(await self.numbers.inode(parent_inode))
+        if name == b"..":
+            return self.enter(await self.volume.inode(await self.volume.parent_of(parent)))
+        return self.enter(await self.volume.lookup(parent, name))
+
+    async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
+        """The kernel drops inodes; there is no answer to this operation, so nothing may be refused."""
+        for number, lookups in inode_list:
+            await self.numbers.forget(number, lookups)
+
+    @answered
+    async def mknod(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        mode: pyfuse3.ModeT,
+        rdev: int,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """A regular file, device, FIFO or socket."""
+        parent = self.numbers.of_kernel(parent_inode)
+        return self.enter(await self.volume.create(parent, name, mode, ctx.uid, ctx.gid, rdev=rdev))
+
+    @answered
+    async def mkdir(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        mode: pyfuse3.ModeT,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """A directory."""
+        parent = self.numbers.of_kernel(parent_inode)
+        return self.enter(await self.volume.create(parent, name, S_IFDIR | mode, ctx.uid, ctx.gid))
+
+    @answered
+    async def symlink(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        target: pyfuse3.FileNameT,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """A symbolic link."""
+        parent = self.numbers.of_kernel(parent_inode)
+        inode = await self.volume.create(parent, name, S_IFLNK, ctx.uid, ctx.gid, target=target)
+        return self.enter(inode)
+
+    @answered
+    async def readlink(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
+        """The target of a symbolic link."""
+        return pyfuse3.FileNameT((await self.named(inode)).target)
+
+    @answered
+    async def link(
+        self,
+        inode: pyfuse3.InodeT,
+        new_parent_inode: pyfuse3.InodeT,
+        new_name: pyfuse3.FileNameT,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """A further name of an inode."""
+        target = await self.named(inode)
+        await self.volume.link(target, self.numbers.of_kernel(new_parent_inode), new_name)
+        return self.enter(target)
+
+    @answered
+    async def unlink(
+        self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
+    ) -> None:
+        """Remove a name; open files live on. EBUSY when an SMB open does not share deletion."""
+        parent = self.numbers.of_kernel(parent_inode)
+        self._require_removable(await self.volume.lookup(parent, name))
+        await self.volume.unlink(parent, name)
+
+    @answered
+    async def rmdir(
+        self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
+    ) -> None:
+        """Remove an empty directory."""
+        parent = self.numbers.of_kernel(parent_inode)
+        self._require_removable(await self.volume.lookup(parent, name))
+        await self.volume.rmdir(parent, name)
+
+    @answered
+    async def rename(
+        self,
+        parent_inode_old: pyfuse3.InodeT,
+        name_old: pyfuse3.FileNameT,
+        parent_inode_new: pyfuse3.InodeT,
+        name_new: pyfuse3.FileNameT,
+        flags: pyfuse3.FlagT,
+        ctx: pyfuse3.RequestContext,
+    ) -> None:
+        """Rename, with RENAME_NOREPLACE and RENAME_EXCHANGE; the VFS refuses other flags, or we do with EINVAL."""
+        if flags & ~int(RenameFlags.NOREPLACE | RenameFlags.EXCHANGE):
+            raise pyfuse3.FUSEError(errno.EINVAL)
+        old_parent = self.numbers.of_kernel(parent_inode_old)
+        new_parent = self.numbers.of_kernel(parent_inode_new)
+        self._require_removable(await self.volume.lookup(old_parent, name_old))
+        replaced = await self._lookup_or_none(new_parent, name_new)
+        if replaced is not None:
+            self._require_removable(replaced)
+        await self.volume.rename(old_parent, name_old, new_parent, name_new, RenameFlags(flags))
+
+    async def _lookup_or_none(self, parent: InodeNumber, name: bytes) -> Inode | None:
+        try:
+            return await self.volume.lookup(parent, name)
+        except NotFound:
+            return None
+
+    def _require_removable(self, inode: Inode) -> None:
+        if not self.opens.check(inode.number, DELETE, FILE_SHARE_ALL):
+            raise pyfuse3.FUSEError(errno.EBUSY)

@@ -1,0 +1,101 @@
+"""One mount from beginning to end, as a task."""
+
+import logging
+import os
+from pathlib import Path
+
+import pyfuse3
+import trio
+
+from odxfs.errors import ExitCode, UserError
+from odxfs.opens import OpenTable
+from odxfs.volume import Volume
+
+from .operations import Operations
+from .unmounting import find_mount, unmount
+
+log = logging.getLogger("odxfs.mount")
+
+FUSE_CONFIGURATION = Path("/etc/fuse.conf")
+
+
+async def run_mount(
+    volume: Volume,
+    opens: OpenTable,
+    mountpoint: Path,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Mount `volume` on `mountpoint` and serve it until cancelled or unmounted from outside.
+
+    Started when the mount answers. On cancellation what programs wrote is taken in, the mount is taken away while it
+    still answers, and detached when a program keeps a file open. One mount a process (pyfuse3). Raises UserError when
+    FUSE refuses.
+    """
+    operations = Operations(volume, opens)
+    _init(operations, volume, mountpoint)
+    volume.pool.add_observer(operations.invalidation.changed)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(operations.invalidation.run)
+            nursery.start_soon(_serve, nursery.cancel_scope)
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await _leave(str(mountpoint))
+    finally:
+        volume.pool.remove_observer(operations.invalidation.changed)
+        pyfuse3.close(unmount=True)
+        with trio.CancelScope(shield=True):
+            await operations.close_all()
+
+
+def _init(operations: Operations, volume: Volume, mountpoint: Path) -> None:
+    source = str(volume.pool.directory).replace("\\", "\\\\").replace(",", "\\,")
+    options = {f"fsname={source}", "subtype=odxfs", "default_permissions"}
+    if may_allow_other():
+        options.add("allow_other")
+    try:
+        pyfuse3.init(operations, str(mountpoint), options)
+    except RuntimeError as error:
+        raise UserError(f"FUSE cannot mount on {mountpoint}: {error}", ExitCode.FUSE) from error
+
+
+def may_allow_other(configuration: Path = FUSE_CONFIGURATION) -> bool:
+    """Whether other users may be let in: root may always, others where the administrator says user_allow_other."""
+    if os.geteuid() == 0:
+        return True
+    try:
+        lines = configuration.read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.strip() == "user_allow_other" for line in lines)
+
+
+async def _serve(whole: trio.CancelScope) -> None:
+    """Answer the kernel until the mount is gone, whatever is cancelled meanwhile: half an answer would hang its caller."""
+    with trio.CancelScope(shield=True):
+        await pyfuse3.main()
+    whole.cancel()
+
+
+async def _leave(mountpoint: str) -> None:
+    if find_mount(mountpoint) is None:
+        return
+    await trio.to_thread.run_sync(_write_back, mountpoint)
+    reason = await trio.to_thread.run_sync(unmount, mountpoint)
+    if reason is None:
+        return
+    log.info("mountpoint=%s busy=%r detached=yes", mountpoint, reason)
+    await trio.to_thread.run_sync(lambda: unmount(mountpoint, lazy=True))
+    pyfuse3.terminate()
+
+
+def _write_back(mountpoint: str) -> None:
+    """Have the kernel hand over what shared mappings of files have changed; close(2) and msync(2) do so anyway."""
+    try:
+        pyfuse3.syncfs(mountpoint)
+    except OSError as error:
+        log.info("mountpoint=%s syncfs=%s", mountpoint, error)

@@ -1,0 +1,64 @@
+"""Taking a FUSE mount away, and finding ours in the kernel's list. Plain blocking calls; used by the command line too."""
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE_SYSTEM_TYPE = "fuse.odxfs"
+"""How the kernel lists our mounts: FUSE with the subtype odxfs."""
+
+MOUNTS = Path("/proc/self/mounts")
+
+
+@dataclass(frozen=True, slots=True)
+class MountEntry:
+    """One odxfs mount: `source` is the pool directory."""
+
+    source: str
+    mountpoint: str
+
+
+def list_mounts(mounts: Path = MOUNTS) -> list[MountEntry]:
+    """The odxfs mounts of this machine, the youngest last. Reads the list only: a dead mount does not block it."""
+    found = []
+    for line in mounts.read_text(errors="surrogateescape").splitlines():
+        source, mountpoint, kind = line.split(" ")[:3]
+        if kind == FILE_SYSTEM_TYPE:
+            found.append(MountEntry(_unescape(source), _unescape(mountpoint)))
+    return found
+
+
+def find_mount(mountpoint: str) -> MountEntry | None:
+    """The youngest odxfs mount on `mountpoint`, or None. Safe where the mount is dead and stat(2) fails."""
+    wanted = _real_path(mountpoint)
+    for entry in reversed(list_mounts()):
+        if entry.mountpoint == wanted:
+            return entry
+    return None
+
+
+def unmount(mountpoint: str, *, lazy: bool = False) -> str | None:
+    """Unmount; None when it worked, else the reason in the words of umount(8).
+
+    `lazy` detaches the mount at once and lets it go when nobody uses it any more, which works for a dead one as well.
+    """
+    if os.geteuid() == 0:
+        command = ["umount", "--no-canonicalize", *(["--lazy"] if lazy else []), "--", mountpoint]
+    else:
+        command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", mountpoint]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return None if result.returncode == 0 else result.stderr.strip() or f"exit code {result.returncode}"
+
+
+def _real_path(path: str) -> str:
+    """`path` without symlinks; the last component is not looked into, since a dead mount there answers no stat(2)."""
+    absolute = os.path.abspath(path)
+    parent, name = os.path.split(absolute)
+    return os.path.join(os.path.realpath(parent), name) if name else absolute
+
+
+def _unescape(field: str) -> str:
+    """Undo the kernel's octal escapes of blanks and backslashes (proc(5))."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
