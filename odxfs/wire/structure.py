@@ -1,0 +1,29 @@
+"""The base of structures that are a row of fixed fields and nothing else.
+
+A subclass is a frozen slotted dataclass that names its `LAYOUT`; pad bytes (`x`) in it are the reserved fields, which are
+sent as zero and ignored. One field of the dataclass for one value of the layout, in order.
+"""
+
+from struct import Struct
+from typing import Any, ClassVar, Self
+
+from odxfs.types import Buffer
+from odxfs.wire.cursor import unpack_fixed
+
+
+class FixedStructure:
+    """Packs and unpacks by `LAYOUT`."""
+
+    __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]]
+    LAYOUT: ClassVar[Struct]
+
+    @classmethod
+    def unpack(cls, data: Buffer) -> Self:
+        """The structure at the start of `data`; ProtocolError when it is too short, longer is no harm."""
+        return cls(*unpack_fixed(cls.LAYOUT, data, cls.__name__))
+
+    def pack(self) -> bytes:
+        """The structure's bytes; struct.error when a value does not fit, which is the caller's bug."""
+        values: list[Any] = [getattr(self, name) for name in self.__match_args__]
+        return self.LAYOUT.pack(*values)
