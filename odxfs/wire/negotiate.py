@@ -1,12 +1,12 @@
 """SMB2 NEGOTIATE (MS-SMB2 2.2.3, 2.2.4)."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 from struct import Struct
 from typing import Self
 
 from odxfs.errors import ProtocolError
 from odxfs.wire.cursor import HEADER_BYTES, aligned, or_one_byte, pad, take, unpack_body
-from odxfs.wire.dialect import Dialect
 from odxfs.wire.fscc import filetime
 from odxfs.wire.fscc.filetime import Filetime
 from odxfs.wire.negotiate_contexts import NegotiateContext, pack_negotiate_contexts, unpack_negotiate_contexts
@@ -18,6 +18,18 @@ _RESPONSE_END = HEADER_BYTES + _RESPONSE.size
 
 MAX_DIALECTS = 64
 """There are five; old clients list a few more."""
+
+
+class Dialect(IntEnum):
+    """Dialect revisions. WILDCARD answers an SMB1 negotiate that says "SMB 2.???" (MS-SMB2 3.3.5.3.1)."""
+
+    NONE = 0x0000
+    SMB_2_0_2 = 0x0202
+    SMB_2_1 = 0x0210
+    WILDCARD = 0x02FF
+    SMB_3_0 = 0x0300
+    SMB_3_0_2 = 0x0302
+    SMB_3_1_1 = 0x0311
 
 
 class SecurityMode:

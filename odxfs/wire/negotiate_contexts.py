@@ -42,6 +42,24 @@ class HashAlgorithm(IntEnum):
     SHA_512 = 0x0001
 
 
+class Cipher(IntEnum):
+    """Encryption algorithms (MS-SMB2 2.2.3.1.2)."""
+
+    NONE = 0x0000
+    AES_128_CCM = 0x0001
+    AES_128_GCM = 0x0002
+    AES_256_CCM = 0x0003
+    AES_256_GCM = 0x0004
+
+
+class SigningAlgorithm(IntEnum):
+    """Signing algorithms (MS-SMB2 2.2.3.1.7)."""
+
+    HMAC_SHA256 = 0x0000
+    AES_CMAC = 0x0001
+    AES_GMAC = 0x0002
+
+
 class CompressionAlgorithm(IntEnum):
     """Compression algorithms (MS-SMB2 2.2.3.1.3)."""
 
