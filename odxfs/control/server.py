@@ -1,0 +1,105 @@
+"""The answering end of the control socket."""
+
+import json
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from odxfs.control.address import MAX_LINE_BYTES, SOCKET_NAME, socket_address
+from odxfs.errors import ExitCode, UserError
+
+log = logging.getLogger("odxfs.control")
+
+Command = Callable[[], Awaitable[dict[str, Any]]]
+
+_UCRED = struct.Struct("iII")
+"""struct ucred of SO_PEERCRED: pid, uid, gid (unix(7))."""
+
+_BACKLOG = 16
+"""Callers waiting: people and their scripts."""
+
+
+class ControlServer:
+    """Answers `commands` on DIR/control. The caller owns the pool's lock, so a socket found there is a dead one's."""
+
+    def __init__(self, directory: Path, commands: Mapping[str, Command]) -> None:
+        self._directory = directory
+        self._commands = commands
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen until cancelled; started when the socket is there. `withdraw` takes the socket's name away."""
+        with self._bind() as listener:
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                while True:
+                    connection, _ = await listener.accept()
+                    nursery.start_soon(self._converse, trio.SocketStream(connection))
+
+    def withdraw(self) -> None:
+        """Remove the socket's name: no new callers, while the present ones still get their answers."""
+        (self._directory / SOCKET_NAME).unlink(missing_ok=True)
+
+    def _bind(self) -> trio.socket.SocketType:
+        self.withdraw()
+        listener = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o177)
+        try:
+            with socket_address(self._directory) as address:
+                listener.bind(address)
+        finally:
+            os.umask(before)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+        return trio.socket.from_stdlib_socket(listener)
+
+    async def _converse(self, stream: trio.SocketStream) -> None:
+        """Answer one caller's requests, one after the other."""
+        async with stream:
+            if not _is_trusted(stream):
+                return
+            with suppress(trio.BrokenResourceError):
+                while line := await _receive_line(stream):
+                    await stream.send_all(json.dumps(await self._answer(line)).encode() + b"\n")
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            command = self._commands[request["command"]]
+        except (ValueError, KeyError, TypeError):
+            return _failure("no such command", ExitCode.USAGE)
+        try:
+            return {"ok": True, "result": await command()}
+        except UserError as error:
+            return _failure(str(error), error.exit_code)
+        except Exception as error:
+            log.exception("command=%s failed", request["command"])
+            return _failure(f"{request['command']} failed: {error}", ExitCode.BUG)
+
+
+def _failure(error: str, exit_code: ExitCode) -> dict[str, Any]:
+    return {"ok": False, "error": error, "exit_code": int(exit_code)}
+
+
+def _is_trusted(stream: trio.SocketStream) -> bool:
+    """Only the owner of this process and root may command it, whatever the socket's mode has become."""
+    credentials = stream.socket.getsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_PEERCRED, _UCRED.size)
+    _, uid, _ = _UCRED.unpack(credentials)
+    return uid in (0, os.geteuid())
+
+
+async def _receive_line(stream: trio.SocketStream) -> bytes:
+    """The next line; empty at the end, and for a line that is too long."""
+    received = bytearray()
+    while b"\n" not in received:
+        chunk = await stream.receive_some(4096)
+        received += chunk
+        if not chunk or len(received) > MAX_LINE_BYTES:
+            return b""
+    return bytes(received)
