@@ -58,7 +58,7 @@ def _party(context: RequestContext, opened: SmbOpen | None) -> OffloadParty:
         read_conflicts=lambda offset, length: opens.read_conflicts(inode.number, offset, length, entry),
         write_conflicts=lambda offset, length: opens.write_conflicts(inode.number, offset, length, entry),
         owner=user.name if user is not None else "",
-        client=context.connection.client_name,
+        client=context.connection.peer_address[0],
     )
 
 
