@@ -1,0 +1,106 @@
+"""Direct TCP transport: a zero byte and a 24-bit big-endian length in front of each message (MS-SMB2 2.1).
+
+Bytes are received straight into the buffer that the messages are handed out of: `FrameBuffer.room` is given to
+recv_into, `FrameBuffer.frames` cuts what came. A message is a memoryview that is never overwritten while anybody holds
+it; a message that does not fit what is left gets a buffer of its own size, so at most one buffer's rest is ever copied
+and a large write arrives in place.
+"""
+
+import struct
+import sys
+from collections.abc import Iterator, Sequence
+
+from odxfs.errors import ProtocolError
+from odxfs.types import Buffer
+
+PREFIX_BYTES = 4
+LOGIN_FRAME_BYTES = 64 * 1024
+"""The largest message before a login: the greatest security token is 64 KiB less a little, and nothing else is needed."""
+
+SESSION_FRAME_BYTES = 8 * 1024 * 1024 + 128 * 1024
+"""The largest message after a login: an 8 MiB write with its headers, and room for small requests compounded with it."""
+
+CHUNK_BYTES = 256 * 1024
+"""A receive buffer for ordinary messages: some hundred small requests a call, freed when its last message is let go."""
+
+LOGIN_CHUNK_BYTES = 8 * 1024
+"""The first receive buffer, since a connection that has not logged in should cost little: a NEGOTIATE has 300 bytes."""
+
+MINIMUM_ROOM_BYTES = 2 * 1024
+SPARE_BUFFERS = 4
+"""Large buffers kept for reuse by one connection: their pages are already there, which a fresh mebibyte pays 100 us for."""
+
+LARGEST_SPARE_BYTES = 2 * 1024 * 1024
+"""Larger buffers are not kept, so that an idle connection holds 8 MiB at most."""
+
+_PREFIX = struct.Struct(">I")
+_OWN_REFERENCES = 2
+"""What sys.getrefcount says of a buffer that only the list of spare ones still refers to (the list and the argument)."""
+
+
+class FrameBuffer:
+    """The receive side of one connection. `limit` is the largest message that is accepted, in bytes."""
+
+    __slots__ = ("_chunk", "_end", "_spare", "_start", "_view", "limit")
+
+    def __init__(self, limit: int = LOGIN_FRAME_BYTES) -> None:
+        self.limit = limit
+        self._chunk = bytearray(LOGIN_CHUNK_BYTES)
+        self._view = memoryview(self._chunk)
+        self._start = 0
+        self._end = 0
+        self._spare: list[bytearray] = []
+
+    def room(self) -> memoryview:
+        """Where the next bytes of the connection go; valid until the next call of any method."""
+        return self._view[self._end :]
+
+    def received(self, count: int) -> None:
+        """`count` bytes were put into what room() gave."""
+        self._end += count
+
+    def frames(self) -> Iterator[memoryview]:
+        """The complete messages that have come, without their prefix; raises ProtocolError at a prefix out of bounds."""
+        while self._end - self._start >= PREFIX_BYTES:
+            size = _PREFIX.unpack_from(self._chunk, self._start)[0]
+            if size == 0 or size > self.limit:
+                raise ProtocolError(f"a frame of {size} bytes where 1 to {self.limit} are allowed")
+            first = self._start + PREFIX_BYTES
+            if self._end - first < size:
+                self._make_room(PREFIX_BYTES + size)
+                return
+            self._start = first + size
+            yield self._view[first : first + size]
+        self._make_room(PREFIX_BYTES)
+
+    def _make_room(self, wanted: int) -> None:
+        """See to it that `wanted` bytes from the start of the incomplete message, and some room anyway, are there."""
+        capacity = len(self._chunk)
+        size_known = wanted > PREFIX_BYTES
+        if self._start + wanted <= capacity and (size_known or capacity - self._end >= MINIMUM_ROOM_BYTES):
+            return
+        ordinary = CHUNK_BYTES if self.limit > LOGIN_FRAME_BYTES else LOGIN_CHUNK_BYTES
+        fresh = self._take(max(ordinary, wanted + MINIMUM_ROOM_BYTES))
+        rest = self._end - self._start
+        fresh[:rest] = self._view[self._start : self._end]
+        if CHUNK_BYTES < capacity <= LARGEST_SPARE_BYTES:
+            self._spare.append(self._chunk)
+            del self._spare[:-SPARE_BUFFERS]
+        self._chunk, self._view, self._start, self._end = fresh, memoryview(fresh), 0, rest
+
+    def _take(self, size: int) -> bytearray:
+        """A buffer of at least `size` bytes that no message lives in any more."""
+        for index in range(len(self._spare)):
+            if size <= len(self._spare[index]) <= 2 * size and sys.getrefcount(self._spare[index]) == _OWN_REFERENCES:
+                return self._spare.pop(index)
+        return bytearray(size)
+
+
+def frame_prefix(size: int) -> bytes:
+    """The four bytes in front of a message of `size` bytes."""
+    return _PREFIX.pack(size)
+
+
+def total_bytes(pieces: Sequence[Buffer]) -> int:
+    """The length of a message in pieces."""
+    return sum(map(len, pieces))
