@@ -21,20 +21,20 @@ MAX_OPENS_PER_SESSION = 16384
 MAX_LOCKS_PER_OPEN = 4096
 """Byte-range locks of one open: databases hold dozens; each is searched in logarithmic time but costs memory."""
 
-MAX_WORKING_REQUESTS = 256
-"""Requests of one connection that run at the same time; past it the connection is not read until one ends."""
+MAX_WORKING_CREDITS = 1024
+"""Credits (64 KiB each) of the requests of one connection that run or whose replies are being sent: 64 MiB of payload.
+
+Past it the connection is not read until a reply has left, so a client that does not read its replies stops itself.
+"""
 
 MAX_PENDING_REQUESTS = 512
 """Requests of one connection that were answered STATUS_PENDING (blocking locks, change notify): Windows' MaxAsyncCredits."""
 
-MAX_COMPOUND_REQUESTS = 64
-"""Requests in one compound: clients send three or four; a longer one only delays the others of its connection."""
-
-RECEIVE_BYTES = 1024 * 1024
-"""What one receive asks the kernel for: a whole 1 MiB write, or some hundred small requests."""
-
-MAX_FAST_REPLY_BYTES = 16 * 1024 * 1024
+MAX_GATHERED_BYTES = 4 * 1024 * 1024
 """Replies gathered for one send: past it they leave before the next request is looked at."""
+
+MAX_PASSES_WITHOUT_CHECKPOINT = 8
+"""Receives in a row of a connection that never runs dry, before it lets the other tasks run."""
 
 MAX_PATH_CHARACTERS = 4096
 """UTF-16 units of one path (POSIX PATH_MAX); NTFS allows 32,767, which no Linux tool could name on the mount."""

@@ -11,6 +11,7 @@ from odxfs.wire.file_id import FileId
 
 if TYPE_CHECKING:
     from odxfs.opens import OpenEntry
+    from odxfs.smb.notify.watch import Watch
     from odxfs.smb.rpc.pipe import Pipe
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
@@ -45,12 +46,11 @@ class SmbOpen:
     is_directory: bool = False
     pipe: Pipe | None = None
     enumeration: object | None = None
-    watch: object | None = None
+    watch: Watch | None = None
     position: int = 0
     mode: int = 0
     closed: bool = False
     resume_key: bytes = field(default_factory=lambda: secrets.token_bytes(RESUME_KEY_BYTES))
-    lock_sequences: dict[int, int] = field(default_factory=dict)
 
     @property
     def inode(self) -> Inode:

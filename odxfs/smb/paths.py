@@ -7,28 +7,25 @@ Names keep their case and are found without it. A symbolic link is never followe
 from __future__ import annotations
 
 import stat
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odxfs.errors import NameTooLong, NotADirectory, NotFound
 from odxfs.ntstatus import Status
 from odxfs.smb.access import may_traverse
-from odxfs.smb.directory.names import shown_name, stored_name, stored_text
+from odxfs.smb.directory import names
 from odxfs.smb.limits import MAX_PATH_CHARACTERS
 from odxfs.smb.request import SmbError
 from odxfs.types import MAX_NAME_BYTES
+from odxfs.wire.cursor import encode_utf16
+from odxfs.wire.error import SymbolicLinkErrorResponse
 
 if TYPE_CHECKING:
     from odxfs.smb.trees import Tree
     from odxfs.volume import Inode, Volume
 
 SEPARATOR = "\\"
-SYMLINK_TAG = 0x4C4D5953
-REPARSE_TAG_SYMLINK = 0xA000000C
 _SYMLINK_RELATIVE = 1
-_SYMLINK_ERROR = struct.Struct("<IIIHHHHHHI")
-
 _FORBIDDEN = frozenset('*?"<>|/:') | frozenset(map(chr, range(32)))
 
 
@@ -46,14 +43,19 @@ class ResolvedPath:
     must_be_directory: bool = False
 
 
-def check_component(name: str) -> bytes:
+def wire_name(stored: bytes) -> str:
+    """A stored name as clients see it; also for one that listings hide, where it stands in for the unspeakable."""
+    return names.shown_name(stored) or stored.decode("utf-8", "replace")
+
+
+def stored_name(name: str) -> bytes:
     """The stored form of one component of a client's path.
 
     Raises SmbError(OBJECT_NAME_INVALID) for a name that no file can have, for one with wildcards, and for a stream's.
     """
     if name in ("", ".", "..") or not _FORBIDDEN.isdisjoint(name):
         raise SmbError(Status.OBJECT_NAME_INVALID)
-    stored = stored_name(name)
+    stored = names.stored_name(name)
     if stored is None or stored in (b".", b"..") or b"/" in stored or len(stored) > MAX_NAME_BYTES:
         raise SmbError(Status.OBJECT_NAME_INVALID)
     return stored
@@ -71,7 +73,7 @@ def split_path(path: str) -> tuple[list[str], bool]:
     trailing = path.endswith(SEPARATOR)
     components = path.removesuffix(SEPARATOR).split(SEPARATOR) if path else []
     for component in components:
-        check_component(component)
+        stored_name(component)
     return components, trailing
 
 
@@ -90,20 +92,20 @@ async def resolve(tree: Tree, path: str, uid: int, gid: int) -> ResolvedPath:
     walked: list[str] = []
     for index, component in enumerate(components[:-1]):
         found = await _enter(volume, directory, component, uid, gid)
-        walked.append(shown_name(found[0]) or component)
+        walked.append(wire_name(found[0]))
         directory = found[1]
         if stat.S_ISLNK(directory.mode):
             rest = SEPARATOR + SEPARATOR.join(components[index + 1 :])
             raise stopped_on_symlink(directory, rest)
     stored, inode = await _find_last(volume, directory, components[-1], uid, gid)
-    walked.append(shown_name(stored) or components[-1])
+    walked.append(wire_name(stored))
     return ResolvedPath(SEPARATOR.join(walked), directory, stored, inode, must_be_directory)
 
 
 async def _enter(volume: Volume, directory: Inode, component: str, uid: int, gid: int) -> tuple[bytes, Inode]:
     _check_traverse(directory, uid, gid)
     try:
-        return await volume.lookup_ignoring_case(directory.number, stored_text(component))
+        return await volume.lookup_ignoring_case(directory.number, names.stored_text(component))
     except (NotFound, NotADirectory, NameTooLong) as error:
         raise SmbError(Status.OBJECT_PATH_NOT_FOUND) from error
 
@@ -113,9 +115,9 @@ async def _find_last(
 ) -> tuple[bytes, Inode | None]:
     _check_traverse(directory, uid, gid)
     try:
-        return await volume.lookup_ignoring_case(directory.number, stored_text(component))
+        return await volume.lookup_ignoring_case(directory.number, names.stored_text(component))
     except NotFound:
-        return check_component(component), None
+        return stored_name(component), None
 
 
 def _check_traverse(directory: Inode, uid: int, gid: int) -> None:
@@ -128,20 +130,7 @@ def _check_traverse(directory: Inode, uid: int, gid: int) -> None:
 def stopped_on_symlink(link: Inode, unparsed: str) -> SmbError:
     """The refusal that names a link's target and the rest of the path (MS-SMB2 2.2.2.2.1), for the client to go on with."""
     target = link.target.decode("utf-8", "replace")
-    name = target.replace("/", SEPARATOR).encode("utf-16-le")
+    name = target.replace("/", SEPARATOR)
     flags = 0 if target.startswith("/") else _SYMLINK_RELATIVE
-    unparsed_bytes = len(unparsed.encode("utf-16-le"))
-    buffer = name + name
-    fixed = _SYMLINK_ERROR.pack(
-        _SYMLINK_ERROR.size - 4 + len(buffer),
-        SYMLINK_TAG,
-        REPARSE_TAG_SYMLINK,
-        12 + len(buffer),
-        unparsed_bytes,
-        0,
-        len(name),
-        len(name),
-        len(name),
-        flags,
-    )
-    return SmbError(Status.STOPPED_ON_SYMLINK, data=fixed + buffer)
+    data = SymbolicLinkErrorResponse(name, name, len(encode_utf16(unparsed)), flags).pack()
+    return SmbError(Status.STOPPED_ON_SYMLINK, data=data)

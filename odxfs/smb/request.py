@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
     from odxfs.wire.header import Header
+    from odxfs.wire.exchange import Request
 
 
 class SmbError(OdxfsError):
@@ -47,20 +48,24 @@ class Answer:
 class RequestContext:
     """One request on its way through a handler.
 
-    `open` is the open of the related request before this one in a compound, or what this request made (CREATE sets it).
-    `pender` belongs to the spine: it sends the interim reply.
+    `open` is the open of the related request before this one in a compound, or what this request made (CREATE sets it);
+    `related_failure` is why that request made none. `reply_session_id` and `reply_tree_id` are for the reply's header where
+    they differ from the request's. `pender` belongs to the spine: it sends the interim reply.
     """
 
     server: SmbServer
     connection: Connection
+    request: Request
     header: Header
     pdu: memoryview
     bound_session: Session | None = None
     bound_tree: Tree | None = None
     open: SmbOpen | None = None
     related: bool = False
+    related_failure: Status | None = None
     encrypted: bool = False
-    signed: bool = False
+    reply_session_id: int | None = None
+    reply_tree_id: int | None = None
     pender: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
 
     @property
@@ -84,6 +89,8 @@ class RequestContext:
         """
         if self.related and (fid == ANY or self.open is not None):
             found = self.open
+            if found is None and self.related_failure is not None:
+                raise SmbError(self.related_failure)
         else:
             found = self.session.opens.get(fid.volatile)
             if found is not None and found.fid != fid:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from odxfs.smb.listener import serve_listener
+from odxfs.smb.notify.hub import NotifyHub
 from odxfs.smb.opens import OpenRegistry
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class SmbServer:
         self.sessions: dict[int, Session] = {}
         self.connections: set[Connection] = set()
         self.registry = OpenRegistry()
+        self.notifications = NotifyHub(pool)
 
     async def serve(
         self,
@@ -55,5 +57,10 @@ class SmbServer:
         *,
         task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Listen on `address`:`port` (0 chooses one) and serve until cancelled; `task_status` gets the bound address."""
-        await serve_listener(self, address, port, task_status=task_status)
+        """Listen on `address`:`port` (0 chooses one) and serve until cancelled; `task_status` gets the bound address.
+
+        Cancelling closes every connection, and with it every open. Raises OSError when the address cannot be bound.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.notifications.run)
+            await serve_listener(self, address, port, task_status=task_status)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from odxfs.smb.connection import Connection
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.trees import Tree
-    from odxfs.wire.server_connection import SessionSecurity
+    from odxfs.wire.security import SessionSecurity
 
 
 class SessionState(Enum):

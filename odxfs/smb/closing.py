@@ -1,0 +1,88 @@
+"""How opens, trees and sessions end, whoever ends them: CLOSE, TREE_DISCONNECT, LOGOFF or a lost connection."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from odxfs.errors import NotFound, VolumeError
+from odxfs.smb.sessions import SessionState
+from odxfs.types import InodeNumber
+
+if TYPE_CHECKING:
+    from odxfs.smb.opens import SmbOpen
+    from odxfs.smb.server import SmbServer
+    from odxfs.smb.sessions import Session
+    from odxfs.smb.trees import Tree
+
+logger = logging.getLogger(__name__)
+
+
+async def close_open(server: SmbServer, opened: SmbOpen) -> None:
+    """End one open: its locks, its watch, its hold on the inode; the last one of a file to be deleted removes the name.
+
+    Harmless a second time. The name goes while the open still stands in the table, so nobody opens the file in between.
+    """
+    if opened.closed:
+        return
+    opened.closed = True
+    server.registry.discard(opened)
+    if opened.watch is not None:
+        server.notifications.close(opened.watch)
+    entry = opened.entry
+    if entry is None:
+        return
+    if opened.delete_on_close:
+        server.opens.set_delete_pending(entry.number, True)
+    try:
+        if server.opens.is_last(entry) and server.opens.is_delete_pending(entry.number):
+            await _remove_name(opened)
+    finally:
+        server.opens.close(entry)
+        await opened.tree.volume.release(opened.inode)
+
+
+async def _remove_name(opened: SmbOpen) -> None:
+    """Unlink what was opened; a directory that is not empty any more stays, as on Windows."""
+    volume = opened.tree.volume
+    try:
+        parent, name = await _present_name(opened)
+        if opened.is_directory:
+            await volume.rmdir(parent, name)
+        else:
+            await volume.unlink(parent, name)
+    except VolumeError as error:
+        logger.info("%r is not deleted at its last close: %s", opened.path, error)
+
+
+async def _present_name(opened: SmbOpen) -> tuple[InodeNumber, bytes]:
+    """The entry it was opened by if that still names it, else another one: it may have been renamed on the mount."""
+    volume, number = opened.tree.volume, opened.inode.number
+    names = await volume.names_of(number)
+    if opened.parent is not None and (opened.parent, opened.name) in names:
+        return opened.parent, opened.name
+    if not names:
+        raise NotFound(f"inode {number} has no name left")
+    return names[0]
+
+
+async def close_tree(server: SmbServer, tree: Tree) -> None:
+    """End a tree connect: its waiting requests are cancelled and its opens closed."""
+    session = tree.session
+    session.trees.pop(tree.id, None)
+    session.connection.cancel_pending(tree=tree)
+    for opened in [opened for opened in session.opens.values() if opened.tree is tree]:
+        await close_open(server, opened)
+
+
+async def close_session(server: SmbServer, session: Session) -> None:
+    """End a session with everything in it. Harmless a second time. Its keys are the connection's to forget."""
+    if session.state is SessionState.CLOSED:
+        return
+    session.state = SessionState.CLOSED
+    server.sessions.pop(session.id, None)
+    session.connection.sessions.pop(session.id, None)
+    session.connection.cancel_pending(session=session)
+    for opened in list(session.opens.values()):
+        await close_open(server, opened)
+    session.trees.clear()

@@ -1,0 +1,102 @@
+"""One received message on its way through the handlers: a single request or a compound, in order (MS-SMB2 3.3.5.2.7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from odxfs.ntstatus import Status
+from odxfs.smb.dispatch import dispatch
+from odxfs.smb.pending import PendingRequest
+from odxfs.smb.request import Answer, RequestContext, Response, SmbError
+from odxfs.wire.error import ErrorResponse
+from odxfs.wire.exchange import Chain, Reply, Request
+from odxfs.wire.header import HeaderFlags
+from odxfs.wire.read import ReadResponse
+
+if TYPE_CHECKING:
+    from odxfs.smb.connection import Connection
+
+
+def make_reply(request: Request, status: Status, response: Response) -> Reply:
+    """The reply to `request`; file data stays a buffer of its own."""
+    if type(response) is ReadResponse and response.data:
+        return Reply(request, status, response.pack_head(), response.data)
+    return Reply(request, status, response.pack())
+
+
+class CompoundRun:
+    """Executes the requests of one chain one after the other and sends what they answer.
+
+    Only the last request of a compound may wait (go asynchronous): then the answers so far leave first, and its own leaves
+    alone.
+    """
+
+    def __init__(self, connection: Connection, chain: Chain) -> None:
+        self._connection = connection
+        self._chain = chain
+        self._replies: list[Reply] = []
+        self._pending: PendingRequest | None = None
+        self._previous: RequestContext | None = None
+
+    async def run(self) -> None:
+        """Answer every request. Raises OSError and PeerStalled when the peer is gone, ProtocolError to drop the connection."""
+        try:
+            for request in self._chain.requests:
+                await self._one(request)
+            await self._flush()
+        finally:
+            if self._pending is not None:
+                self._connection.pending.discard(self._pending)
+
+    @property
+    def pends(self) -> bool:
+        """Whether the interim answer has been sent: the run then waits for something outside of this connection."""
+        return self._pending is not None
+
+    async def _one(self, request: Request) -> None:
+        context = self._context(request)
+        with trio.CancelScope() as scope:
+            context.pender = lambda: self._pend(context, scope)
+            answer = await dispatch(context)
+        if scope.cancelled_caught:
+            answer = Answer(Status.CANCELLED, ErrorResponse())
+        reply = make_reply(request, answer.status, answer.response)
+        reply.session_id, reply.tree_id = context.reply_session_id, context.reply_tree_id
+        reply.encrypt = context.bound_tree is not None and context.bound_tree.encrypt_data
+        if self._pending is not None:
+            reply.async_id = self._pending.async_id
+        self._replies.append(reply)
+        if context.open is None and context.related_failure is None and answer.status >= 0xC000_0000:
+            context.related_failure = answer.status
+        self._previous = context
+
+    def _context(self, request: Request) -> RequestContext:
+        connection = self._connection
+        context = RequestContext(
+            connection.server, connection, request, request.header, request.pdu, encrypted=self._chain.encrypted
+        )
+        previous = self._previous
+        if request.header.flags & HeaderFlags.RELATED and previous is not None:
+            context.related = True
+            context.bound_tree, context.open = previous.bound_tree, previous.open
+            context.related_failure = previous.related_failure
+        return context
+
+    async def _pend(self, context: RequestContext, scope: trio.CancelScope) -> None:
+        if self._pending is not None:
+            return
+        if context.request is not self._chain.requests[-1]:
+            raise SmbError(Status.INTERNAL_ERROR, "only the last request of a compound may wait")
+        pending = self._connection.pending.add(context, scope)
+        self._pending = pending
+        await self._flush()
+        interim = self._connection.protocol.interim(self._chain, context.request, pending.async_id)
+        self._connection.release_credits(self._chain)
+        await self._connection.sender.send(interim)
+
+    async def _flush(self) -> None:
+        replies, self._replies = self._replies, []
+        if replies:
+            await self._connection.sender.send(self._connection.protocol.send(self._chain, replies))

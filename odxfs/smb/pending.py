@@ -1,0 +1,51 @@
+"""The requests of one connection that were answered STATUS_PENDING and go on (MS-SMB2 3.3.1.7, AsyncCommandList)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+import trio
+
+from odxfs.ntstatus import Status
+from odxfs.smb.limits import MAX_PENDING_REQUESTS
+from odxfs.smb.request import RequestContext, SmbError
+
+
+@dataclass(slots=True, eq=False)
+class PendingRequest:
+    """`scope` is around the handler: cancelling it makes the spine answer STATUS_CANCELLED."""
+
+    async_id: int
+    context: RequestContext
+    scope: trio.CancelScope
+
+
+class PendingRequests:
+    """Async ids count up from 1 and are never used twice on a connection."""
+
+    def __init__(self) -> None:
+        self._ids = count(1)
+        self._requests: dict[int, PendingRequest] = {}
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def add(self, context: RequestContext, scope: trio.CancelScope) -> PendingRequest:
+        """Register a request that is about to wait. Raises SmbError(INSUFFICIENT_RESOURCES) past the bound."""
+        if len(self._requests) >= MAX_PENDING_REQUESTS:
+            raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many requests wait on this connection")
+        pending = PendingRequest(next(self._ids), context, scope)
+        self._requests[pending.async_id] = pending
+        return pending
+
+    def discard(self, pending: PendingRequest) -> None:
+        """The request has been answered."""
+        self._requests.pop(pending.async_id, None)
+
+    def cancel(self, wanted: Callable[[PendingRequest], bool]) -> None:
+        """Cancel every waiting request that `wanted` says yes to."""
+        for pending in list(self._requests.values()):
+            if wanted(pending):
+                pending.scope.cancel()
