@@ -1,0 +1,87 @@
+"""What observers are told after the volume has changed: one event a change, after the state is new.
+
+`origin` says through which view of the volume it came ("mount", "smb", ...), so that an observer can leave out what its
+own side did.
+"""
+
+from dataclasses import dataclass
+from enum import Flag, auto
+
+from odxfs.types import InodeNumber, VolumeId
+
+
+class Attribute(Flag):
+    """What AttributesChanged is about."""
+
+    SIZE = auto()
+    TIMES = auto()
+    MODE = auto()
+    OWNER = auto()
+    DOS = auto()
+    XATTR = auto()
+    LINKS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class EntryAdded:
+    """A name appeared in directory `parent`: a new inode, or a further link."""
+
+    volume: VolumeId
+    origin: str
+    parent: InodeNumber
+    name: bytes
+    number: InodeNumber
+    is_directory: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRemoved:
+    """A name was taken out of directory `parent`."""
+
+    volume: VolumeId
+    origin: str
+    parent: InodeNumber
+    name: bytes
+    number: InodeNumber
+    is_directory: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRenamed:
+    """A name moved; an exchange tells of both, each with nothing replaced."""
+
+    volume: VolumeId
+    origin: str
+    old_parent: InodeNumber
+    old_name: bytes
+    new_parent: InodeNumber
+    new_name: bytes
+    number: InodeNumber
+    is_directory: bool
+    replaced: InodeNumber | None
+    """The inode that had the new name and lost it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentChanged:
+    """Bytes of a file changed in [offset, offset + length); with `size_changed` the end of file moved too."""
+
+    volume: VolumeId
+    origin: str
+    number: InodeNumber
+    offset: int
+    length: int
+    size_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AttributesChanged:
+    """What `what` names was set on an inode."""
+
+    volume: VolumeId
+    origin: str
+    number: InodeNumber
+    what: Attribute
+
+
+Change = EntryAdded | EntryRemoved | EntryRenamed | ContentChanged | AttributesChanged
