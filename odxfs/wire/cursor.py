@@ -10,6 +10,7 @@ from struct import Struct
 from typing import Any
 
 from odxfs.errors import ProtocolError
+from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 
 HEADER_BYTES = 64
@@ -31,10 +32,12 @@ def unpack_body(layout: Struct, structure_size: int, pdu: Buffer, what: str) -> 
     return tuple(fields)
 
 
-def unpack_fixed(layout: Struct, data: Buffer, what: str) -> tuple[Any, ...]:
-    """The fields of `layout` from the start of `data`."""
+def unpack_fixed(
+    layout: Struct, data: Buffer, what: str, status: Status = Status.INVALID_PARAMETER
+) -> tuple[Any, ...]:
+    """The fields of `layout` from the start of `data`; ProtocolError with `status` when they are not all there."""
     if len(data) < layout.size:
-        raise ProtocolError(f"{what} is cut short at {len(data)} of {layout.size} bytes")
+        raise ProtocolError(f"{what} is cut short at {len(data)} of {layout.size} bytes", status)
     return layout.unpack_from(data)
 
 
@@ -55,6 +58,11 @@ def take_aligned(pdu: Buffer, offset: int, length: int, floor: int, what: str) -
     if length and offset % 8:
         raise ProtocolError(f"{what} at {offset} is not aligned to 8")
     return take(pdu, offset, length, floor, what)
+
+
+def decode_counted_utf16(data: Buffer, offset: int, length: int, what: str) -> str:
+    """The `length` bytes of UTF-16LE that stand at `offset` of `data`, right behind its fixed part."""
+    return decode_utf16(take(data, offset, length, offset, what), what)
 
 
 def decode_utf16(data: Buffer, what: str) -> str:

@@ -7,6 +7,7 @@ sent as zero and ignored. One field of the dataclass for one value of the layout
 from struct import Struct
 from typing import Any, ClassVar, Self
 
+from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 from odxfs.wire.cursor import unpack_fixed
 
@@ -17,11 +18,13 @@ class FixedStructure:
     __slots__ = ()
     __match_args__: ClassVar[tuple[str, ...]]
     LAYOUT: ClassVar[Struct]
+    SHORT: ClassVar[Status] = Status.INVALID_PARAMETER
+    """The status that too few bytes are answered with; MS-FSA wants BUFFER_TOO_SMALL of some."""
 
     @classmethod
     def unpack(cls, data: Buffer) -> Self:
         """The structure at the start of `data`; ProtocolError when it is too short, longer is no harm."""
-        return cls(*unpack_fixed(cls.LAYOUT, data, cls.__name__))
+        return cls(*unpack_fixed(cls.LAYOUT, data, cls.__name__, cls.SHORT))
 
     def pack(self) -> bytes:
         """The structure's bytes; struct.error when a value does not fit, which is the caller's bug."""
