@@ -1,0 +1,141 @@
+"""The servers under comparison, each started on a loopback port over a directory of the same disk."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+USER, PASSWORD, SHARE = "bench", "bench-Password-1", "bench"
+ODXFS = Path(sys.executable).with_name("odxfs")
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A running server; `pid` is the process whose time the load uses up."""
+
+    name: str
+    port: int
+
+
+@contextmanager
+def odxfs(directory: Path, port: int) -> Iterator[Peer]:
+    """`odxfs serve` over a fresh pool; signing is offered, not required, so that unsigned requests can be measured."""
+    pool = directory / "pool"
+    run(str(ODXFS), "mkfs", str(pool))
+    run(str(ODXFS), "user", "add", str(pool), USER, "--password-stdin", stdin=PASSWORD + "\n")
+    run(str(ODXFS), "share", "add", str(pool), SHARE)
+    listen = f"127.0.0.1:{port}"
+    command = [str(ODXFS), "serve", str(pool), "--smb-listen", listen, "--signing", "offered"]
+    with _child(command, port):
+        yield Peer("odxfs", port)
+
+
+@contextmanager
+def samba(directory: Path, port: int) -> Iterator[Peer]:
+    """smbd with its defaults over a directory of its own."""
+    root = directory / "samba"
+    for name in ("data", "state", "private", "lock", "pid", "cache"):
+        (root / name).mkdir(parents=True)
+    config = root / "smb.conf"
+    config.write_text(
+        "\n".join(
+            [
+                "[global]",
+                f"smb ports = {port}",
+                "interfaces = 127.0.0.1",
+                "bind interfaces only = yes",
+                "server min protocol = SMB2_10",
+                "disable netbios = yes",
+                "load printers = no",
+                f"state directory = {root}/state",
+                f"private dir = {root}/private",
+                f"lock directory = {root}/lock",
+                f"pid directory = {root}/pid",
+                f"cache directory = {root}/cache",
+                f"log file = {root}/log",
+                f"[{SHARE}]",
+                f"path = {root}/data",
+                "read only = no",
+                "force user = root",
+            ]
+        )
+    )
+    made = not _user_exists()
+    if made:
+        run("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER)
+    try:
+        run("smbpasswd", "-c", str(config), "-s", "-a", USER, stdin=f"{PASSWORD}\n{PASSWORD}\n")
+        with _child(["smbd", "--foreground", "--no-process-group", "-s", str(config)], port):
+            yield Peer("samba", port)
+    finally:
+        if made:
+            run("userdel", USER)
+
+
+@contextmanager
+def reflink_disk(image: Path, size_bytes: int) -> Iterator[Path]:
+    """An XFS file system with reflink in a loop-mounted image: one disk for every server."""
+    mountpoint = image.with_suffix(".mnt")
+    mountpoint.mkdir()
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    run("mkfs.xfs", "-q", "-m", "reflink=1", str(image))
+    run("mount", "-o", "loop", str(image), str(mountpoint))
+    try:
+        yield mountpoint
+    finally:
+        run("umount", str(mountpoint))
+        mountpoint.rmdir()
+        image.unlink()
+
+
+def run(*command: str, stdin: str | None = None, environment: dict[str, str] | None = None) -> str:
+    """Run to the end and return what was printed; a failure ends the benchmark with its message."""
+    done = subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+@contextmanager
+def _child(command: list[str], port: int) -> Iterator[None]:
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        _wait_for_port(port, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            assert process.stderr is not None
+            raise SystemExit(f"{process.args!r}: {process.stderr.read().decode().strip()}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"nothing listens on port {port} after {START_SECONDS} s")
+
+
+def _user_exists() -> bool:
+    return subprocess.run(["id", USER], capture_output=True, check=False).returncode == 0
+
+
+def missing_tools() -> list[str]:
+    """Programs that the benchmark needs and that are not installed."""
+    return [name for name in ("smbd", "smbclient", "mkfs.xfs") if shutil.which(name) is None] + (
+        [] if os.geteuid() == 0 else ["root"]
+    )
