@@ -64,9 +64,10 @@ class Pending:
 class Connection:
     """One connection. `wire` holds what was negotiated; the two counters are bytes that passed the socket."""
 
-    def __init__(self, socket: trio.socket.SocketType, wire: ClientConnection, address: str) -> None:
+    def __init__(self, socket: trio.socket.SocketType, wire: ClientConnection, host: str, port: int) -> None:
         self.wire = wire
-        self.address = address
+        self.host = host
+        self.address = f"{host}:{port}"
         self.sent_bytes = 0
         self.received_bytes = 0
         self._socket = socket
@@ -80,6 +81,11 @@ class Connection:
     def has_room(self, credit_charge: int = 1) -> bool:
         """Whether `submit` of such a request is allowed by the server's credits now."""
         return self.wire.credits >= credit_charge
+
+    async def wait_for_room(self, credit_charge: int = 1) -> None:
+        """Return when the server's credits allow such a request, or when the connection has failed."""
+        while not self.has_room(credit_charge) and self._failure is None:
+            await self._credits_came.wait()
 
     def submit(
         self,
@@ -136,8 +142,7 @@ class Connection:
         encrypt: bool = False,
     ) -> Response:
         """One request and its final response, whatever its status; waits for credits first."""
-        while not self.has_room(credit_charge) and self._failure is None:
-            await self._credits_came.wait()
+        await self.wait_for_room(credit_charge)
         pending = self.submit(
             command,
             body,
@@ -237,7 +242,7 @@ async def open_connection(host: str, port: int, offer: ClientOffer) -> AsyncIter
     The receiver outlives a cancelled caller until the context is left, so that cleaning up can still ask the server.
     """
     socket = await _connect(host, port)
-    connection = Connection(socket, ClientConnection(offer), f"{host}:{port}")
+    connection = Connection(socket, ClientConnection(offer), host, port)
     try:
         async with open_nursery() as nursery:
             receiving = trio.CancelScope(shield=True)

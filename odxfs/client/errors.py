@@ -1,6 +1,6 @@
 """What can go wrong on the client's side, each with the exit code that `odxfs cp` ends with."""
 
-from odxfs.client.explain import sentence_of
+from odxfs.client.explain import Cause, sentence_of
 from odxfs.errors import ExitCode, UserError
 from odxfs.ntstatus import Status, status_name
 
@@ -39,6 +39,14 @@ class RequestRefused(UserError):
     def __init__(self, status: int, subject: str) -> None:
         super().__init__(f"{subject}: {sentence_of(status)} ({status_name(status)})", exit_code_of(status))
         self.status = status
+
+
+class NotOffloaded(UserError):
+    """`--require-offload` cannot be met; the destination is not left behind."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(f"not copied, because it would not be offloaded: {cause.sentence}", ExitCode.NOT_OFFLOADED)
+        self.cause = cause
 
 
 def exit_code_of(status: int) -> ExitCode:

@@ -57,7 +57,7 @@ class Cause(Enum):
     SOURCE_HAS_NO_OFFLOAD = "the source's server does no copy offload, or has it switched off for the share"
     DESTINATION_HAS_NO_OFFLOAD = "the destination's server does no copy offload, or has it switched off for the share"
     OTHER_SERVER = "the token is from another server, which the destination's server does not know"
-    TOKEN_LOST = "the token has expired or was withdrawn by the server"
+    EXPIRED = "the token has expired or was withdrawn by the server"
     FILE_KIND = "the server does not offload this kind of file"
     LOCKED = "a byte-range lock stands in the way of the offload"
     SHORT_OF_RESOURCES = "the server holds as many tokens as it can"
@@ -111,7 +111,7 @@ def cause_of_read(status: int) -> Cause:
 def cause_of_write(status: int, *, same_server: bool) -> Cause:
     """Why FSCTL_OFFLOAD_WRITE was refused (MS-FSCC 2.3.44)."""
     if status == Status.INVALID_TOKEN:
-        return Cause.TOKEN_LOST if same_server else Cause.OTHER_SERVER
+        return Cause.EXPIRED if same_server else Cause.OTHER_SERVER
     if status in _NO_OFFLOAD:
         return Cause.DESTINATION_HAS_NO_OFFLOAD
     return _CAUSES.get(_known(status), Cause.SERVER_ERROR)

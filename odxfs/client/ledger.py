@@ -130,7 +130,7 @@ class TokenLedger:
     def refused(self, call: Call, cause: Cause) -> None:
         """A call was refused. A token that was lost on the way is read once again; everything else ends the tokens."""
         self.in_flight -= 1
-        if cause is Cause.TOKEN_LOST and self._proven and call.offset not in self._read_again:
+        if cause is Cause.EXPIRED and self._proven and call.offset not in self._read_again:
             self._read_again.add(call.offset)
             self._ready.append(ReadCall(call.offset, call.length))
             return

@@ -28,9 +28,10 @@ def has_wildcards(pattern: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled pattern. Bit i of each mask speaks of the pattern's character i."""
+    """A compiled pattern, in upper case and as it was spelled. Bit i of each mask speaks of the pattern's character i."""
 
     text: str
+    spelled: str
     matches_all: bool
     literals: dict[str, int]
     any_one: int
@@ -74,12 +75,13 @@ def _advance(positions: int, skippable: int) -> int:
 
 def compile_pattern(pattern: str) -> Pattern:
     """The compiled form of `pattern`; an empty one is `*`. The caller bounds its length."""
-    text = upcase(pattern or "*")
+    spelled = pattern or "*"
+    text = upcase(spelled)
     literals: dict[str, int] = {}
     masks = dict.fromkeys(WILDCARDS, 0)
     for index, character in enumerate(text):
         target = masks if character in WILDCARDS else literals
         target[character] = target.get(character, 0) | 1 << index
     return Pattern(
-        text, text in MATCH_ALL, literals, masks["?"], masks["*"], masks["<"], masks[">"], masks['"']
+        text, spelled, text in MATCH_ALL, literals, masks["?"], masks["*"], masks["<"], masks[">"], masks['"']
     )

@@ -1,0 +1,81 @@
+"""The two ends of a copy, an SMB file or a local one, behind one shape."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from odxfs.client.connection import Connection
+from odxfs.client.errors import RequestRefused
+from odxfs.client.file import SmbFile
+from odxfs.client.plan import Side
+from odxfs.client.tree import Tree
+from odxfs.types import Buffer
+
+
+class File(Protocol):
+    """An open file. Offsets, lengths and sizes are bytes."""
+
+    size: int
+    created: bool
+    max_read_bytes: int
+    max_write_bytes: int
+
+    @property
+    def name(self) -> str: ...
+    async def read(self, offset: int, length: int) -> Buffer: ...
+    async def write(self, offset: int, data: Buffer) -> int: ...
+    async def set_end_of_file(self, size: int) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Place(Protocol):
+    """Where a file is or will be."""
+
+    @property
+    def side(self) -> Side: ...
+    @property
+    def connection(self) -> Connection | None: ...
+    async def open_to_read(self) -> File: ...
+    async def open_to_write(self) -> File: ...
+    async def delete(self) -> None: ...
+    async def identity(self, file: File) -> tuple[object, ...]:
+        """What two opens of the same file, and only they, have in common."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SmbPlace:
+    """A path on a share, parts joined by backslashes."""
+
+    tree: Tree
+    path: str
+
+    @property
+    def side(self) -> Side:
+        """Which dialect the file is reached by."""
+        return Side(self.tree.session.connection.wire.dialect)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection whose bytes a copy counts."""
+        return self.tree.session.connection
+
+    async def open_to_read(self) -> SmbFile:
+        """Raises RequestRefused."""
+        return await self.tree.open_to_read(self.path)
+
+    async def open_to_write(self) -> SmbFile:
+        """Made new when it is missing, otherwise left as it is. Raises RequestRefused."""
+        return await self.tree.open_to_write(self.path)
+
+    async def delete(self) -> None:
+        """Raises RequestRefused."""
+        await self.tree.delete(self.path)
+
+    async def identity(self, file: File) -> tuple[object, ...]:
+        """Server, volume and number of the file; its path where the server keeps no numbers."""
+        assert isinstance(file, SmbFile)
+        guid = self.connection.wire.server_guid
+        try:
+            return guid, await file.volume_serial_number(), await file.index_number()
+        except RequestRefused:
+            return guid, self.tree.name.casefold(), self.path.casefold()

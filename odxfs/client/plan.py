@@ -1,0 +1,39 @@
+"""Whether a copy can go by token at all, judged before anything is asked of a server. Pure."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from odxfs.client.explain import MIN_OFFLOAD_BYTES, Cause
+from odxfs.wire.negotiate import Dialect
+
+
+class Wish(Enum):
+    """What the user wants: tokens where possible, nothing but tokens, or none."""
+
+    AUTO = "auto"
+    REQUIRED = "required"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of a copy. `dialect` is 0 for a local file."""
+
+    dialect: int = 0
+
+    @property
+    def is_local(self) -> bool:
+        return not self.dialect
+
+
+def cause_against_tokens(source: Side, destination: Side, size: int, wish: Wish) -> Cause | None:
+    """Why not to try tokens, or None to try. `size` is the source's, in bytes."""
+    if wish is Wish.OFF:
+        return Cause.NOT_WANTED
+    if source.is_local or destination.is_local:
+        return Cause.LOCAL_FILE
+    if min(source.dialect, destination.dialect) < Dialect.SMB_3_0:
+        return Cause.DIALECT_TOO_OLD
+    if size < MIN_OFFLOAD_BYTES:
+        return Cause.FILE_TOO_SMALL
+    return None

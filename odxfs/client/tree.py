@@ -1,0 +1,107 @@
+"""A share that a session is connected to."""
+
+from odxfs.client.connection import Pending
+from odxfs.client.file import SmbFile
+from odxfs.client.session import Session, expect_success
+from odxfs.ntstatus import Status
+from odxfs.types import Buffer
+from odxfs.wire.access_mask import Access, ShareAccess
+from odxfs.wire.client_connection import Response
+from odxfs.wire.create import (
+    CreateAction,
+    CreateDisposition,
+    CreateOptions,
+    CreateRequest,
+    CreateResponse,
+)
+from odxfs.wire.header import Command
+from odxfs.wire.tree_connect import ShareFlags, TreeConnectRequest, TreeConnectResponse
+from odxfs.wire.tree_disconnect import TreeDisconnectRequest
+
+READ_ACCESS = Access.FILE_READ_DATA | Access.FILE_READ_ATTRIBUTES | Access.SYNCHRONIZE
+WRITE_ACCESS = (
+    Access.FILE_WRITE_DATA | Access.FILE_READ_ATTRIBUTES | Access.FILE_WRITE_ATTRIBUTES | Access.SYNCHRONIZE
+)
+
+FILE_ATTRIBUTE_DIRECTORY = 0x10
+_NOT_THERE = {Status.OBJECT_NAME_NOT_FOUND, Status.OBJECT_PATH_NOT_FOUND, Status.NO_SUCH_FILE}
+
+
+class Tree:
+    """One tree connect. `name` is what messages call the share."""
+
+    def __init__(self, session: Session, tree_id: int, name: str, *, encrypt: bool) -> None:
+        self.session = session
+        self.id = tree_id
+        self.name = name
+        self._encrypt = encrypt
+
+    def submit(self, command: Command, body: bytes, credit_charge: int = 1) -> Pending:
+        """`Connection.submit` on this share."""
+        return self.session.submit(
+            command, body, tree_id=self.id, credit_charge=credit_charge, encrypt=self._encrypt
+        )
+
+    async def call(
+        self, command: Command, body: bytes, payload: Buffer | None = None, credit_charge: int = 1
+    ) -> Response:
+        """`Connection.call` on this share."""
+        return await self.session.call(
+            command, body, payload, tree_id=self.id, credit_charge=credit_charge, encrypt=self._encrypt
+        )
+
+    async def open_to_read(self, path: str) -> SmbFile:
+        """Open a file that exists. Others may do to it what they like: a disk in use can be copied."""
+        return await self._create(path, READ_ACCESS, ShareAccess.ALL, CreateDisposition.OPEN)
+
+    async def open_to_write(self, path: str) -> SmbFile:
+        """Open a file, made new when it does not exist; its content is left alone. Others may read meanwhile."""
+        return await self._create(path, WRITE_ACCESS, ShareAccess.READ, CreateDisposition.OPEN_IF)
+
+    async def delete(self, path: str) -> None:
+        """Delete a file."""
+        file = await self._create(
+            path, Access.DELETE, ShareAccess.ALL, CreateDisposition.OPEN, CreateOptions.DELETE_ON_CLOSE
+        )
+        await file.close()
+
+    async def is_directory(self, path: str) -> bool:
+        """Whether `path` is a directory that exists. Raises RequestRefused unless it is a file or is missing."""
+        if not path:
+            return True
+        request = CreateRequest(path, Access.FILE_READ_ATTRIBUTES, ShareAccess.ALL)
+        response = await self.call(Command.CREATE, request.pack())
+        if response.header.status in _NOT_THERE:
+            return False
+        made = CreateResponse.unpack(expect_success(response, self.describe(path)).pdu)
+        await SmbFile(self, path, made.file_id, made.end_of_file, created=False).close()
+        return bool(made.file_attributes & FILE_ATTRIBUTE_DIRECTORY)
+
+    async def disconnect(self) -> None:
+        """Give the tree connect back."""
+        response = await self.call(Command.TREE_DISCONNECT, TreeDisconnectRequest().pack())
+        expect_success(response, self.name)
+
+    def describe(self, path: str) -> str:
+        """A file of the share as messages name it."""
+        return f"{self.name}/{path}".replace("\\", "/")
+
+    async def _create(
+        self, path: str, access: int, share: int, disposition: CreateDisposition, options: int = 0
+    ) -> SmbFile:
+        options |= CreateOptions.NON_DIRECTORY_FILE
+        request = CreateRequest(path, access, share, disposition, options, file_attributes=0)
+        response = await self.call(Command.CREATE, request.pack())
+        made = CreateResponse.unpack(expect_success(response, self.describe(path)).pdu)
+        created = made.create_action == CreateAction.CREATED
+        return SmbFile(self, path, made.file_id, made.end_of_file, created=created)
+
+
+async def connect_tree(session: Session, share: str) -> Tree:
+    """Connect to a share. Raises RequestRefused when the server has no such share or does not let the user in."""
+    host = session.connection.host
+    name = f"//{host}/{share}"
+    request = TreeConnectRequest(f"\\\\{host}\\{share}")
+    response = expect_success(await session.call(Command.TREE_CONNECT, request.pack()), name)
+    flags = TreeConnectResponse.unpack(response.pdu).share_flags
+    return Tree(session, response.header.tree_id, name, encrypt=bool(flags & ShareFlags.ENCRYPT_DATA))

@@ -1,0 +1,47 @@
+"""CHANGE_NOTIFY: what happens in a directory, told when it happens (MS-SMB2 3.3.5.19, MS-FSA 2.1.5.11)."""
+
+from odxfs.ntstatus import Status
+from odxfs.smb.access import FILE_LIST_DIRECTORY, require
+from odxfs.smb.notify.watch import ALL_FILTERS, Event, Filter, Watch
+from odxfs.smb.opens import SmbOpen
+from odxfs.smb.request import RequestContext, SmbError
+from odxfs.wire.change_notify import ChangeNotifyFlags, ChangeNotifyRequest, ChangeNotifyResponse
+from odxfs.wire.fscc.notify import NotifyInformation, pack_notify_information
+
+
+async def change_notify(context: RequestContext) -> ChangeNotifyResponse:
+    """Answer with what has happened since the last request on this open, or wait for the next change.
+
+    SmbError: NOTIFY_ENUM_DIR when it was too much, NOTIFY_CLEANUP when the directory is closed, DELETE_PENDING when it goes.
+    """
+    request = ChangeNotifyRequest.unpack(context.pdu)
+    opened = context.find_open(request.file_id)
+    if request.output_buffer_length > context.server.settings.max_transact_bytes:
+        raise SmbError(Status.INVALID_PARAMETER)
+    if not opened.is_directory:
+        raise SmbError(Status.INVALID_PARAMETER)
+    require(opened.granted_access, FILE_LIST_DIRECTORY)
+    wanted = Filter(request.completion_filter & ALL_FILTERS)
+    if not wanted:
+        raise SmbError(Status.INVALID_PARAMETER)
+    watch = _watch(context, opened, wanted, request)
+    if not watch.ready:
+        await context.pend()
+    return ChangeNotifyResponse(_pack(await watch.next(request.output_buffer_length)))
+
+
+def _watch(context: RequestContext, opened: SmbOpen, wanted: Filter, request: ChangeNotifyRequest) -> Watch:
+    """The watch of this open. The first request fixes what it watches; it gathers until the open is closed."""
+    if not isinstance(opened.watch, Watch):
+        opened.watch = context.server.notifications.watch(
+            opened.tree.volume,
+            opened.inode.number,
+            wanted,
+            request.output_buffer_length,
+            tree=bool(request.flags & ChangeNotifyFlags.WATCH_TREE),
+        )
+    return opened.watch
+
+
+def _pack(events: list[Event]) -> bytes:
+    return pack_notify_information([NotifyInformation(event.action, event.name) for event in events])

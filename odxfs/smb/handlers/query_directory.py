@@ -1,0 +1,76 @@
+"""QUERY_DIRECTORY: the names in a directory (MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3)."""
+
+from odxfs.ntstatus import Status
+from odxfs.smb.access import FILE_LIST_DIRECTORY, require
+from odxfs.smb.directory.enumeration import Enumeration
+from odxfs.smb.directory.entries import ENTRY_CLASSES, EntryClass
+from odxfs.smb.directory.pattern import MAX_PATTERN_CHARACTERS
+from odxfs.smb.opens import SmbOpen
+from odxfs.smb.request import RequestContext, SmbError
+from odxfs.wire.cursor import pack_chain
+from odxfs.wire.query_directory import QueryDirectoryFlags, QueryDirectoryRequest, QueryDirectoryResponse
+
+ENTRY_ALIGNMENT = 8
+
+
+async def query_directory(context: RequestContext) -> QueryDirectoryResponse:
+    """Handle one request. SmbError: NO_SUCH_FILE for a scan without a match, NO_MORE_FILES at its end, and the checks'."""
+    request = QueryDirectoryRequest.unpack(context.pdu)
+    opened = context.find_open(request.file_id)
+    _check(context, opened, request)
+    entry_class = ENTRY_CLASSES.get(request.file_information_class)
+    if entry_class is None:
+        raise SmbError(Status.INVALID_INFO_CLASS)
+    if request.output_buffer_length < entry_class.minimum_bytes:
+        raise SmbError(Status.INFO_LENGTH_MISMATCH)
+    enumeration = _enumeration(opened, request)
+    async with enumeration.lock:
+        if request.flags & (QueryDirectoryFlags.RESTART_SCANS | QueryDirectoryFlags.REOPEN):
+            enumeration.restart(request.file_name)
+        single = bool(request.flags & QueryDirectoryFlags.RETURN_SINGLE_ENTRY)
+        entries = await _gather(enumeration, entry_class, request.output_buffer_length, single=single)
+        if not entries:
+            raise SmbError(Status.NO_MORE_FILES if enumeration.returned else Status.NO_SUCH_FILE)
+        enumeration.returned = True
+    return QueryDirectoryResponse(pack_chain(entries, ENTRY_ALIGNMENT))
+
+
+def _check(context: RequestContext, opened: SmbOpen, request: QueryDirectoryRequest) -> None:
+    if not opened.is_directory:
+        raise SmbError(Status.INVALID_PARAMETER)
+    if request.output_buffer_length > context.server.settings.max_transact_bytes:
+        raise SmbError(Status.INVALID_PARAMETER)
+    require(opened.granted_access, FILE_LIST_DIRECTORY)
+    pattern = request.file_name
+    if "\\" in pattern or "/" in pattern or len(pattern) > MAX_PATTERN_CHARACTERS:
+        raise SmbError(Status.OBJECT_NAME_INVALID)
+
+
+def _enumeration(opened: SmbOpen, request: QueryDirectoryRequest) -> Enumeration:
+    """The scan of this open; the first request's pattern is kept until a restart brings another (an empty one is `*`)."""
+    if not isinstance(opened.enumeration, Enumeration):
+        tree = opened.tree
+        assert tree.root is not None
+        opened.enumeration = Enumeration(tree.volume, opened.inode.number, tree.root, request.file_name or "*")
+    return opened.enumeration
+
+
+async def _gather(
+    enumeration: Enumeration, entry_class: EntryClass, room_bytes: int, *, single: bool
+) -> list[bytes]:
+    """The next entries that fit into `room_bytes`; INFO_LENGTH_MISMATCH when not even the first does."""
+    entries: list[bytes] = []
+    used = 0
+    while (listed := await enumeration.next()) is not None:
+        packed = entry_class.pack(listed)
+        if used + len(packed) > room_bytes:
+            enumeration.push_back(listed)
+            if not entries:
+                raise SmbError(Status.INFO_LENGTH_MISMATCH)
+            break
+        entries.append(packed)
+        used += len(packed) + -len(packed) % ENTRY_ALIGNMENT
+        if single:
+            break
+    return entries
+

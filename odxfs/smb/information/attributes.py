@@ -1,0 +1,87 @@
+"""What an inode looks like to Windows: file attributes, reparse tags, sizes and FILETIMEs (MS-FSCC 2.6, 2.1.2.1)."""
+
+from dataclasses import dataclass
+
+import stat
+
+from odxfs.types import BLOCK_BYTES
+from odxfs.volume import Inode
+from odxfs.wire.fscc.filetime import Filetime, from_ns
+
+READONLY = 0x0001
+HIDDEN = 0x0002
+SYSTEM = 0x0004
+DIRECTORY = 0x0010
+ARCHIVE = 0x0020
+NORMAL = 0x0080
+TEMPORARY = 0x0100
+SPARSE_FILE = 0x0200
+REPARSE_POINT = 0x0400
+COMPRESSED = 0x0800
+OFFLINE = 0x1000
+NOT_CONTENT_INDEXED = 0x2000
+
+SETTABLE = READONLY | HIDDEN | SYSTEM | ARCHIVE | TEMPORARY | OFFLINE | NOT_CONTENT_INDEXED
+"""What SET_INFO may change; SPARSE_FILE has its own FSCTL, the others describe what an inode is."""
+
+_REPARSE_TAGS = {
+    stat.S_IFLNK: 0xA000000C,
+    stat.S_IFSOCK: 0x80000023,
+    stat.S_IFIFO: 0x80000024,
+    stat.S_IFCHR: 0x80000025,
+    stat.S_IFBLK: 0x80000026,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The four times of an inode as FILETIMEs."""
+
+    creation: Filetime
+    last_access: Filetime
+    last_write: Filetime
+    change: Filetime
+
+
+def times_of(inode: Inode) -> Times:
+    """The inode's times for the wire."""
+    return Times(
+        from_ns(inode.btime_ns), from_ns(inode.atime_ns), from_ns(inode.mtime_ns), from_ns(inode.ctime_ns)
+    )
+
+
+def reparse_tag(inode: Inode) -> int:
+    """The tag of what is neither file nor directory (symlink, and the WSL tags of special files), else 0."""
+    return _REPARSE_TAGS.get(stat.S_IFMT(inode.mode), 0)
+
+
+def file_attributes(inode: Inode) -> int:
+    """The attributes a client sees; NORMAL when there is no other."""
+    attributes = inode.dos_attributes
+    if stat.S_ISDIR(inode.mode):
+        attributes |= DIRECTORY
+    elif not stat.S_ISREG(inode.mode):
+        attributes |= REPARSE_POINT
+    return attributes or NORMAL
+
+
+def end_of_file(inode: Inode) -> int:
+    """The size in bytes that a client sees: directories and links have none."""
+    return inode.size if stat.S_ISREG(inode.mode) else 0
+
+
+def allocation_size(inode: Inode) -> int:
+    """The bytes set aside: whole blocks up to the end of the file, or what a file marked sparse really takes.
+
+    Other files are thin as well, but a client that saw less than the size would take them for sparse or compressed.
+    """
+    if not stat.S_ISREG(inode.mode):
+        return 0
+    if inode.dos_attributes & SPARSE_FILE:
+        return inode.allocated_bytes
+    return -(-inode.size // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def visible_links(inode: Inode) -> int:
+    """NumberOfLinks: directories have one."""
+    return 1 if stat.S_ISDIR(inode.mode) else inode.nlink

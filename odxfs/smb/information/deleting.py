@@ -1,0 +1,54 @@
+"""Marking an open file or directory for deletion: FileDispositionInformation(Ex) (MS-FSA 2.1.5.15.3 and .4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odxfs.ntstatus import Status
+from odxfs.smb.access import DELETE, FILE_ATTRIBUTE_READONLY, require
+from odxfs.smb.request import SmbError
+
+if TYPE_CHECKING:
+    from odxfs.smb.opens import SmbOpen
+    from odxfs.smb.request import RequestContext
+
+DISPOSITION_DELETE = 0x01
+DISPOSITION_POSIX_SEMANTICS = 0x02
+DISPOSITION_FORCE_IMAGE_SECTION_CHECK = 0x04
+DISPOSITION_ON_CLOSE = 0x08
+DISPOSITION_IGNORE_READONLY_ATTRIBUTE = 0x10
+_KNOWN = 0x1F
+
+
+async def set_disposition(
+    context: RequestContext, opened: SmbOpen, *, delete: bool, ignore_read_only: bool = False
+) -> None:
+    """Delete at the last close, or not after all. SmbError: CANNOT_DELETE, DIRECTORY_NOT_EMPTY, ACCESS_DENIED."""
+    require(opened.granted_access, DELETE)
+    number = opened.inode.number
+    if not delete:
+        context.server.opens.set_delete_pending(number, False)
+        return
+    if opened.parent is None:
+        raise SmbError(Status.CANNOT_DELETE, "the root of a share stays")
+    if opened.inode.dos_attributes & FILE_ATTRIBUTE_READONLY and not ignore_read_only:
+        raise SmbError(Status.CANNOT_DELETE)
+    if opened.is_directory:
+        if await opened.tree.volume.list_directory(number, 0, 1):
+            raise SmbError(Status.DIRECTORY_NOT_EMPTY)
+        context.server.notifications.directory_deleted(number)
+    context.server.opens.set_delete_pending(number, True)
+
+
+async def set_disposition_ex(context: RequestContext, opened: SmbOpen, flags: int) -> None:
+    """The same by flags (MS-FSCC 2.4.12). POSIX semantics are not offered: the name goes with the last close."""
+    if flags & ~_KNOWN:
+        raise SmbError(Status.INVALID_PARAMETER)
+    if flags & DISPOSITION_ON_CLOSE:
+        raise SmbError(Status.NOT_SUPPORTED, "delete-on-close is chosen at CREATE")
+    await set_disposition(
+        context,
+        opened,
+        delete=bool(flags & DISPOSITION_DELETE),
+        ignore_read_only=bool(flags & DISPOSITION_IGNORE_READONLY_ATTRIBUTE),
+    )

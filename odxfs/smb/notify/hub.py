@@ -1,0 +1,201 @@
+"""From the pool's changes, whichever front end made them, to the watches that they concern.
+
+The pool calls the hub synchronously after each change; the hub only queues it, and its task finds out, with what the
+catalog says of names, which watches see it and under which path. No watches: no work. A queue that overflows turns into
+NOTIFY_ENUM_DIR, never into silence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from odxfs.errors import VolumeError
+from odxfs.ntstatus import Status
+from odxfs.smb.directory.names import shown_name
+from odxfs.smb.notify.watch import Action, Event, Filter, Watch
+from odxfs.types import InodeNumber, VolumeId
+from odxfs.volume import Attribute, AttributesChanged, ContentChanged, EntryAdded, EntryRemoved, EntryRenamed
+
+if TYPE_CHECKING:
+    from odxfs.volume import Change, Pool, Volume
+
+MAX_QUEUED_CHANGES = 8192
+"""Changes that wait to be told: about a second of busy work; more means the task is starved, and a listing is cheaper."""
+
+MAX_DEPTH = 512
+"""Directories between a change and the volume's root; a path of single letters reaches this at MAX_PATH_CHARACTERS."""
+
+_NAME = {True: Filter.DIR_NAME, False: Filter.FILE_NAME}
+_ATTRIBUTE_FILTERS = {
+    Attribute.SIZE: Filter.SIZE,
+    Attribute.TIMES: Filter.LAST_WRITE | Filter.LAST_ACCESS | Filter.CREATION,
+    Attribute.MODE: Filter.SECURITY,
+    Attribute.OWNER: Filter.SECURITY,
+    Attribute.DOS: Filter.ATTRIBUTES,
+    Attribute.XATTR: Filter.EA,
+}
+
+logger = logging.getLogger(__name__)
+
+
+class NotifyHub:
+    """Owned by the server, which runs `run` beside its listener; CHANGE_NOTIFY asks it for watches."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._watches: dict[VolumeId, set[Watch]] = {}
+        self._names: dict[VolumeId, Volume] = {}
+        self._changes: deque[Change] = deque()
+        self._wake = trio.Event()
+
+    def watch(
+        self, volume: Volume, directory: InodeNumber, wanted: Filter, capacity_bytes: int, *, tree: bool
+    ) -> Watch:
+        """A new watch, which the caller gives back with `close`."""
+        watch = Watch(volume.id, directory, wanted, capacity_bytes, tree=tree)
+        if not self._watches:
+            self._pool.add_observer(self._observe)
+        self._watches.setdefault(volume.id, set()).add(watch)
+        self._names[volume.id] = volume
+        return watch
+
+    def close(self, watch: Watch) -> None:
+        """End `watch` with NOTIFY_CLEANUP; harmless a second time."""
+        watch.end(Status.NOTIFY_CLEANUP)
+        watches = self._watches.get(watch.volume)
+        if watches is None or watch not in watches:
+            return
+        watches.discard(watch)
+        if not watches:
+            del self._watches[watch.volume], self._names[watch.volume]
+        if not self._watches:
+            self._pool.remove_observer(self._observe)
+            self._changes.clear()
+
+    def directory_deleted(self, number: InodeNumber) -> None:
+        """The directory is marked for deletion: whoever watches it itself is told so (DELETE_PENDING)."""
+        for watches in self._watches.values():
+            for watch in watches:
+                if watch.directory == number:
+                    watch.end(Status.DELETE_PENDING)
+
+    async def run(self) -> None:
+        """Tell the watches of the changes, in their order, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            while self._changes:
+                await self._tell(self._changes.popleft())
+
+    def _observe(self, change: Change) -> None:
+        watches = self._watches.get(change.volume)
+        if not watches or not self._wanted(change, watches):
+            return
+        if len(self._changes) >= MAX_QUEUED_CHANGES:
+            self._changes.clear()
+            for watch in [watch for several in self._watches.values() for watch in several]:
+                watch.overflow()
+            return
+        self._changes.append(change)
+        self._wake.set()
+
+    def _wanted(self, change: Change, watches: set[Watch]) -> bool:
+        """Keep what nobody asked for, and the tenth write in a row, out of the queue: writes come by the thousand."""
+        if not isinstance(change, ContentChanged | AttributesChanged):
+            return True
+        if self._changes and self._changes[-1] == change:
+            return False
+        wanted = _modification_filter(change)
+        return any(watch.filter & wanted for watch in watches)
+
+    async def _tell(self, change: Change) -> None:
+        watches, volume = self._watches.get(change.volume), self._names.get(change.volume)
+        if watches is None or volume is None:
+            return
+        try:
+            if isinstance(change, EntryRenamed):
+                await self._tell_rename(volume, change)
+            elif isinstance(change, EntryAdded | EntryRemoved):
+                await self._tell_entry(volume, change)
+            else:
+                await self._tell_modification(volume, change)
+        except VolumeError as error:
+            logger.info("a change cannot be told by name (%s): its watchers list again", error)
+            for watch in list(watches):
+                if watch.tree:
+                    watch.overflow()
+
+    async def _tell_entry(self, volume: Volume, change: EntryAdded | EntryRemoved) -> None:
+        removed = isinstance(change, EntryRemoved)
+        if removed and change.is_directory:
+            self.directory_deleted(change.number)
+        action = Action.REMOVED if removed else Action.ADDED
+        paths = await self._paths(volume, change.parent, change.name, _NAME[change.is_directory])
+        for watch, path in paths.items():
+            watch.add([Event(action, path)])
+
+    async def _tell_rename(self, volume: Volume, change: EntryRenamed) -> None:
+        """One directory: old name and new name together. Two directories: gone here, come there (as Windows does)."""
+        wanted = _NAME[change.is_directory]
+        old = await self._paths(volume, change.old_parent, change.old_name, wanted)
+        new = await self._paths(volume, change.new_parent, change.new_name, wanted)
+        if change.replaced is not None:
+            for watch, path in new.items():
+                watch.add([Event(Action.REMOVED, path)])
+        if change.old_parent == change.new_parent:
+            for watch in old.keys() & new.keys():
+                watch.add([Event(Action.RENAMED_OLD_NAME, old[watch]), Event(Action.RENAMED_NEW_NAME, new[watch])])
+            return
+        for watch, path in old.items():
+            watch.add([Event(Action.REMOVED, path)])
+        for watch, path in new.items():
+            watch.add([Event(Action.ADDED, path)])
+
+    async def _tell_modification(self, volume: Volume, change: ContentChanged | AttributesChanged) -> None:
+        wanted = _modification_filter(change)
+        for parent, name in await volume.names_of(change.number):
+            for watch, path in (await self._paths(volume, parent, name, wanted)).items():
+                watch.add([Event(Action.MODIFIED, path)])
+
+    async def _paths(
+        self, volume: Volume, parent: InodeNumber, name: bytes, wanted: Filter
+    ) -> dict[Watch, str]:
+        """The watches that see a change of kind `wanted` at this entry, each with the path as seen from it."""
+        interested = [watch for watch in self._watches.get(volume.id, ()) if watch.filter & wanted]
+        deep = any(watch.tree for watch in interested)
+        found: dict[Watch, str] = {}
+        path, directory = shown_name(name), parent
+        for depth in range(MAX_DEPTH):
+            if path is None:
+                break
+            for watch in interested:
+                if watch.directory == directory and (watch.tree or depth == 0):
+                    found[watch] = path
+            if not deep or directory == volume.root:
+                break
+            directory, path = await _outwards(volume, directory, path)
+        return found
+
+
+async def _outwards(volume: Volume, directory: InodeNumber, path: str) -> tuple[InodeNumber, str | None]:
+    """One directory up: its parent, and `path` as seen from there (None: a hidden name is on the way)."""
+    names = await volume.names_of(directory)
+    if not names:
+        return volume.root, None
+    parent, name = names[0]
+    shown = shown_name(name)
+    return parent, None if shown is None else f"{shown}\\{path}"
+
+
+def _modification_filter(change: ContentChanged | AttributesChanged) -> Filter:
+    if isinstance(change, ContentChanged):
+        return Filter.LAST_WRITE | Filter.SIZE if change.size_changed else Filter.LAST_WRITE
+    wanted = Filter(0)
+    for flag, bits in _ATTRIBUTE_FILTERS.items():
+        if change.what & flag:
+            wanted |= bits
+    return wanted

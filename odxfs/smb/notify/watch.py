@@ -1,0 +1,129 @@
+"""One directory that a client watches: what happened since it last asked, and whoever waits for more (MS-FSA 2.1.1.6)."""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+import trio
+
+from odxfs.ntstatus import Status
+from odxfs.smb.request import SmbError
+from odxfs.types import InodeNumber, VolumeId
+
+
+class Action(IntEnum):
+    """FILE_NOTIFY_INFORMATION's Action (MS-FSCC 2.7.1)."""
+
+    ADDED = 1
+    REMOVED = 2
+    MODIFIED = 3
+    RENAMED_OLD_NAME = 4
+    RENAMED_NEW_NAME = 5
+
+
+class Filter(IntFlag):
+    """CompletionFilter (MS-SMB2 2.2.35): the kinds of change a client wants to hear of."""
+
+    FILE_NAME = 0x001
+    DIR_NAME = 0x002
+    ATTRIBUTES = 0x004
+    SIZE = 0x008
+    LAST_WRITE = 0x010
+    LAST_ACCESS = 0x020
+    CREATION = 0x040
+    EA = 0x080
+    SECURITY = 0x100
+    STREAM_NAME = 0x200
+    STREAM_SIZE = 0x400
+    STREAM_WRITE = 0x800
+
+
+ALL_FILTERS = 0xFFF
+MAX_GATHERED_BYTES = 64 * 1024
+"""What one watch keeps between two requests, as Windows does; past it the client is told to list the directory."""
+
+_ENTRY_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change; `name` is relative to the watched directory, separated by backslashes."""
+
+    action: Action
+    name: str
+
+
+def packed_bytes(event: Event) -> int:
+    """What `event` takes up in an answer."""
+    return _ENTRY_BYTES + (len(event.name.encode("utf-16-le", "replace")) + 3 & ~3)
+
+
+class Watch:
+    """Owned by its open from the first CHANGE_NOTIFY until the close; filter, depth and size are the first request's.
+
+    `capacity_bytes` is the OutputBufferLength of that request. After `end` every waiter and every later request gets the
+    given status.
+    """
+
+    __slots__ = ("_bytes", "_end", "_events", "_overflowed", "_waiters", "capacity_bytes", "directory", "filter", "tree", "volume")
+
+    def __init__(
+        self, volume: VolumeId, directory: InodeNumber, wanted: Filter, capacity_bytes: int, *, tree: bool
+    ) -> None:
+        self.volume = volume
+        self.directory = directory
+        self.filter = wanted
+        self.tree = tree
+        self.capacity_bytes = min(capacity_bytes, MAX_GATHERED_BYTES)
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+        self._overflowed = False
+        self._end: Status | None = None
+        self._waiters = trio.lowlevel.ParkingLot()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request can be answered at once."""
+        return bool(self._events) or self._overflowed or self._end is not None
+
+    def add(self, events: list[Event]) -> None:
+        """Gather `events`, in order, and wake who has waited longest. A repeated MODIFIED is told once."""
+        for event in events:
+            if event.action is Action.MODIFIED and self._events and self._events[-1] == event:
+                continue
+            self._events.append(event)
+            self._bytes += packed_bytes(event)
+        if self._bytes > self.capacity_bytes:
+            self.overflow()
+        self._waiters.unpark()
+
+    def overflow(self) -> None:
+        """More happened than can be told: the next answer is NOTIFY_ENUM_DIR."""
+        self._overflowed = True
+        self._events.clear()
+        self._bytes = 0
+        self._waiters.unpark()
+
+    def end(self, status: Status) -> None:
+        """Answer every waiter, and every later request, with `status` (NOTIFY_CLEANUP at close, DELETE_PENDING)."""
+        if self._end is None:
+            self._end = status
+            self._waiters.unpark_all()
+
+    async def next(self, capacity_bytes: int) -> list[Event]:
+        """What happened since the last call, at least one event, waiting for it if need be.
+
+        Raises SmbError: NOTIFY_ENUM_DIR when it does not fit into `capacity_bytes` or was too much to gather, or the status
+        that the watch ended with.
+        """
+        while not self.ready:
+            await self._waiters.park()
+        if self._end is not None:
+            raise SmbError(self._end)
+        events, size = list(self._events), self._bytes
+        overflowed, self._overflowed = self._overflowed, False
+        self._events.clear()
+        self._bytes = 0
+        if overflowed or size > capacity_bytes:
+            raise SmbError(Status.NOTIFY_ENUM_DIR)
+        return events
