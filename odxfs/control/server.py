@@ -32,6 +32,8 @@ class ControlServer:
     def __init__(self, directory: Path, commands: Mapping[str, Command]) -> None:
         self._directory = directory
         self._commands = commands
+        self._busy = 0
+        self._idle = trio.Event()
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled; started when the socket is there. `withdraw` takes the socket's name away."""
@@ -45,6 +47,14 @@ class ControlServer:
     def withdraw(self) -> None:
         """Remove the socket's name: no new callers, while the present ones still get their answers."""
         (self._directory / SOCKET_NAME).unlink(missing_ok=True)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until every request under way has its answer, at most `seconds`."""
+        if not self._busy:
+            return
+        self._idle = trio.Event()
+        with trio.move_on_after(seconds):
+            await self._idle.wait()
 
     def _bind(self) -> trio.socket.SocketType:
         self.withdraw()
@@ -66,7 +76,16 @@ class ControlServer:
                 return
             with suppress(trio.BrokenResourceError):
                 while line := await _receive_line(stream):
-                    await stream.send_all(json.dumps(await self._answer(line)).encode() + b"\n")
+                    await self._reply(stream, line)
+
+    async def _reply(self, stream: trio.SocketStream, line: bytes) -> None:
+        self._busy += 1
+        try:
+            await stream.send_all(json.dumps(await self._answer(line)).encode() + b"\n")
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._idle.set()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:

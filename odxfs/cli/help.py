@@ -1,0 +1,52 @@
+"""More about one topic. Without a topic: the list of topics."""
+
+import argparse
+import re
+
+from odxfs.cli.output import say
+from odxfs.errors import ExitCode, UserError
+
+MEANINGS = {
+    ExitCode.OK: "all went well",
+    ExitCode.BUG: "a defect of odxfs; please report it with the traceback",
+    ExitCode.USAGE: "wrong arguments",
+    ExitCode.CONFIG: "a configuration file cannot be used",
+    ExitCode.NOT_A_POOL: "the directory is not a pool, or not usable as one",
+    ExitCode.BUSY: "the pool is in use by another process",
+    ExitCode.MOUNT_POINT: "the mount point cannot be used, or nothing is mounted there",
+    ExitCode.FUSE: "FUSE is missing or refuses",
+    ExitCode.NEEDS_FSCK: "the pool did not close cleanly",
+    ExitCode.CORRUPT: "data or metadata of the pool failed",
+    ExitCode.NO_SPACE: "no space left",
+    ExitCode.AUTHENTICATION: "the user or password is wrong",
+    ExitCode.NETWORK: "the network fails, or an address cannot be listened on",
+    ExitCode.REFUSED: "the server, or another user's process, refuses",
+    ExitCode.NOT_OFFLOADED: "with --require-offload: the copy would not have been by token alone",
+    ExitCode.NOT_FOUND: "no such user, share, file or running server",
+    ExitCode.EXISTS: "there is one of that name already",
+    ExitCode.FORMAT: "the pool has a newer format than this program knows",
+    ExitCode.FSCK_FOUND: "fsck found something",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("topic", metavar="TOPIC", nargs="?", help="exit-codes, or a command")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the topic."""
+    from odxfs.cli.main import COMMANDS, load, main
+
+    if arguments.topic is None:
+        say("topics: exit-codes, " + ", ".join(COMMANDS))
+    elif arguments.topic == "exit-codes":
+        for code, meaning in MEANINGS.items():
+            say(f"{int(code):>4}  {meaning}")
+    elif re.fullmatch("[a-z]+", arguments.topic) and arguments.topic in COMMANDS:
+        load(arguments.topic)
+        return main([arguments.topic, "--help"])
+    else:
+        raise UserError(f"there is no topic {arguments.topic!r} (see 'odxfs help')", ExitCode.NOT_FOUND)
+    return ExitCode.OK

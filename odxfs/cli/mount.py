@@ -1,0 +1,78 @@
+"""Mount a pool's volume and, where it has shares, serve them over SMB from the same process.
+
+Returns when the mount and the shares are live. The process stays in the background and logs to DIR/odxfs.log;
+'odxfs umount MOUNTPOINT' stops it. With --foreground it stays with you and Ctrl-C stops it.
+"""
+
+import argparse
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from odxfs.cli.output import add_json_option, print_json, say
+from odxfs.cli.pools import add_directory
+from odxfs.cli.serving_options import add_serving_options, check_fuse, check_mountpoint, prepare_pool
+
+LOG_FILE = "odxfs.log"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_directory(parser)
+    parser.add_argument("mountpoint", metavar="MOUNTPOINT", type=Path, help="the directory to mount on")
+    add_serving_options(parser)
+    parser.add_argument("--foreground", action="store_true", help="stay here and log to stderr")
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Mount; returns at once in the background, at the end in the foreground."""
+    mountpoint = check_mountpoint(arguments.mountpoint)
+    check_fuse()
+    directory = prepare_pool(arguments.directory, arguments.volume, create=arguments.create)
+
+    def work(ready: Callable[[dict[str, Any]], None]) -> None:
+        from odxfs.serving import ServingOptions, serve
+
+        options = ServingOptions(
+            directory, arguments.volume, mountpoint, share=arguments.share, listen=arguments.smb_listen
+        )
+        serve(options, lambda live: ready(asdict(live)))
+
+    if arguments.foreground:
+        return run_in_foreground(work, arguments)
+    from odxfs.cli.background import run_in_background
+
+    announce(run_in_background(work, directory / LOG_FILE), arguments)
+    return 0
+
+
+def run_in_foreground(
+    work: Callable[[Callable[[dict[str, Any]], None]], None], arguments: argparse.Namespace
+) -> int:
+    """Serve here, the log on stderr, until stopped by a signal or from outside."""
+    from odxfs.observe.logging import configure_logging
+
+    configure_logging(level=logging.DEBUG if arguments.debug else logging.INFO)
+    work(lambda live: announce(live, arguments))
+    return 0
+
+
+def announce(live: dict[str, Any], arguments: argparse.Namespace) -> None:
+    """Say what is live now."""
+    if arguments.json:
+        print_json(live)
+    else:
+        say(_sentence(live))
+
+
+def _sentence(live: dict[str, Any]) -> str:
+    parts = []
+    if live["mountpoint"]:
+        parts.append(f"mounted on {live['mountpoint']}")
+    if live["smb"]:
+        shares = ", ".join(live["shares"]) or "nothing yet"
+        parts.append(f"sharing {shares} on {live['smb']}")
+    return f"{live['directory']} is {' and '.join(parts)} (process {live['pid']})"

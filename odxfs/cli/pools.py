@@ -1,0 +1,49 @@
+"""What several commands do with the pool directory they are given."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from odxfs.errors import ExitCode, UserError
+
+POOL_FILE = "pool.json"
+
+
+def add_directory(parser: argparse.ArgumentParser) -> None:
+    """The DIR argument."""
+    parser.add_argument("directory", metavar="DIR", type=Path, help="the pool's directory")
+
+
+def require_pool(directory: Path) -> Path:
+    """The real path of a pool directory. Raises UserError when it is none, without opening it."""
+    read_identity(directory)
+    return directory.resolve()
+
+
+def is_pool(directory: Path) -> bool:
+    """Whether the directory holds a pool of whatever format."""
+    return (directory / POOL_FILE).is_file()
+
+
+def read_identity(directory: Path) -> dict[str, Any]:
+    """The pool's pool.json. Raises UserError(NOT_A_POOL)."""
+    try:
+        content = json.loads((directory / POOL_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = "is not a pool; 'odxfs mkfs' makes one" if directory.is_dir() else "does not exist"
+        raise UserError(f"{directory} {what}", ExitCode.NOT_A_POOL) from error
+    except NotADirectoryError as error:
+        raise UserError(f"{directory} is not a directory", ExitCode.NOT_A_POOL) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{directory / POOL_FILE} cannot be read: {error}", ExitCode.NOT_A_POOL) from error
+    if not isinstance(content, dict):
+        raise UserError(f"{directory / POOL_FILE} does not describe a pool", ExitCode.NOT_A_POOL)
+    return content
+
+
+def require_owner(directory: Path) -> None:
+    """Refuse early, in words, where the pool's files belong to somebody else."""
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise UserError(f"{directory} may not be read and written by you", ExitCode.NOT_A_POOL)

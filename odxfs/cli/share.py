@@ -1,0 +1,79 @@
+"""Shares: the names under which a pool's volume, or a folder of it, is served over SMB.
+
+A running server notices changes by itself: a new share can be connected to at once, a removed one by nobody any more.
+"""
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from odxfs.cli.output import add_json_option, print_json, print_table, say
+from odxfs.cli.pools import add_directory, require_pool
+
+if TYPE_CHECKING:
+    from odxfs.smb.shares import Share
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs."""
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    add = verbs.add_parser("add", help="add a share", description="Add a share.")
+    _add_share_arguments(add)
+    add.add_argument("--volume", default="main", metavar="NAME", help="the volume to serve (default main)")
+    add.add_argument("--path", default="", metavar="FOLDER", help="serve only this folder of the volume")
+    add.add_argument("--comment", default="", help="what clients show beside the name")
+    add.add_argument("--read-only", action="store_true", help="let nobody write through this share")
+    add.add_argument("--no-copy-offload", action="store_true", help="refuse copy offload on this share")
+    add.add_argument("--encrypt", action="store_true", help="serve only encrypted (SMB 3) sessions")
+    _add_share_arguments(verbs.add_parser("del", help="remove a share", description="Remove a share."))
+    listing = verbs.add_parser("list", help="list the shares", description="List the shares.")
+    add_directory(listing)
+    add_json_option(listing)
+
+
+def _add_share_arguments(parser: argparse.ArgumentParser) -> None:
+    add_directory(parser)
+    parser.add_argument("name", metavar="NAME", help="the share's name; compared without case")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    from odxfs.smb.shares import ShareStore
+
+    store = ShareStore(require_pool(arguments.directory))
+    if arguments.verb == "list":
+        _print_shares([asdict(share) for share in store.list()], arguments)
+    elif arguments.verb == "del":
+        store.delete(arguments.name)
+        say(f"share {arguments.name} is removed")
+    else:
+        store.add(_new_share(arguments))
+        say(f"share {arguments.name} is added")
+    return 0
+
+
+def _new_share(arguments: argparse.Namespace) -> "Share":
+    from odxfs.smb.shares import Share
+
+    return Share(
+        arguments.name,
+        volume=arguments.volume,
+        path=arguments.path.strip("/"),
+        comment=arguments.comment,
+        read_only=arguments.read_only,
+        copy_offload=not arguments.no_copy_offload,
+        encrypt_required=arguments.encrypt,
+    )
+
+
+def _print_shares(shares: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        print_json(shares)
+        return
+    columns = ["share", "volume", "path", "read-only", "copy offload", "encrypted", "comment"]
+    print_table(columns, [_row(share) for share in shares])
+
+
+def _row(share: dict[str, Any]) -> list[object]:
+    flags = ["yes" if share[key] else "no" for key in ("read_only", "copy_offload", "encrypt_required")]
+    return [share["name"], share["volume"], "/" + share["path"], *flags, share["comment"]]

@@ -1,0 +1,75 @@
+"""What is mounted and shared, and the numbers of a pool.
+
+Asks the process that serves the pool. Of a pool that nobody serves it says only that.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table
+from odxfs.cli.pools import add_directory, read_identity, require_pool
+from odxfs.control.client import NotServed, ask
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_directory(parser)
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask and print."""
+    directory = require_pool(arguments.directory)
+    status = _ask(directory)
+    if arguments.json:
+        print_json(status)
+    else:
+        print_table(["what", "value"], list(_rows(status)))
+    return 0
+
+
+def _ask(directory: Path) -> dict[str, Any]:
+    try:
+        return ask(directory, "status")
+    except NotServed:
+        identity = read_identity(directory)
+        return {"state": "not served", "directory": str(directory), "pool": {"uuid": identity.get("uuid")}}
+
+
+def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
+    pool = status["pool"]
+    rows = [("state", status["state"]), ("pool", status["directory"]), ("uuid", str(pool["uuid"]))]
+    if status["state"] == "not served":
+        return rows
+    rows += [
+        ("mounted on", status["mountpoint"] or "nothing"),
+        ("shared on", status["smb"] or "nothing"),
+        ("shares", ", ".join(status["shares"]) or "none"),
+        ("process", str(status["pid"])),
+    ]
+    if pool["failure"]:
+        rows.append(("read-only because", pool["failure"]))
+    rows += [(key.removesuffix("_bytes").replace("_", " "), _value(key, pool[key])) for key in _numbers(pool)]
+    rows.append(("tokens", str(status["tokens"])))
+    rows += [(key, str(value)) for key, value in status.get("smb_server", {}).items() if key != "users"]
+    return rows + _copies(status["offload"])
+
+
+def _copies(offload: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    for mechanism, counter in offload["mechanisms"].items():
+        copied, shared = format_bytes(counter["logical_bytes"]), format_bytes(counter["shared_bytes"])
+        rows.append(
+            (f"copied by {mechanism}", f"{copied} in {counter['calls']} calls, {shared} of it shared")
+        )
+    rows += [(f"refused: {reason}", str(count)) for reason, count in offload["refusals"].items()]
+    return rows
+
+
+def _numbers(pool: dict[str, Any]) -> list[str]:
+    return [key for key, value in pool.items() if isinstance(value, int)]
+
+
+def _value(key: str, number: int) -> str:
+    return format_bytes(number) if key.endswith("_bytes") else str(number)

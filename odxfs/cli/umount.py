@@ -1,0 +1,46 @@
+"""Unmount, or stop serving, and wait until the pool is closed and clean.
+
+Give the mount point, or the directory of a pool that 'odxfs serve' shares. A mount whose process is dead is cleared
+away; its pool needs no repair.
+"""
+
+import argparse
+from pathlib import Path
+
+from odxfs.cli.output import say
+from odxfs.cli.pools import is_pool
+from odxfs.control.client import NotServed, ask
+from odxfs.errors import ExitCode, UserError
+from odxfs_mount.unmounting import find_mount, list_mounts, unmount
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "mountpoint", metavar="MOUNTPOINT", help="the mount point, or a served pool's directory"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Stop what is there."""
+    mounted = find_mount(arguments.mountpoint)
+    if mounted is None and not is_pool(Path(arguments.mountpoint)):
+        raise UserError(f"{arguments.mountpoint} is not an odxfs mount", ExitCode.MOUNT_POINT)
+    directory = Path(mounted.source if mounted is not None else arguments.mountpoint)
+    try:
+        ask(directory, "shutdown", timeout=None)
+    except NotServed:
+        if mounted is None:
+            raise
+        _clear(mounted.mountpoint)
+        say(f"{mounted.mountpoint} was left behind by a process that has gone, and is cleared")
+        return 0
+    say(f"{directory} is closed and clean")
+    return 0
+
+
+def _clear(mountpoint: str) -> None:
+    """Take away a mount that nobody serves."""
+    reason = unmount(mountpoint, lazy=True)
+    if reason is not None and any(entry.mountpoint == mountpoint for entry in list_mounts()):
+        raise UserError(f"{mountpoint} cannot be unmounted: {reason}", ExitCode.MOUNT_POINT)
