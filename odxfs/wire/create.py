@@ -124,9 +124,22 @@ class CreateRequest:
 
     @classmethod
     def unpack(cls, pdu: memoryview) -> Self:
-        (_, oplock, impersonation, _, _, access, attributes, share, disposition, options, at, length, offset, size) = (
-            unpack_body(_REQUEST, 57, pdu, cls.__name__)
-        )
+        (
+            _,
+            oplock,
+            impersonation,
+            _,
+            _,
+            access,
+            attributes,
+            share,
+            disposition,
+            options,
+            at,
+            length,
+            offset,
+            size,
+        ) = unpack_body(_REQUEST, 57, pdu, cls.__name__)
         name = decode_utf16(take(pdu, at, length, _REQUEST_END, "CREATE name"), "CREATE name")
         contexts = unpack_create_contexts(take_aligned(pdu, offset, size, _REQUEST_END, "create contexts"))
         return cls(name, access, share, disposition, options, attributes, oplock, impersonation, contexts)
@@ -173,11 +186,37 @@ class CreateResponse:
 
     @classmethod
     def unpack(cls, pdu: memoryview) -> Self:
-        oplock, flags, action, *times_and_sizes, attributes, persistent, volatile, offset, length = unpack_body(
-            _RESPONSE, 89, pdu, cls.__name__
-        )
+        (
+            oplock,
+            flags,
+            action,
+            created,
+            accessed,
+            written,
+            changed,
+            allocation,
+            end_of_file,
+            attributes,
+            persistent,
+            volatile,
+            offset,
+            length,
+        ) = unpack_body(_RESPONSE, 89, pdu, cls.__name__)
         contexts = unpack_create_contexts(take_aligned(pdu, offset, length, _RESPONSE_END, "create contexts"))
-        return cls(FileId(persistent, volatile), action, *times_and_sizes, attributes, oplock, flags, contexts)
+        return cls(
+            FileId(persistent, volatile),
+            action,
+            created,
+            accessed,
+            written,
+            changed,
+            allocation,
+            end_of_file,
+            attributes,
+            oplock,
+            flags,
+            contexts,
+        )
 
     def pack(self) -> bytes:
         contexts = pack_create_contexts(self.create_contexts)

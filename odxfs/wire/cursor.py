@@ -103,7 +103,9 @@ def or_one_byte(data: bytes) -> bytes:
     return data or b"\0"
 
 
-def unpack_chain(data: Buffer, minimum: int, limit: int, what: str, alignment: int = 4) -> Iterator[memoryview]:
+def unpack_chain(
+    data: Buffer, minimum: int, limit: int, what: str, alignment: int = 4
+) -> Iterator[memoryview]:
     """The entries of a chain whose every entry begins with the u32 offset of the next one, 0 in the last.
 
     Each link goes forward by at least `minimum` bytes, so a chain cannot loop; more than `limit` entries are refused. The

@@ -78,9 +78,18 @@ class SymbolicLinkErrorResponse:
 
     @classmethod
     def unpack(cls, data: Buffer) -> Self:
-        length, tag, reparse_tag, reparse_length, unparsed, sub_at, sub_length, print_at, print_length, flags = (
-            unpack_fixed(_SYMLINK, data, cls.__name__)
-        )
+        (
+            length,
+            tag,
+            reparse_tag,
+            reparse_length,
+            unparsed,
+            sub_at,
+            sub_length,
+            print_at,
+            print_length,
+            flags,
+        ) = unpack_fixed(_SYMLINK, data, cls.__name__)
         if tag != _SYMLINK_TAG or reparse_tag != _REPARSE_TAG_SYMLINK or length + 4 > len(data):
             raise ProtocolError("malformed symbolic link error data")
         if not _SYMLINK_COUNTED <= reparse_length <= len(data) - _SYMLINK.size + _SYMLINK_COUNTED:
@@ -88,7 +97,9 @@ class SymbolicLinkErrorResponse:
         start = _SYMLINK.size
         substitute = take(data, start + sub_at, sub_length, start, "SubstituteName")
         printed = take(data, start + print_at, print_length, start, "PrintName")
-        return cls(decode_utf16(substitute, "SubstituteName"), decode_utf16(printed, "PrintName"), unparsed, flags)
+        return cls(
+            decode_utf16(substitute, "SubstituteName"), decode_utf16(printed, "PrintName"), unparsed, flags
+        )
 
     def pack(self) -> bytes:
         substitute, printed = encode_utf16(self.substitute_name), encode_utf16(self.print_name)

@@ -89,9 +89,21 @@ class Header:
         """The header at the start of `pdu`. NextCommand is not judged here: the splitter of compounds does."""
         if len(pdu) < HEADER_BYTES:
             raise ProtocolError(f"an SMB2 header is cut short at {len(pdu)} bytes")
-        (protocol, size, charge, status, command, granted, flags, following, message_id, low, high, session_id, signature) = (
-            HEADER_STRUCT.unpack_from(pdu)
-        )
+        (
+            protocol,
+            size,
+            charge,
+            status,
+            command,
+            granted,
+            flags,
+            following,
+            message_id,
+            low,
+            high,
+            session_id,
+            signature,
+        ) = HEADER_STRUCT.unpack_from(pdu)
         if protocol != PROTOCOL_ID or size != HEADER_BYTES:
             raise ProtocolError("not an SMB2 header")
         if flags & HeaderFlags.ASYNC_COMMAND:
@@ -99,7 +111,17 @@ class Header:
         else:
             async_id, tree_id = 0, high
         return cls(
-            command, charge, status, granted, flags, following, message_id, async_id, tree_id, session_id, signature
+            command,
+            charge,
+            status,
+            granted,
+            flags,
+            following,
+            message_id,
+            async_id,
+            tree_id,
+            session_id,
+            signature,
         )
 
     @property

@@ -108,16 +108,26 @@ class NegotiateResponse:
 
     @classmethod
     def unpack(cls, pdu: memoryview) -> Self:
-        (mode, dialect, context_count, guid, capabilities, transact, read, write, now, started, at, length, offset) = (
-            unpack_body(_RESPONSE, 65, pdu, cls.__name__)
-        )
+        (
+            mode,
+            dialect,
+            context_count,
+            guid,
+            capabilities,
+            transact,
+            read,
+            write,
+            now,
+            started,
+            at,
+            length,
+            offset,
+        ) = unpack_body(_RESPONSE, 65, pdu, cls.__name__)
         token = bytes(take(pdu, at, length, _RESPONSE_END, "SecurityBuffer"))
         contexts: tuple[NegotiateContext, ...] = ()
         if dialect == Dialect.SMB_3_1_1:
             contexts = unpack_negotiate_contexts(pdu, offset, context_count, _RESPONSE_END + length)
-        return cls(
-            dialect, guid, transact, read, write, now, mode, capabilities, started, token, contexts
-        )
+        return cls(dialect, guid, transact, read, write, now, mode, capabilities, started, token, contexts)
 
     def pack(self) -> bytes:
         contexts = pack_negotiate_contexts(self.negotiate_contexts)

@@ -99,7 +99,11 @@ class PreauthIntegrityCapabilities:
         return cls(hashes, bytes(take(data, end, salt_length, end, "Salt")))
 
     def pack(self) -> bytes:
-        return _PREAUTH.pack(len(self.hash_algorithms), len(self.salt)) + _pack_ids(self.hash_algorithms) + self.salt
+        return (
+            _PREAUTH.pack(len(self.hash_algorithms), len(self.salt))
+            + _pack_ids(self.hash_algorithms)
+            + self.salt
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,9 @@ def find_context(contexts: Iterable[NegotiateContext], kind: type[Known]) -> Kno
     return next((context for context in contexts if isinstance(context, kind)), None)
 
 
-def unpack_negotiate_contexts(pdu: Buffer, offset: int, count: int, floor: int) -> tuple[NegotiateContext, ...]:
+def unpack_negotiate_contexts(
+    pdu: Buffer, offset: int, count: int, floor: int
+) -> tuple[NegotiateContext, ...]:
     """`count` contexts of `pdu` from `offset` on, which must be aligned to 8 and not before `floor`."""
     if count > MAX_CONTEXTS or (count and (offset % 8 or offset < floor)):
         raise ProtocolError(f"{count} negotiate contexts at {offset}")

@@ -57,7 +57,7 @@ class Smb1NegotiateRequest:
 
 
 def _split(data: bytes) -> tuple[str, ...]:
-    dialects = []
+    dialects: list[str] = []
     while data:
         end = data.find(b"\0")
         if data[:1] != _STRING or end < 0 or len(dialects) == _MAX_DIALECTS:

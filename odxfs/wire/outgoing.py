@@ -45,7 +45,9 @@ def pad_compound(messages: Sequence[OutgoingMessage]) -> None:
         size = len(message.head) + (0 if message.payload is None else len(message.payload))
         padding = bytes(-size % 8)
         next_command = (size + len(padding)).to_bytes(4, "little")
-        message.head = message.head[:_NEXT_COMMAND_OFFSET] + next_command + message.head[_NEXT_COMMAND_OFFSET + 4 :]
+        message.head = (
+            message.head[:_NEXT_COMMAND_OFFSET] + next_command + message.head[_NEXT_COMMAND_OFFSET + 4 :]
+        )
         if message.payload is None:
             message.head += padding
         elif padding:

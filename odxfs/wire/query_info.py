@@ -57,11 +57,13 @@ class QueryInfoRequest:
 
     @classmethod
     def unpack(cls, pdu: memoryview) -> Self:
-        info_type, info_class, output_length, offset, length, additional, flags, persistent, volatile = unpack_body(
-            _REQUEST, 41, pdu, cls.__name__
+        info_type, info_class, output_length, offset, length, additional, flags, persistent, volatile = (
+            unpack_body(_REQUEST, 41, pdu, cls.__name__)
         )
         data = bytes(take(pdu, offset, length, _REQUEST_END, "QUERY_INFO input"))
-        return cls(info_type, info_class, FileId(persistent, volatile), output_length, additional, flags, data)
+        return cls(
+            info_type, info_class, FileId(persistent, volatile), output_length, additional, flags, data
+        )
 
     def pack(self) -> bytes:
         head = _REQUEST.pack(

@@ -57,7 +57,9 @@ class ReadRequest(NamedTuple):
         if size != 49:
             raise ProtocolError(f"ReadRequest has StructureSize {size}, not 49")
         info = bytes(take(pdu, at, count, _REQUEST_END, "ReadChannelInfo")) if count else b""
-        return cls(FileId(persistent, volatile), offset, length, minimum, flags, channel, remaining, padding, info)
+        return cls(
+            FileId(persistent, volatile), offset, length, minimum, flags, channel, remaining, padding, info
+        )
 
     def pack(self) -> bytes:
         """The body; a spare byte stands for an empty ReadChannelInfo."""

@@ -39,7 +39,9 @@ class SessionSetupRequest:
 
     @classmethod
     def unpack(cls, pdu: memoryview) -> Self:
-        flags, mode, capabilities, channel, offset, length, previous = unpack_body(_REQUEST, 25, pdu, cls.__name__)
+        flags, mode, capabilities, channel, offset, length, previous = unpack_body(
+            _REQUEST, 25, pdu, cls.__name__
+        )
         token = bytes(take(pdu, offset, length, _REQUEST_END, "SecurityBuffer"))
         return cls(token, flags, mode, capabilities, channel, previous)
 

@@ -1,5 +1,6 @@
-"""SMB2 WRITE (MS-SMB2 2.2.21, 2.2.22). A hot path: tuples instead of dataclasses, and the data is never copied."""
+"""SMB2 WRITE (MS-SMB2 2.2.21, 2.2.22). A hot path: the request is a tuple, and the data is never copied."""
 
+from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple, Self
 
@@ -43,7 +44,9 @@ class WriteRequest(NamedTuple):
         )
         if size != 49 or at > _MAX_DATA_OFFSET:
             raise ProtocolError(f"WriteRequest has StructureSize {size} and DataOffset {at}")
-        info = bytes(take(pdu, info_at, info_length, _DATA_OFFSET, "WriteChannelInfo")) if info_length else b""
+        info = (
+            bytes(take(pdu, info_at, info_length, _DATA_OFFSET, "WriteChannelInfo")) if info_length else b""
+        )
         data = take(pdu, at, length, _DATA_OFFSET, "WRITE data")
         return cls(FileId(persistent, volatile), offset, data, flags, channel, remaining, info)
 
@@ -67,7 +70,8 @@ class WriteRequest(NamedTuple):
         return b"".join((self.pack_head(), self.data or b"\0"))
 
 
-class WriteResponse(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class WriteResponse:
     """`count` bytes were written."""
 
     count: int

@@ -1,4 +1,4 @@
-"""The entries of QUERY_DIRECTORY, in every class that clients ask for (MS-FSCC 2.4.8, 2.4.10, 2.4.17 to 2.4.22, 2.4.33).
+"""The entries of QUERY_DIRECTORY, in every class that clients ask for (MS-FSCC 2.4.8, 2.4.10, 2.4.15, 2.4.22 to 2.4.24, 2.4.33).
 
 The classes differ in which fields they carry, not in what the fields mean: one `DirectoryInformation` holds all of them and
 each class has a `Form` that packs and unpacks what it carries.
@@ -79,7 +79,16 @@ def _common(entry: DirectoryInformation, name_length: int) -> tuple[Any, ...]:
 def _entry(fields: tuple[Any, ...], name: str, **more: Any) -> DirectoryInformation:  # noqa: ANN401
     _, index, created, accessed, written, changed, end_of_file, allocation, attributes, _ = fields[:10]
     return DirectoryInformation(
-        name, attributes, created, accessed, written, changed, end_of_file, allocation, file_index=index, **more
+        name,
+        attributes,
+        created,
+        accessed,
+        written,
+        changed,
+        end_of_file,
+        allocation,
+        file_index=index,
+        **more,
     )
 
 

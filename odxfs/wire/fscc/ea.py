@@ -40,7 +40,9 @@ def pack_full_ea(attributes: Iterable[ExtendedAttribute]) -> bytes:
 
 def unpack_get_ea(data: Buffer) -> tuple[bytes, ...]:
     """The names of a FileGetEaInformation list, the input of a query for certain attributes."""
-    return tuple(_unpack_get(entry) for entry in unpack_chain(data, _GET.size, MAX_EAS, "EA name", _ALIGNMENT))
+    return tuple(
+        _unpack_get(entry) for entry in unpack_chain(data, _GET.size, MAX_EAS, "EA name", _ALIGNMENT)
+    )
 
 
 def pack_get_ea(names: Iterable[bytes]) -> bytes:

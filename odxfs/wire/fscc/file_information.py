@@ -46,7 +46,7 @@ class FileStandardInformation(FixedStructure):
 
 @dataclass(frozen=True, slots=True)
 class FileInternalInformation(FixedStructure):
-    """The 64-bit file id (2.4.26): the inode number."""
+    """The 64-bit file id (2.4.27): the inode number."""
 
     INFO_CLASS: ClassVar[int] = FileInformationClass.INTERNAL
     LAYOUT: ClassVar[Struct] = Struct("<Q")
@@ -160,7 +160,7 @@ class FileStandardLinkInformation(FixedStructure):
 
 @dataclass(frozen=True, slots=True)
 class FileIdInformation:
-    """Volume and 128-bit file id (2.4.26 of newer editions, class 59)."""
+    """Volume and 128-bit file id (2.4.26)."""
 
     INFO_CLASS: ClassVar[int] = FileInformationClass.ID
 
@@ -198,7 +198,7 @@ class FileAllocationInformation(FixedStructure):
 
 @dataclass(frozen=True, slots=True)
 class FileValidDataLengthInformation(FixedStructure):
-    """Set the valid data length in bytes (2.4.51)."""
+    """Set the valid data length in bytes (2.4.50)."""
 
     INFO_CLASS: ClassVar[int] = FileInformationClass.VALID_DATA_LENGTH
     LAYOUT: ClassVar[Struct] = Struct("<q")

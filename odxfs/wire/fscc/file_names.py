@@ -54,7 +54,7 @@ class FileNameInformation(_NameInformation):
 
 @dataclass(frozen=True, slots=True)
 class FileNormalizedNameInformation(_NameInformation):
-    """The name as it is stored (2.4.36), relative to the share's root and without a leading backslash."""
+    """The name as it is stored (2.4.35), relative to the share's root and without a leading backslash."""
 
     INFO_CLASS: ClassVar[int] = FileInformationClass.NORMALIZED_NAME
 
@@ -94,7 +94,7 @@ class FileRenameInformation(_TargetInformation):
 
 @dataclass(frozen=True, slots=True)
 class FileLinkInformation(_TargetInformation):
-    """Make a further link called `file_name`, relative to the share's root (2.4.27.2)."""
+    """Make a further link called `file_name`, relative to the share's root (2.4.28.2)."""
 
     INFO_CLASS: ClassVar[int] = FileInformationClass.LINK
 

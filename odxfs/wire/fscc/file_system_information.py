@@ -82,7 +82,9 @@ class FileFsVolumeInformation:
 
     def pack(self) -> bytes:
         label = encode_utf16(self.volume_label)
-        head = _VOLUME.pack(self.volume_creation_time, self.volume_serial_number, len(label), self.supports_objects)
+        head = _VOLUME.pack(
+            self.volume_creation_time, self.volume_serial_number, len(label), self.supports_objects
+        )
         return head + label
 
 
@@ -155,11 +157,15 @@ class FileFsAttributeInformation:
     @classmethod
     def unpack(cls, data: Buffer) -> Self:
         attributes, component, length = unpack_fixed(_ATTRIBUTE, data, cls.__name__)
-        return cls(attributes, component, decode_counted_utf16(data, _ATTRIBUTE.size, length, "FileSystemName"))
+        return cls(
+            attributes, component, decode_counted_utf16(data, _ATTRIBUTE.size, length, "FileSystemName")
+        )
 
     def pack(self) -> bytes:
         name = encode_utf16(self.file_system_name)
-        return _ATTRIBUTE.pack(self.file_system_attributes, self.maximum_component_name_length, len(name)) + name
+        return (
+            _ATTRIBUTE.pack(self.file_system_attributes, self.maximum_component_name_length, len(name)) + name
+        )
 
 
 @dataclass(frozen=True, slots=True)

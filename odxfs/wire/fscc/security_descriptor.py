@@ -160,7 +160,9 @@ class SecurityDescriptor:
     @classmethod
     def unpack(cls, data: Buffer) -> Self:
         """The self-relative descriptor in `data`. ProtocolError (INVALID_SECURITY_DESCR, or INVALID_PARAMETER)."""
-        revision, control, *offsets = unpack_fixed(_DESCRIPTOR, data, cls.__name__, Status.INVALID_SECURITY_DESCR)
+        revision, control, *offsets = unpack_fixed(
+            _DESCRIPTOR, data, cls.__name__, Status.INVALID_SECURITY_DESCR
+        )
         if revision != _REVISION or not control & Control.SELF_RELATIVE:
             raise _malformed(f"a descriptor of revision {revision}, control {control:#x}")
         owner, group, sacl, dacl = (_part(data, offset) for offset in offsets)
@@ -178,7 +180,12 @@ class SecurityDescriptor:
         control |= Control.DACL_PRESENT if self.dacl is not None else 0
         control |= Control.SACL_PRESENT if self.sacl is not None else 0
         offsets, body = {}, b""
-        for name, part in (("sacl", self.sacl), ("dacl", self.dacl), ("owner", self.owner), ("group", self.group)):
+        for name, part in (
+            ("sacl", self.sacl),
+            ("dacl", self.dacl),
+            ("owner", self.owner),
+            ("group", self.group),
+        ):
             offsets[name] = _DESCRIPTOR.size + len(body) if part is not None else 0
             body += part.pack() if part is not None else b""
         order = (offsets["owner"], offsets["group"], offsets["sacl"], offsets["dacl"])

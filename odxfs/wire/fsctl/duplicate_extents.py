@@ -11,8 +11,8 @@ from odxfs.wire.file_id import FileId
 _PLAIN = Struct("<QQqqq")
 _EX = Struct("<QQQqqqI4x")
 
-EX_BYTES = _EX.size + 0
-"""StructureSize of the _EX form."""
+EX_STRUCTURE_SIZE = 0x30
+"""StructureSize of the _EX form: that of the local structure with an 8-byte handle, though a FileId has 16 (2.3.9)."""
 
 SOURCE_ATOMIC = 0x00000001
 """Flag of the _EX form: all or nothing as seen by readers of the source."""
@@ -47,7 +47,7 @@ class DuplicateExtentsDataEx:
     target_file_offset: int
     byte_count: int
     flags: int = 0
-    structure_size: int = EX_BYTES
+    structure_size: int = EX_STRUCTURE_SIZE
 
     @classmethod
     def unpack(cls, data: Buffer) -> Self:

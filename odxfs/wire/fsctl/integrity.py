@@ -49,10 +49,9 @@ class SetIntegrityInformationBuffer(FixedStructure):
 class SetIntegrityInformationBufferEx(FixedStructure):
     """The request of the _EX form: switch integrity on or off, or keep its state."""
 
-    LAYOUT: ClassVar[Struct] = Struct("<BB2xIBB6x")
+    LAYOUT: ClassVar[Struct] = Struct("<BB2xIB7x")
 
     enable_integrity: int
     keep_integrity_state_unchanged: int
     flags: int = 0
     version: int = 1
-    reserved: int = 0
