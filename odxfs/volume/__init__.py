@@ -1,1 +1,42 @@
-"""See README.md in this folder."""
+"""The store: pools, volumes, pins. What front ends and copy offload may use is named here."""
+
+from odxfs.volume.changes import (
+    Attribute,
+    AttributesChanged,
+    Change,
+    ContentChanged,
+    EntryAdded,
+    EntryRemoved,
+    EntryRenamed,
+)
+from odxfs.volume.directories import DirectoryEntry
+from odxfs.volume.inodes import AttributeChange, Inode
+from odxfs.volume.names import decode_name, encode_name
+from odxfs.volume.pins import Pin
+from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
+from odxfs.volume.renames import RenameFlags
+from odxfs.volume.statfs import Statfs
+from odxfs.volume.volume import Volume
+
+__all__ = [
+    "Attribute",
+    "AttributeChange",
+    "AttributesChanged",
+    "Change",
+    "ContentChanged",
+    "DirectoryEntry",
+    "EntryAdded",
+    "EntryRemoved",
+    "EntryRenamed",
+    "Inode",
+    "Pin",
+    "Pool",
+    "PoolStatistics",
+    "RenameFlags",
+    "Statfs",
+    "Volume",
+    "create_pool",
+    "decode_name",
+    "encode_name",
+    "open_pool",
+]

@@ -19,7 +19,6 @@ class Attribute(Flag):
     OWNER = auto()
     DOS = auto()
     XATTR = auto()
-    LINKS = auto()
 
 
 @dataclass(frozen=True, slots=True)

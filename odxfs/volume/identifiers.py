@@ -12,7 +12,9 @@ class Identifiers:
 
     __slots__ = ("next_cookie", "next_inode", "next_leaf", "next_pin")
 
-    def __init__(self, next_inode: int = 1, next_leaf: int = 1, next_pin: int = 1, next_cookie: int = 1) -> None:
+    def __init__(
+        self, next_inode: int = 1, next_leaf: int = 1, next_pin: int = 1, next_cookie: int = 1
+    ) -> None:
         self.next_inode = next_inode
         self.next_leaf = next_leaf
         self.next_pin = next_pin

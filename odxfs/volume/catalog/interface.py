@@ -35,7 +35,7 @@ class Table(Enum):
         ("id",),
         ("clean", "next_inode", "next_leaf", "next_pin", "next_cookie", "commits"),
     )
-    VOLUME = Shape("volume", ("id",), ("name", "root", "created_ns"))
+    VOLUME = Shape("volume", ("id",), ("name", "root", "created_ns", "inodes"))
     INODE = Shape(
         "inode",
         ("number",),

@@ -5,6 +5,7 @@ Reads look through active, frozen and engine in this order, so they see each cha
 state of the commit. None in a layer is a deleted row.
 """
 
+from itertools import islice
 from typing import Any, cast
 
 from sortedcontainers import SortedDict
@@ -16,8 +17,10 @@ _ABSENT: Any = object()
 Layer = dict[Table, Any]
 """Table -> SortedDict of key -> Row | None (sortedcontainers has no types)."""
 
-_RANGE_ROWS = 1024
-"""Rows of one engine read while a range is merged: bounds memory, and a page is filled by one read in nearly all cases."""
+_LARGEST_READ = 1024
+_SMALLEST_READ = 32
+"""Rows asked of each source at a time while a range is merged: a long range is bounded in memory, a short one among many
+deleted rows still moves on."""
 
 
 def _new_layer() -> Layer:
@@ -56,17 +59,16 @@ class CatalogView:
     ) -> list[tuple[Key, Row]]:
         """Rows with low <= key < high, ascending, at most `limit`. Raises StoreFailed or Corrupt."""
         merged: list[tuple[Key, Row]] = []
-        wanted = _RANGE_ROWS if limit is None else min(limit, _RANGE_ROWS)
-        while wanted > 0:
+        wanted = _LARGEST_READ if limit is None else max(_SMALLEST_READ, min(limit, _LARGEST_READ))
+        more = limit is None or limit > 0
+        while more:
             seen = self._durable_commits
             rows = await self._engine.range(table, low, high, wanted)
             if seen != self._durable_commits:
                 continue  # the frozen layer went into the engine meanwhile: this answer may be from before
-            more = len(rows) == wanted
-            bound = successor(rows[-1][0]) if more else high
-            merged += self._merge(table, rows, low, bound)
-            if not more or (limit is not None and len(merged) >= limit):
-                break
+            page, bound = self._merge(table, rows, low, high, wanted)
+            merged += page
+            more = bound != high and (limit is None or len(merged) < limit)
             low = bound
         return merged if limit is None else merged[:limit]
 
@@ -109,15 +111,24 @@ class CatalogView:
             return True
         return self._frozen is not None and key in self._frozen[table]
 
-    def _merge(self, table: Table, rows: list[tuple[Key, Row]], low: Key, high: Key) -> list[tuple[Key, Row]]:
-        """Lay the two layers' rows in [low, high) over the engine's."""
-        changed: dict[Key, Row | None] = {}
+    def _merge(
+        self, table: Table, rows: list[tuple[Key, Row]], low: Key, high: Key, wanted: int
+    ) -> tuple[list[tuple[Key, Row]], Key]:
+        """One page of the range: at most `wanted` rows of each layer and of the engine, and where the next page begins.
+
+        A source that gave all it was asked for may hold more, so the page ends behind the first such source's last row.
+        """
+        merged: dict[Key, Row | None] = dict(rows)
+        bound = successor(rows[-1][0]) if len(rows) == wanted else high
         for layer in (self._frozen, self._active):
-            if layer is not None and layer[table]:
-                found = layer[table]
-                changed.update((key, found[key]) for key in found.irange(low, high, inclusive=(True, False)))
-        if not changed:
-            return rows
-        merged = dict(rows)
-        merged.update(cast(dict[Key, Row], changed))
-        return sorted((key, row) for key, row in merged.items() if row is not None)
+            if layer is None or not layer[table]:
+                continue
+            changed = layer[table]
+            keys = list(islice(changed.irange(low, bound, inclusive=(True, False)), wanted))
+            if len(keys) == wanted:
+                bound = min(bound, successor(keys[-1]))
+            merged.update((key, changed[key]) for key in keys)
+        page = [(key, row) for key, row in merged.items() if row is not None and key < bound]
+        if len(merged) > len(rows):
+            page.sort()
+        return page, bound

@@ -20,9 +20,11 @@ TABLES = (
         id BIGINT NOT NULL, clean BIGINT NOT NULL, next_inode BIGINT NOT NULL, next_leaf BIGINT NOT NULL,
         next_pin BIGINT NOT NULL, next_cookie BIGINT NOT NULL, commits BIGINT NOT NULL,
         PRIMARY KEY (id))""",
-    # The volumes: `root` is the inode number of the root directory, `created_ns` nanoseconds since 1970.
+    # The volumes: `root` is the inode number of the root directory, `created_ns` nanoseconds since 1970, `inodes` how many
+    # inodes have a name (the root counts).
     """CREATE TABLE volume (
         id BIGINT NOT NULL, name TEXT NOT NULL, root BIGINT NOT NULL, created_ns BIGINT NOT NULL,
+        inodes BIGINT NOT NULL,
         PRIMARY KEY (id))""",
     # One row an inode, of all volumes. `mode` carries S_IFMT; `rdev` is makedev() of a device node; `nlink` counts names
     # (of a directory: 2 and one for each directory in it), 0 only while an ORPHAN row stands; `size` is in bytes,

@@ -1,0 +1,233 @@
+"""A volume as the front ends use it: one file tree of a pool, seen through an origin."""
+
+from typing import TYPE_CHECKING
+
+from odxfs.types import Buffer, InodeNumber, VolumeId
+from odxfs.volume.directories import DirectoryEntry
+from odxfs.volume.inodes import AttributeChange, Inode
+from odxfs.volume.pins import Pin
+from odxfs.volume.renames import RenameFlags
+from odxfs.volume.statfs import Statfs, statfs
+
+if TYPE_CHECKING:
+    from odxfs.volume.pool import Pool
+
+
+class Volume:
+    """A light view of a volume: all state is the pool's. `origin` ("mount", "smb", ...) is stamped on the events.
+
+    Methods that change something raise ReadOnly when the pool has latched itself read-only. An Inode that is kept over a
+    checkpoint must be held, else it may be deleted meanwhile.
+    """
+
+    def __init__(self, pool: "Pool", name: str, origin: str = "") -> None:
+        """Raises NotFound when the pool has no volume of that name."""
+        record = pool.namespace.record_of(name)
+        self.name = name
+        self.id: VolumeId = record.id
+        self.root: InodeNumber = record.root
+        self.pool = pool
+        self.origin = origin
+        self._namespace = pool.namespace
+        self._data = pool.data
+
+    # Inodes
+
+    async def inode(self, number: InodeNumber) -> Inode:
+        """The one live object of an inode; no checkpoint when it is cached. Raises NotFound."""
+        return await self._namespace.inode(self.id, number)
+
+    def hold(self, inode: Inode) -> None:
+        """Count an open handle, or the kernel's lookups: an inode without a name stays while it is held."""
+        self._namespace.inodes.hold(inode)
+
+    async def release(self, inode: Inode) -> None:
+        """Undo one `hold`. The last release of an inode without a name deletes it."""
+        await self._namespace.release(inode)
+
+    # Names
+
+    async def lookup(self, parent: InodeNumber, name: bytes) -> Inode:
+        """The inode of an entry. Raises NotFound, NotADirectory, NameTooLong."""
+        directory = await self._namespace.directory(self.id, parent)
+        entry = await self._namespace.entry(directory, name)
+        return await self._namespace.inodes.get(entry.number)
+
+    async def lookup_ignoring_case(self, parent: InodeNumber, name: str) -> tuple[bytes, Inode]:
+        """The entry of exactly that name, else one that differs in case only: its stored name and inode.
+
+        By an index, whatever the directory's size. Raises NotFound, NotADirectory.
+        """
+        await self._namespace.directory(self.id, parent)
+        entry = await self._namespace.directories.find_ignoring_case(parent, name)
+        return entry.name, await self._namespace.inodes.get(entry.number)
+
+    async def parent_of(self, directory: InodeNumber) -> InodeNumber:
+        """The directory above a directory; the root's is itself. Raises NotFound, NotADirectory."""
+        return (await self._namespace.directory(self.id, directory)).parent
+
+    async def names_of(self, number: InodeNumber) -> list[tuple[InodeNumber, bytes]]:
+        """Every (directory, name) of an inode; none for the root and for what is deleted."""
+        return await self._namespace.directories.names_of(number)
+
+    async def list_directory(
+        self, directory: InodeNumber, after: int = 0, limit: int = 1000
+    ) -> list[DirectoryEntry]:
+        """At most `limit` entries behind the cookie `after`, ascending, without `.` and `..`; fewer means the end.
+
+        An entry that is there during the whole listing is met exactly once. Raises NotFound, NotADirectory.
+        """
+        await self._namespace.directory(self.id, directory)
+        return await self._namespace.directories.listing(directory, after, limit)
+
+    async def create(
+        self,
+        parent: InodeNumber,
+        name: bytes,
+        mode: int,
+        uid: int,
+        gid: int,
+        *,
+        rdev: int = 0,
+        target: bytes = b"",
+        dos_attributes: int = 0,
+    ) -> Inode:
+        """Make an inode of any kind (`mode` with S_IFMT; none means a regular file) and its first name.
+
+        `target` is a symlink's, `rdev` a device node's. In a directory with S_ISGID the group is the directory's, and a new
+        directory has S_ISGID too. Raises AlreadyExists, NotFound, NotADirectory, InvalidArgument, NameTooLong.
+        """
+        return await self._namespace.create(
+            self.id,
+            self.origin,
+            parent,
+            name,
+            mode,
+            uid,
+            gid,
+            rdev=rdev,
+            target=target,
+            dos_attributes=dos_attributes,
+        )
+
+    async def link(self, inode: Inode, parent: InodeNumber, name: bytes) -> None:
+        """Give an inode a further name.
+
+        Raises NotPermitted for a directory, CrossVolume, TooManyLinks, AlreadyExists, NotFound, NotADirectory.
+        """
+        await self._namespace.link(self.id, self.origin, inode, parent, name)
+
+    async def unlink(self, parent: InodeNumber, name: bytes) -> None:
+        """Remove a name of anything but a directory. Raises IsADirectory, NotFound, NotADirectory."""
+        await self._namespace.unlink(self.id, self.origin, parent, name)
+
+    async def rmdir(self, parent: InodeNumber, name: bytes) -> None:
+        """Remove an empty directory. Raises NotEmpty, NotADirectory, NotFound."""
+        await self._namespace.rmdir(self.id, self.origin, parent, name)
+
+    async def rename(
+        self,
+        old_parent: InodeNumber,
+        old_name: bytes,
+        new_parent: InodeNumber,
+        new_name: bytes,
+        flags: RenameFlags = RenameFlags.NONE,
+    ) -> None:
+        """Rename as rename(2) and renameat2(2) do; what had the new name loses it.
+
+        Raises NotFound, AlreadyExists (NOREPLACE), InvalidArgument (into itself), IsADirectory, NotADirectory, NotEmpty.
+        """
+        await self._namespace.renames.rename(
+            self.id, self.origin, old_parent, old_name, new_parent, new_name, flags
+        )
+
+    # Attributes
+
+    async def set_attributes(self, inode: Inode, change: AttributeChange) -> None:
+        """Set mode, owner, times or DOS attributes; ctime follows unless given. Raises InvalidArgument."""
+        self._namespace.attributes.set(self.origin, inode, change)
+
+    def touch(self, inode: Inode, *, accessed: bool = False, modified: bool = False) -> None:
+        """The inode's content was read or written just now; the access time follows sparingly (relatime)."""
+        self._namespace.attributes.touch(inode, accessed=accessed, modified=modified)
+
+    async def get_xattr(self, inode: Inode, name: bytes) -> bytes:
+        """An extended attribute's value. Raises NoAttribute."""
+        return await self._namespace.xattrs.get(inode.number, name)
+
+    async def set_xattr(
+        self, inode: Inode, name: bytes, value: bytes, *, create: bool = False, replace: bool = False
+    ) -> None:
+        """Set an extended attribute (setxattr(2)): at most 64 KiB a value and 1 MiB an inode.
+
+        Raises AlreadyExists (`create`), NoAttribute (`replace`), AttributeTooLarge, NameTooLong, InvalidArgument.
+        """
+        await self._namespace.set_xattr(self.origin, inode, name, value, create=create, replace=replace)
+
+    async def remove_xattr(self, inode: Inode, name: bytes) -> None:
+        """Remove an extended attribute. Raises NoAttribute."""
+        await self._namespace.remove_xattr(self.origin, inode, name)
+
+    async def list_xattrs(self, inode: Inode) -> list[bytes]:
+        """The names of the extended attributes, sorted."""
+        return await self._namespace.xattrs.names(inode.number)
+
+    def statfs(self) -> Statfs:
+        """True numbers of the pool and of the file system below it."""
+        return statfs(self.pool)
+
+    # Data: see DataPath (data.py) for what each does and raises
+
+    def read_nowait(self, inode: Inode, offset: int, length: int) -> Buffer | None:
+        """Bytes that are at hand now, else None: then use `read`. Clipped at the end of file; holes are zeros."""
+        return self._data.read_nowait(inode, offset, length)
+
+    async def read(self, inode: Inode, offset: int, length: int) -> Buffer:
+        """Bytes, clipped at the end of file. Raises Corrupt, StoreFailed."""
+        return await self._data.read(inode, offset, length)
+
+    def write_nowait(self, inode: Inode, offset: int, data: Buffer) -> bool:
+        """Write if nothing has to be waited for; False: nothing was changed, use `write`."""
+        return self._data.write_nowait(inode, offset, data, origin=self.origin)
+
+    async def write(self, inode: Inode, offset: int, data: Buffer) -> None:
+        """Write, extending the file where needed. Raises NoSpace, FileTooBig, ReadOnly."""
+        await self._data.write(inode, offset, data, origin=self.origin)
+
+    async def truncate(self, inode: Inode, size: int) -> None:
+        """Move the end of file. Raises FileTooBig, ReadOnly."""
+        await self._data.truncate(inode, size, origin=self.origin)
+
+    async def deallocate(self, inode: Inode, offset: int, length: int) -> None:
+        """Make a range read zeros and give back its whole blocks; the size stays."""
+        await self._data.deallocate(inode, offset, length, origin=self.origin)
+
+    async def allocated_ranges(
+        self, inode: Inode, offset: int, length: int, limit: int = 1024
+    ) -> list[tuple[int, int]]:
+        """(offset, length) of the runs that are not holes, adjacent ones merged."""
+        return await self._data.allocated_ranges(inode, offset, length, limit)
+
+    async def next_data(self, inode: Inode, offset: int) -> int | None:
+        """The first byte at or behind `offset` that is not in a hole, or None (SEEK_DATA)."""
+        return await self._data.next_data(inode, offset)
+
+    async def sync(self, inode: Inode | None = None) -> None:
+        """Everything done so far (to an inode) is durable on return."""
+        await self._data.sync(inode)
+
+    async def capture(self, inode: Inode, offset: int, length: int) -> Pin:
+        """Pin a range as it is at this moment, unsynced data included; `Pool.release_pin` lets it go."""
+        return await self._data.capture(inode, offset, length)
+
+    async def write_pin(self, inode: Inode, offset: int, pin: Pin, pin_offset: int, length: int) -> int:
+        """Make pinned bytes appear at `offset`; returns how many bytes were shared, the rest was copied."""
+        return await self._data.write_pin(inode, offset, pin, pin_offset, length, origin=self.origin)
+
+    async def clone_range(
+        self, source: Inode, source_offset: int, destination: Inode, destination_offset: int, length: int
+    ) -> int:
+        """Capture and write_pin in one; returns how many bytes were shared. Raises InvalidArgument on overlap."""
+        return await self._data.clone_range(
+            source, source_offset, destination, destination_offset, length, origin=self.origin
+        )
