@@ -2,15 +2,14 @@
 
 from odxfs.ntstatus import Status
 from odxfs.smb.access import FILE_LIST_DIRECTORY, require
+from odxfs.smb.directory.entries import pack_listed
 from odxfs.smb.directory.enumeration import Enumeration
-from odxfs.smb.directory.entries import ENTRY_CLASSES, EntryClass
 from odxfs.smb.directory.pattern import MAX_PATTERN_CHARACTERS
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.wire.cursor import pack_chain
+from odxfs.wire.fscc.directory_information import ENTRY_ALIGNMENT, form_of
 from odxfs.wire.query_directory import QueryDirectoryFlags, QueryDirectoryRequest, QueryDirectoryResponse
-
-ENTRY_ALIGNMENT = 8
 
 
 async def query_directory(context: RequestContext) -> QueryDirectoryResponse:
@@ -18,17 +17,13 @@ async def query_directory(context: RequestContext) -> QueryDirectoryResponse:
     request = QueryDirectoryRequest.unpack(context.pdu)
     opened = context.find_open(request.file_id)
     _check(context, opened, request)
-    entry_class = ENTRY_CLASSES.get(request.file_information_class)
-    if entry_class is None:
-        raise SmbError(Status.INVALID_INFO_CLASS)
-    if request.output_buffer_length < entry_class.minimum_bytes:
+    if request.output_buffer_length < form_of(request.file_information_class).minimum_bytes:
         raise SmbError(Status.INFO_LENGTH_MISMATCH)
     enumeration = _enumeration(opened, request)
     async with enumeration.lock:
         if request.flags & (QueryDirectoryFlags.RESTART_SCANS | QueryDirectoryFlags.REOPEN):
             enumeration.restart(request.file_name)
-        single = bool(request.flags & QueryDirectoryFlags.RETURN_SINGLE_ENTRY)
-        entries = await _gather(enumeration, entry_class, request.output_buffer_length, single=single)
+        entries = await _gather(enumeration, request)
         if not entries:
             raise SmbError(Status.NO_MORE_FILES if enumeration.returned else Status.NO_SUCH_FILE)
         enumeration.returned = True
@@ -55,22 +50,20 @@ def _enumeration(opened: SmbOpen, request: QueryDirectoryRequest) -> Enumeration
     return opened.enumeration
 
 
-async def _gather(
-    enumeration: Enumeration, entry_class: EntryClass, room_bytes: int, *, single: bool
-) -> list[bytes]:
-    """The next entries that fit into `room_bytes`; INFO_LENGTH_MISMATCH when not even the first does."""
+async def _gather(enumeration: Enumeration, request: QueryDirectoryRequest) -> list[bytes]:
+    """The next entries that fit into the answer; INFO_LENGTH_MISMATCH when not even the first does."""
     entries: list[bytes] = []
     used = 0
     while (listed := await enumeration.next()) is not None:
-        packed = entry_class.pack(listed)
-        if used + len(packed) > room_bytes:
+        packed = pack_listed(request.file_information_class, listed)
+        if used + len(packed) > request.output_buffer_length:
             enumeration.push_back(listed)
             if not entries:
                 raise SmbError(Status.INFO_LENGTH_MISMATCH)
             break
         entries.append(packed)
         used += len(packed) + -len(packed) % ENTRY_ALIGNMENT
-        if single:
+        if request.flags & QueryDirectoryFlags.RETURN_SINGLE_ENTRY:
             break
     return entries
 

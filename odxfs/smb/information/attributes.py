@@ -1,27 +1,22 @@
 """What an inode looks like to Windows: file attributes, reparse tags, sizes and FILETIMEs (MS-FSCC 2.6, 2.1.2.1)."""
 
-from dataclasses import dataclass
-
 import stat
+from dataclasses import dataclass
 
 from odxfs.types import BLOCK_BYTES
 from odxfs.volume import Inode
+from odxfs.wire.fscc.classes import FileAttributes
 from odxfs.wire.fscc.filetime import Filetime, from_ns
 
-READONLY = 0x0001
-HIDDEN = 0x0002
-SYSTEM = 0x0004
-DIRECTORY = 0x0010
-ARCHIVE = 0x0020
-NORMAL = 0x0080
-TEMPORARY = 0x0100
-SPARSE_FILE = 0x0200
-REPARSE_POINT = 0x0400
-COMPRESSED = 0x0800
-OFFLINE = 0x1000
-NOT_CONTENT_INDEXED = 0x2000
-
-SETTABLE = READONLY | HIDDEN | SYSTEM | ARCHIVE | TEMPORARY | OFFLINE | NOT_CONTENT_INDEXED
+SETTABLE = (
+    FileAttributes.READONLY
+    | FileAttributes.HIDDEN
+    | FileAttributes.SYSTEM
+    | FileAttributes.ARCHIVE
+    | FileAttributes.TEMPORARY
+    | FileAttributes.OFFLINE
+    | FileAttributes.NOT_CONTENT_INDEXED
+)
 """What SET_INFO may change; SPARSE_FILE has its own FSCTL, the others describe what an inode is."""
 
 _REPARSE_TAGS = {
@@ -59,10 +54,10 @@ def file_attributes(inode: Inode) -> int:
     """The attributes a client sees; NORMAL when there is no other."""
     attributes = inode.dos_attributes
     if stat.S_ISDIR(inode.mode):
-        attributes |= DIRECTORY
+        attributes |= FileAttributes.DIRECTORY
     elif not stat.S_ISREG(inode.mode):
-        attributes |= REPARSE_POINT
-    return attributes or NORMAL
+        attributes |= FileAttributes.REPARSE_POINT
+    return attributes or FileAttributes.NORMAL
 
 
 def end_of_file(inode: Inode) -> int:
@@ -77,7 +72,7 @@ def allocation_size(inode: Inode) -> int:
     """
     if not stat.S_ISREG(inode.mode):
         return 0
-    if inode.dos_attributes & SPARSE_FILE:
+    if inode.dos_attributes & FileAttributes.SPARSE_FILE:
         return inode.allocated_bytes
     return -(-inode.size // BLOCK_BYTES) * BLOCK_BYTES
 

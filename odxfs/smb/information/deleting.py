@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING
 from odxfs.ntstatus import Status
 from odxfs.smb.access import DELETE, FILE_ATTRIBUTE_READONLY, require
 from odxfs.smb.request import SmbError
+from odxfs.wire.fscc.file_information import DispositionFlags
 
 if TYPE_CHECKING:
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.request import RequestContext
 
-DISPOSITION_DELETE = 0x01
-DISPOSITION_POSIX_SEMANTICS = 0x02
-DISPOSITION_FORCE_IMAGE_SECTION_CHECK = 0x04
-DISPOSITION_ON_CLOSE = 0x08
-DISPOSITION_IGNORE_READONLY_ATTRIBUTE = 0x10
 _KNOWN = 0x1F
 
 
@@ -44,11 +40,11 @@ async def set_disposition_ex(context: RequestContext, opened: SmbOpen, flags: in
     """The same by flags (MS-FSCC 2.4.12). POSIX semantics are not offered: the name goes with the last close."""
     if flags & ~_KNOWN:
         raise SmbError(Status.INVALID_PARAMETER)
-    if flags & DISPOSITION_ON_CLOSE:
+    if flags & DispositionFlags.ON_CLOSE:
         raise SmbError(Status.NOT_SUPPORTED, "delete-on-close is chosen at CREATE")
     await set_disposition(
         context,
         opened,
-        delete=bool(flags & DISPOSITION_DELETE),
-        ignore_read_only=bool(flags & DISPOSITION_IGNORE_READONLY_ATTRIBUTE),
+        delete=bool(flags & DispositionFlags.DELETE),
+        ignore_read_only=bool(flags & DispositionFlags.IGNORE_READONLY_ATTRIBUTE),
     )

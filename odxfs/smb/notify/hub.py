@@ -16,9 +16,10 @@ import trio
 from odxfs.errors import VolumeError
 from odxfs.ntstatus import Status
 from odxfs.smb.directory.names import shown_name
-from odxfs.smb.notify.watch import Action, Event, Filter, Watch
+from odxfs.smb.notify.watch import Event, Filter, Watch
 from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume import Attribute, AttributesChanged, ContentChanged, EntryAdded, EntryRemoved, EntryRenamed
+from odxfs.wire.fscc.notify import NotifyAction
 
 if TYPE_CHECKING:
     from odxfs.volume import Change, Pool, Volume
@@ -133,7 +134,7 @@ class NotifyHub:
         removed = isinstance(change, EntryRemoved)
         if removed and change.is_directory:
             self.directory_deleted(change.number)
-        action = Action.REMOVED if removed else Action.ADDED
+        action = NotifyAction.REMOVED if removed else NotifyAction.ADDED
         paths = await self._paths(volume, change.parent, change.name, _NAME[change.is_directory])
         for watch, path in paths.items():
             watch.add([Event(action, path)])
@@ -145,21 +146,21 @@ class NotifyHub:
         new = await self._paths(volume, change.new_parent, change.new_name, wanted)
         if change.replaced is not None:
             for watch, path in new.items():
-                watch.add([Event(Action.REMOVED, path)])
+                watch.add([Event(NotifyAction.REMOVED, path)])
         if change.old_parent == change.new_parent:
             for watch in old.keys() & new.keys():
-                watch.add([Event(Action.RENAMED_OLD_NAME, old[watch]), Event(Action.RENAMED_NEW_NAME, new[watch])])
+                watch.add([Event(NotifyAction.RENAMED_OLD_NAME, old[watch]), Event(NotifyAction.RENAMED_NEW_NAME, new[watch])])
             return
         for watch, path in old.items():
-            watch.add([Event(Action.REMOVED, path)])
+            watch.add([Event(NotifyAction.REMOVED, path)])
         for watch, path in new.items():
-            watch.add([Event(Action.ADDED, path)])
+            watch.add([Event(NotifyAction.ADDED, path)])
 
     async def _tell_modification(self, volume: Volume, change: ContentChanged | AttributesChanged) -> None:
         wanted = _modification_filter(change)
         for parent, name in await volume.names_of(change.number):
             for watch, path in (await self._paths(volume, parent, name, wanted)).items():
-                watch.add([Event(Action.MODIFIED, path)])
+                watch.add([Event(NotifyAction.MODIFIED, path)])
 
     async def _paths(
         self, volume: Volume, parent: InodeNumber, name: bytes, wanted: Filter

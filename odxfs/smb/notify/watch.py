@@ -2,23 +2,14 @@
 
 from collections import deque
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntFlag
 
 import trio
 
 from odxfs.ntstatus import Status
 from odxfs.smb.request import SmbError
 from odxfs.types import InodeNumber, VolumeId
-
-
-class Action(IntEnum):
-    """FILE_NOTIFY_INFORMATION's Action (MS-FSCC 2.7.1)."""
-
-    ADDED = 1
-    REMOVED = 2
-    MODIFIED = 3
-    RENAMED_OLD_NAME = 4
-    RENAMED_NEW_NAME = 5
+from odxfs.wire.fscc.notify import NotifyAction
 
 
 class Filter(IntFlag):
@@ -49,7 +40,7 @@ _ENTRY_BYTES = 12
 class Event:
     """One change; `name` is relative to the watched directory, separated by backslashes."""
 
-    action: Action
+    action: NotifyAction
     name: str
 
 
@@ -89,7 +80,7 @@ class Watch:
     def add(self, events: list[Event]) -> None:
         """Gather `events`, in order, and wake who has waited longest. A repeated MODIFIED is told once."""
         for event in events:
-            if event.action is Action.MODIFIED and self._events and self._events[-1] == event:
+            if event.action is NotifyAction.MODIFIED and self._events and self._events[-1] == event:
                 continue
             self._events.append(event)
             self._bytes += packed_bytes(event)

@@ -1,0 +1,126 @@
+"""Server-side copy: FSCTL_SRV_REQUEST_RESUME_KEY and FSCTL_SRV_COPYCHUNK(_WRITE) (MS-SMB2 3.3.5.15.5 and .6).
+
+Chunks share extents through the offload engine; only the edges that fill no whole block are copied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odxfs.errors import VolumeError
+from odxfs.ntstatus import Status
+from odxfs.offload import Mechanism
+from odxfs.smb.access import FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA, require
+from odxfs.smb.fsctl.call import MAX_OFFSET, FsctlAnswer, check_read_locks, check_write_locks, needed
+from odxfs.smb.request import SmbError
+from odxfs.wire.fsctl.copychunk import Chunk, CopychunkCopy, CopychunkResponse
+from odxfs.wire.fsctl.resume_key import ResumeKeyResponse
+
+if TYPE_CHECKING:
+    from odxfs.smb.opens import SmbOpen
+    from odxfs.smb.request import RequestContext
+    from odxfs.wire.ioctl import IoctlRequest
+
+MAX_CHUNKS = 256
+MAX_CHUNK_BYTES = 1024 * 1024
+MAX_TOTAL_BYTES = 16 * 1024 * 1024
+"""Windows' limits (MS-SMB2 3.3.3, product behaviour); a client that is told them adapts."""
+
+RESUME_KEY_RESPONSE_BYTES = 32
+COPYCHUNK_RESPONSE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    source: SmbOpen
+    destination: SmbOpen
+
+
+async def request_resume_key(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
+    """The 24 bytes by which COPYCHUNK names this open as its source."""
+    found = needed(opened)
+    if request.max_output_response < RESUME_KEY_RESPONSE_BYTES:
+        raise SmbError(Status.INVALID_PARAMETER)
+    if found.is_pipe:
+        raise SmbError(Status.INVALID_DEVICE_REQUEST)
+    return ResumeKeyResponse(found.resume_key).pack()
+
+
+async def copychunk(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
+    """FSCTL_SRV_COPYCHUNK: the destination must also be readable."""
+    return await _copychunk(context, needed(opened), request, readable=True)
+
+
+async def copychunk_write(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
+    """FSCTL_SRV_COPYCHUNK_WRITE: a destination that is only writable will do."""
+    return await _copychunk(context, needed(opened), request, readable=False)
+
+
+async def _copychunk(
+    context: RequestContext, destination: SmbOpen, request: IoctlRequest, *, readable: bool
+) -> bytes:
+    if request.max_output_response < COPYCHUNK_RESPONSE_BYTES:
+        raise SmbError(Status.INVALID_PARAMETER)
+    call = CopychunkCopy.unpack(request.input_buffer)
+    source = context.server.registry.find_resume_key(call.source_key)
+    if source is None or source.session is not context.session or source.closed:
+        raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
+    _check_limits(source, destination, call.chunks)
+    require(source.granted_access, FILE_READ_DATA | FILE_EXECUTE)
+    require(destination.granted_access, FILE_WRITE_DATA | FILE_APPEND_DATA)
+    if readable:
+        require(destination.granted_access, FILE_READ_DATA)
+    return await _copy_chunks(context, _Copy(source, destination), call.chunks)
+
+
+def _check_limits(source: SmbOpen, destination: SmbOpen, chunks: tuple[Chunk, ...]) -> None:
+    """Past a limit the answer tells the limits (MS-SMB2 3.3.5.15.6.2)."""
+    lengths = [chunk.length for chunk in chunks]
+    if (
+        len(chunks) > MAX_CHUNKS
+        or any(not 0 < length <= MAX_CHUNK_BYTES for length in lengths)
+        or sum(lengths) > MAX_TOTAL_BYTES
+        or source.is_pipe
+        or destination.is_pipe
+        or source.is_directory
+        or destination.is_directory
+        or any(chunk.target_offset + chunk.length > MAX_OFFSET for chunk in chunks)
+    ):
+        limits = CopychunkResponse(MAX_CHUNKS, MAX_CHUNK_BYTES, MAX_TOTAL_BYTES)
+        raise FsctlAnswer(Status.INVALID_PARAMETER, limits.pack())
+
+
+async def _copy_chunks(context: RequestContext, copy: _Copy, chunks: tuple[Chunk, ...]) -> bytes:
+    """Chunk by chunk, in order; a failure says how far it came (MS-SMB2 3.3.5.15.6.1)."""
+    done = total = 0
+    for chunk in chunks:
+        try:
+            await _copy_chunk(context, copy, chunk)
+        except (SmbError, VolumeError) as error:
+            raise FsctlAnswer(error.status, CopychunkResponse(done, 0, total).pack()) from error
+        done += 1
+        total += chunk.length
+    return CopychunkResponse(done, 0, total).pack()
+
+
+async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: Chunk) -> None:
+    source, destination = copy.source, copy.destination
+    if chunk.source_offset + chunk.length > source.inode.size:
+        raise SmbError(Status.INVALID_VIEW_SIZE, "the chunk reaches past the end of the source")
+    check_read_locks(context, source, chunk.source_offset, chunk.length)
+    check_write_locks(context, destination, chunk.target_offset, chunk.length)
+    volume = destination.tree.volume
+    if source.inode is destination.inode and abs(chunk.source_offset - chunk.target_offset) < chunk.length:
+        data = await volume.read(source.inode, chunk.source_offset, chunk.length)
+        await volume.write(destination.inode, chunk.target_offset, data)
+        return
+    await context.server.engine.clone(
+        Mechanism.COPYCHUNK,
+        volume,
+        source.inode,
+        chunk.source_offset,
+        destination.inode,
+        chunk.target_offset,
+        chunk.length,
+    )

@@ -1,0 +1,97 @@
+"""Block cloning: FSCTL_DUPLICATE_EXTENTS_TO_FILE and _EX (MS-FSA 2.1.5.10.4 and .5, MS-SMB2 3.3.5.15.17 and .18).
+
+The destination is never extended: what would lie past its end is left out, as Windows does. A source range is pinned
+before the first byte appears, so SOURCE_ATOMIC holds for every call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odxfs.ntstatus import Status
+from odxfs.offload import Mechanism
+from odxfs.smb.access import FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_WRITE_DATA, require
+from odxfs.smb.fsctl.call import MAX_OFFSET, check_read_locks, check_write_locks, needed
+from odxfs.smb.request import SmbError
+from odxfs.types import BLOCK_BYTES
+from odxfs.wire.fscc.classes import FileAttributes
+from odxfs.wire.fsctl.duplicate_extents import DuplicateExtentsData, DuplicateExtentsDataEx
+
+if TYPE_CHECKING:
+    from odxfs.smb.opens import SmbOpen
+    from odxfs.smb.request import RequestContext
+    from odxfs.wire.ioctl import IoctlRequest
+
+DATA_BYTES, DATA_EX_BYTES = 40, 48
+
+
+async def duplicate_extents(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
+    """FSCTL_DUPLICATE_EXTENTS_TO_FILE; no output."""
+    if len(request.input_buffer) < DATA_BYTES:
+        raise SmbError(Status.INVALID_PARAMETER)
+    await _duplicate(context, needed(opened), DuplicateExtentsData.unpack(request.input_buffer))
+    return b""
+
+
+async def duplicate_extents_ex(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
+    """FSCTL_DUPLICATE_EXTENTS_TO_FILE_EX; no output."""
+    if len(request.input_buffer) < DATA_EX_BYTES:
+        raise SmbError(Status.INVALID_PARAMETER)
+    call = DuplicateExtentsDataEx.unpack(request.input_buffer)
+    if call.structure_size != DATA_EX_BYTES:
+        raise SmbError(Status.NOT_SUPPORTED)
+    await _duplicate(context, needed(opened), call)
+    return b""
+
+
+async def _duplicate(
+    context: RequestContext, destination: SmbOpen, call: DuplicateExtentsData | DuplicateExtentsDataEx
+) -> None:
+    source = context.session.opens.get(call.source_file_id.volatile)
+    if source is None or source.fid != call.source_file_id or source.closed:
+        raise SmbError(Status.INVALID_HANDLE)
+    _check_rights_and_ranges(source, destination, call)
+    count = min(call.byte_count, destination.inode.size - call.target_file_offset)
+    if count <= 0:
+        return
+    check_read_locks(context, source, call.source_file_offset, count)
+    check_write_locks(context, destination, call.target_file_offset, count)
+    await context.server.engine.clone(
+        Mechanism.DUPLICATE_EXTENTS,
+        destination.tree.volume,
+        source.inode,
+        call.source_file_offset,
+        destination.inode,
+        call.target_file_offset,
+        count,
+    )
+
+
+def _check_rights_and_ranges(
+    source: SmbOpen, destination: SmbOpen, call: DuplicateExtentsData | DuplicateExtentsDataEx
+) -> None:
+    """The checks of MS-FSA 2.1.5.10.4 in their order."""
+    if destination.is_pipe or source.is_pipe:
+        raise SmbError(Status.INVALID_DEVICE_REQUEST)
+    if destination.tree.share.read_only:
+        raise SmbError(Status.MEDIA_WRITE_PROTECTED)
+    require(destination.granted_access, FILE_WRITE_DATA)
+    for value in (call.source_file_offset, call.target_file_offset, call.byte_count):
+        if value < 0 or value % BLOCK_BYTES:
+            raise SmbError(Status.INVALID_PARAMETER)
+    if max(call.source_file_offset, call.target_file_offset) + call.byte_count > MAX_OFFSET:
+        raise SmbError(Status.INVALID_PARAMETER)
+    if not destination.inode.is_file or not source.inode.is_file:
+        raise SmbError(Status.NOT_SUPPORTED)
+    if source.granted_access & (FILE_READ_DATA | FILE_READ_ATTRIBUTES) == 0:
+        raise SmbError(Status.INVALID_PARAMETER)
+    require(source.granted_access, FILE_READ_DATA)
+    if source.inode.size < call.source_file_offset + call.byte_count:
+        raise SmbError(Status.NOT_SUPPORTED)
+    if source.inode.volume != destination.inode.volume:
+        raise SmbError(Status.INVALID_PARAMETER)
+    if source.inode.dos_attributes & FileAttributes.SPARSE_FILE and not destination.inode.dos_attributes & FileAttributes.SPARSE_FILE:
+        raise SmbError(Status.NOT_SUPPORTED)
+    same = source.inode is destination.inode
+    if same and abs(call.source_file_offset - call.target_file_offset) < call.byte_count:
+        raise SmbError(Status.NOT_SUPPORTED)
