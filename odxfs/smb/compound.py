@@ -95,6 +95,7 @@ class CompoundRun:
         interim = self._connection.protocol.interim(self._chain, context.request, pending.async_id)
         self._connection.release_credits(self._chain)
         await self._connection.sender.send(interim)
+        pending.arm()
 
     async def _flush(self) -> None:
         replies, self._replies = self._replies, []

@@ -136,6 +136,8 @@ class Connection:
                 async with trio.open_nursery() as nursery:
                     await self._serve(nursery)
                     nursery.cancel_scope.cancel()
+        except* Exception:
+            logger.exception("connection %s ends for a reason that is not the client's", self)
         finally:
             with trio.CancelScope(shield=True):
                 await self._clean_up()

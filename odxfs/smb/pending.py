@@ -15,11 +15,28 @@ from odxfs.smb.request import RequestContext, SmbError
 
 @dataclass(slots=True, eq=False)
 class PendingRequest:
-    """`scope` is around the handler: cancelling it makes the spine answer STATUS_CANCELLED."""
+    """`scope` is around the handler: cancelling it makes the spine answer STATUS_CANCELLED.
+
+    A cancel that comes while the interim answer is being sent waits for `arm`: half an answer would break the stream.
+    """
 
     async_id: int
     context: RequestContext
     scope: trio.CancelScope
+    armed: bool = False
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        """End the handler, now or as soon as the interim answer is out."""
+        self.cancelled = True
+        if self.armed:
+            self.scope.cancel()
+
+    def arm(self) -> None:
+        """The interim answer is out."""
+        self.armed = True
+        if self.cancelled:
+            self.scope.cancel()
 
 
 class PendingRequests:
@@ -48,4 +65,4 @@ class PendingRequests:
         """Cancel every waiting request that `wanted` says yes to."""
         for pending in list(self._requests.values()):
             if wanted(pending):
-                pending.scope.cancel()
+                pending.cancel()

@@ -1,0 +1,91 @@
+"""LOCK: take and give up byte-range locks (MS-SMB2 3.3.5.14, MS-FSA 2.1.5.8, 2.1.5.9).
+
+The lock sequence of a request is not kept: it serves the replay of durable and resilient opens, and none is granted.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from odxfs.ntstatus import Status
+from odxfs.opens import OpenEntry, OpenTable
+from odxfs.smb.access import FILE_READ_DATA, FILE_WRITE_DATA, require
+from odxfs.smb.limits import MAX_LOCKS_PER_OPEN
+from odxfs.smb.opens import SmbOpen
+from odxfs.smb.request import RequestContext, SmbError
+from odxfs.wire.lock import LockElement, LockFlags, LockRequest, LockResponse
+
+MAX_LOCK_END = 2**64
+_KINDS = LockFlags.SHARED_LOCK | LockFlags.EXCLUSIVE_LOCK
+_LOCKING = frozenset(
+    kind | wait for kind in (LockFlags.SHARED_LOCK, LockFlags.EXCLUSIVE_LOCK) for wait in (0, LockFlags.FAIL_IMMEDIATELY)
+)
+
+
+async def lock(context: RequestContext) -> LockResponse:
+    """Lock or unlock, by the first element's kind; a lone lock without FAIL_IMMEDIATELY waits for its turn."""
+    request = LockRequest.unpack(context.pdu)
+    opened = context.find_open(request.file_id)
+    if opened.entry is None or opened.is_directory:
+        raise SmbError(Status.INVALID_PARAMETER)
+    require(opened.granted_access, FILE_READ_DATA | FILE_WRITE_DATA)
+    if request.locks[0].flags & LockFlags.UNLOCK:
+        _unlock_all(context.server.opens, opened.entry, request.locks)
+    else:
+        await _lock_all(context, opened, opened.entry, request.locks)
+    return LockResponse()
+
+
+def _unlock_all(opens: OpenTable, entry: OpenEntry, locks: tuple[LockElement, ...]) -> None:
+    """Give up each range; what was given up before a failure stays given up (3.3.5.14.1)."""
+    if any(element.flags & ~LockFlags.UNLOCK & (_KINDS | LockFlags.FAIL_IMMEDIATELY) for element in locks):
+        raise SmbError(Status.INVALID_PARAMETER)
+    for element in locks:
+        if not opens.unlock(entry, element.offset, element.length):
+            raise SmbError(Status.RANGE_NOT_LOCKED)
+
+
+async def _lock_all(
+    context: RequestContext, opened: SmbOpen, entry: OpenEntry, locks: tuple[LockElement, ...]
+) -> None:
+    """Take all of the ranges or none (3.3.5.14.2)."""
+    opens = context.server.opens
+    if any(element.flags not in _LOCKING for element in locks):
+        raise SmbError(Status.INVALID_PARAMETER)
+    if len(locks) > 1 and any(not element.flags & LockFlags.FAIL_IMMEDIATELY for element in locks):
+        raise SmbError(Status.INVALID_PARAMETER)
+    if entry.lock_count + len(locks) > MAX_LOCKS_PER_OPEN:
+        raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many locks on one open")
+    taken: list[LockElement] = []
+    try:
+        for element in locks:
+            await _lock_one(context, opened, entry, element)
+            taken.append(element)
+    except SmbError:
+        for element in taken:
+            opens.unlock(entry, element.offset, element.length)
+        raise
+
+
+async def _lock_one(context: RequestContext, opened: SmbOpen, entry: OpenEntry, element: LockElement) -> None:
+    if element.offset + element.length > MAX_LOCK_END:
+        raise SmbError(Status.INVALID_LOCK_RANGE)
+    exclusive = bool(element.flags & LockFlags.EXCLUSIVE_LOCK)
+    opens = context.server.opens
+    while not opens.lock(entry, element.offset, element.length, exclusive=exclusive):
+        if element.flags & LockFlags.FAIL_IMMEDIATELY:
+            raise SmbError(Status.LOCK_NOT_GRANTED)
+        await _wait_for_release(context, entry)
+        if opened.closed:
+            raise SmbError(Status.RANGE_NOT_LOCKED)
+
+
+async def _wait_for_release(context: RequestContext, entry: OpenEntry) -> None:
+    """Wait until some lock of the file is given up; the first time the client is told that it takes longer."""
+    released = trio.Event()
+    withdraw = context.server.opens.when_released(entry.number, released.set)
+    try:
+        await context.pend()
+        await released.wait()
+    finally:
+        withdraw()

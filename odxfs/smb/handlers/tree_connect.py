@@ -1,0 +1,88 @@
+"""TREE_CONNECT: a session takes up a share (MS-SMB2 3.3.5.7)."""
+
+from __future__ import annotations
+
+import stat
+
+from odxfs.errors import NotADirectory, NotFound
+from odxfs.ntstatus import Status
+from odxfs.smb.access import FILE_ALL_ACCESS, READ_ONLY_ACCESS, maximal_access, may_traverse
+from odxfs.smb.limits import MAX_TREES_PER_SESSION
+from odxfs.smb.request import RequestContext, SmbError
+from odxfs.smb.sessions import Session
+from odxfs.smb.shares import Share
+from odxfs.smb.trees import Tree
+from odxfs.types import InodeNumber
+from odxfs.volume import Volume
+from odxfs.wire.negotiate import Dialect
+from odxfs.wire.negotiate_contexts import Cipher
+from odxfs.wire.tree_connect import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
+
+ORIGIN = "smb"
+"""What changes made through a share are marked with."""
+
+
+async def tree_connect(context: RequestContext) -> TreeConnectResponse:
+    """Connect the session to the share that the path names. SmbError: BAD_NETWORK_NAME, ACCESS_DENIED."""
+    request = TreeConnectRequest.unpack(context.pdu)
+    session = context.session
+    _check_signed(context)
+    share = context.server.shares.find(_share_name(request.path))
+    if share is None:
+        raise SmbError(Status.BAD_NETWORK_NAME, f"there is no share {request.path!r}")
+    if share.encrypt_required and context.connection.protocol.cipher == Cipher.NONE:
+        raise SmbError(Status.ACCESS_DENIED, "the share wants encryption and the connection has none")
+    if len(session.trees) >= MAX_TREES_PER_SESSION:
+        raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many tree connects in one session")
+    tree = await _connect(context, session, share)
+    session.trees[tree.id] = tree
+    session.next_tree_id += 1
+    context.bound_tree = tree
+    context.reply_tree_id = tree.id
+    return TreeConnectResponse(
+        share_type=ShareType.PIPE if tree.is_ipc else ShareType.DISK,
+        maximal_access=tree.maximal_access,
+        share_flags=ShareFlags.NO_CACHING | (ShareFlags.ENCRYPT_DATA if tree.encrypt_data else 0),
+    )
+
+
+def _check_signed(context: RequestContext) -> None:
+    """From 3.1.1 on a tree connect must prove that nobody sits in between, whatever is required (3.3.5.7)."""
+    if context.connection.dialect == Dialect.SMB_3_1_1 and not (context.request.signed or context.encrypted):
+        context.connection.abort("a tree connect that is neither signed nor encrypted")
+        raise SmbError(Status.ACCESS_DENIED)
+
+
+def _share_name(path: str) -> str:
+    r"""The share in \\server\share; SmbError(INVALID_PARAMETER) for a path of another shape."""
+    parts = path.split("\\")
+    if len(parts) != 4 or parts[0] or parts[1] or not parts[3]:
+        raise SmbError(Status.INVALID_PARAMETER, f"{path!r} is not \\\\server\\share")
+    return parts[3]
+
+
+async def _connect(context: RequestContext, session: Session, share: Share) -> Tree:
+    if share.is_ipc:
+        return Tree(session.next_tree_id, session, share, None, None, FILE_ALL_ACCESS)
+    try:
+        volume = context.server.pool.volume(share.volume, ORIGIN)
+        root = await _share_root(volume, share, session)
+    except (NotFound, NotADirectory) as error:
+        raise SmbError(Status.BAD_NETWORK_NAME, f"share {share.name!r} leads nowhere: {error}") from error
+    access = maximal_access(await volume.inode(root), None, session.uid, session.gid)
+    if share.read_only:
+        access &= READ_ONLY_ACCESS
+    return Tree(session.next_tree_id, session, share, volume, root, access, share.encrypt_required)
+
+
+async def _share_root(volume: Volume, share: Share, session: Session) -> InodeNumber:
+    """The folder that the share serves; symbolic links on the way lead nowhere."""
+    number = volume.root
+    for name in [part for part in share.path.split("/") if part]:
+        inode = await volume.lookup(number, name.encode())
+        if not stat.S_ISDIR(inode.mode):
+            raise NotADirectory(f"{share.path!r} is no folder")
+        number = inode.number
+    if not may_traverse(await volume.inode(number), session.uid, session.gid):
+        raise SmbError(Status.ACCESS_DENIED)
+    return number

@@ -1,0 +1,70 @@
+"""WRITE (MS-SMB2 3.3.5.13, MS-FSA 2.1.5.4)."""
+
+from __future__ import annotations
+
+from odxfs.errors import LockConflict
+from odxfs.ntstatus import Status
+from odxfs.smb.access import FILE_APPEND_DATA, FILE_WRITE_DATA
+from odxfs.smb.handlers.read import MAX_OFFSET
+from odxfs.smb.opens import SmbOpen
+from odxfs.smb.request import RequestContext, SmbError
+from odxfs.wire.create import CreateOptions
+from odxfs.wire.read import Channel
+from odxfs.wire.write import WriteFlags, WriteRequest, WriteResponse
+
+AT_END_OF_FILE = 2**64 - 1
+"""The offset that means "append" (MS-FSA 2.1.5.4)."""
+
+
+def write_now(context: RequestContext) -> WriteResponse | None:
+    """The answer without waiting when nothing must be read or synced first; None for everything else."""
+    request = WriteRequest.unpack(context.pdu)
+    opened, offset = _check(context, request)
+    if opened.is_pipe or not request.data or _wants_durable(opened, request):
+        return None
+    if not opened.tree.volume.write_nowait(opened.inode, offset, request.data):
+        return None
+    return WriteResponse(len(request.data))
+
+
+async def write(context: RequestContext) -> WriteResponse:
+    """Write to a file or a pipe; with write-through the answer waits until it is durable."""
+    request = WriteRequest.unpack(context.pdu)
+    opened, offset = _check(context, request)
+    if opened.pipe is not None:
+        opened.pipe.write(request.data)
+        return WriteResponse(len(request.data))
+    volume = opened.tree.volume
+    if request.data:
+        await volume.write(opened.inode, offset, request.data)
+    if _wants_durable(opened, request):
+        await volume.sync(opened.inode)
+    return WriteResponse(len(request.data))
+
+
+def _wants_durable(opened: SmbOpen, request: WriteRequest) -> bool:
+    through = request.flags & WriteFlags.WRITE_THROUGH
+    return bool(through or opened.create_options & CreateOptions.WRITE_THROUGH)
+
+
+def _check(context: RequestContext, request: WriteRequest) -> tuple[SmbOpen, int]:
+    """The open and the offset in bytes, when it may be written there."""
+    opened = context.find_open(request.file_id)
+    length = len(request.data)
+    if length > context.server.settings.max_write_bytes or request.channel != Channel.NONE:
+        raise SmbError(Status.INVALID_PARAMETER)
+    if opened.is_pipe:
+        return opened, 0
+    if opened.is_directory:
+        raise SmbError(Status.INVALID_DEVICE_REQUEST)
+    if not opened.granted_access & (FILE_WRITE_DATA | FILE_APPEND_DATA):
+        raise SmbError(Status.ACCESS_DENIED)
+    inode = opened.inode
+    offset = inode.size if request.offset == AT_END_OF_FILE else request.offset
+    if offset + length > MAX_OFFSET:
+        raise SmbError(Status.INVALID_PARAMETER)
+    if not opened.granted_access & FILE_WRITE_DATA and offset < inode.size:
+        raise SmbError(Status.ACCESS_DENIED, "the open may only append")
+    if context.server.opens.write_conflicts(inode.number, offset, length, opened.entry):
+        raise LockConflict("a byte-range lock of another open")
+    return opened, offset

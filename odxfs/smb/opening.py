@@ -1,0 +1,255 @@
+"""Opening and creating files and directories for CREATE (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1)."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+import trio
+
+from odxfs.errors import AlreadyExists
+from odxfs.ntstatus import Status
+from odxfs.opens import OpenEntry
+from odxfs.smb.access import (
+    DELETE,
+    FILE_ALL_ACCESS,
+    FILE_APPEND_DATA,
+    FILE_ATTRIBUTE_READONLY,
+    FILE_WRITE_DATA,
+    READ_ONLY_ACCESS,
+    expand_generic,
+    grant,
+    maximal_access,
+    may_change_entries,
+)
+from odxfs.smb.information.attributes import ARCHIVE, HIDDEN, SETTABLE, SYSTEM, TEMPORARY
+from odxfs.smb.opens import SmbOpen
+from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink, stored_name
+from odxfs.smb.request import RequestContext, SmbError
+from odxfs.volume import AttributeChange, Inode
+from odxfs.wire.create import CreateAction, CreateDisposition, CreateOptions, CreateRequest
+
+NEW_FILE_MODE = stat.S_IFREG | 0o644
+NEW_DIRECTORY_MODE = stat.S_IFDIR | 0o755
+
+ATTEMPTS = 8
+"""How often a file that appears and vanishes between looking and creating is looked for again."""
+
+_OVERWRITING = frozenset({CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF})
+_MUST_EXIST = frozenset({CreateDisposition.OPEN, CreateDisposition.OVERWRITE})
+_WRITES_DATA = FILE_WRITE_DATA | FILE_APPEND_DATA
+_KEPT_BY_OVERWRITE = HIDDEN | SYSTEM
+
+
+async def open_file(context: RequestContext, request: CreateRequest) -> tuple[SmbOpen, CreateAction]:
+    """Find or make what `request` names and open it. The open is registered and holds its inode.
+
+    Raises SmbError and VolumeError; then nothing is open, and nothing was made but possibly the file itself.
+    """
+    session = context.session
+    for _ in range(ATTEMPTS):
+        where = await resolve(context.tree, request.name, session.uid, session.gid)
+        if where.inode is not None:
+            return await _with_hold(context, request, where, where.inode)
+        try:
+            return await _create(context, request, where)
+        except AlreadyExists:
+            continue
+    raise SmbError(Status.OBJECT_NAME_COLLISION)
+
+
+async def _create(
+    context: RequestContext, request: CreateRequest, where: ResolvedPath
+) -> tuple[SmbOpen, CreateAction]:
+    session, tree = context.session, context.tree
+    parent = where.parent
+    assert parent is not None, "a share's root exists"
+    directory = bool(request.create_options & CreateOptions.DIRECTORY_FILE)
+    _check_create(context, request, where, parent)
+    grant(request.desired_access, FILE_ALL_ACCESS)
+    attributes = _new_attributes(request.file_attributes, directory=directory)
+    inode = await tree.volume.create(
+        parent.number,
+        stored_name(request.name.rstrip("\\").rpartition("\\")[2]),
+        NEW_DIRECTORY_MODE if directory else NEW_FILE_MODE,
+        session.uid,
+        session.gid,
+        dos_attributes=attributes,
+    )
+    tree.volume.hold(inode)
+    try:
+        granted = _granted(context, request, inode, parent, new=True)
+        return _register(context, request, where, inode, granted), CreateAction.CREATED
+    except BaseException:
+        await _release(context, inode)
+        raise
+
+
+def _check_create(context: RequestContext, request: CreateRequest, where: ResolvedPath, parent: Inode) -> None:
+    if request.create_disposition in _MUST_EXIST:
+        raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
+    options = request.create_options
+    if where.must_be_directory and not options & CreateOptions.DIRECTORY_FILE:
+        raise SmbError(Status.OBJECT_NAME_INVALID)
+    if context.tree.share.read_only or not may_change_entries(parent, context.session.uid, context.session.gid):
+        raise SmbError(Status.ACCESS_DENIED)
+    if context.server.opens.is_delete_pending(parent.number):
+        raise SmbError(Status.DELETE_PENDING)
+    if options & CreateOptions.DELETE_ON_CLOSE and request.file_attributes & FILE_ATTRIBUTE_READONLY:
+        raise SmbError(Status.CANNOT_DELETE)
+
+
+def _new_attributes(requested: int, *, directory: bool) -> int:
+    """What is stored for a new or overwritten file; ARCHIVE marks every file that a backup has not seen."""
+    return requested & (SETTABLE & ~(TEMPORARY | ARCHIVE)) if directory else requested & SETTABLE | ARCHIVE
+
+
+async def _with_hold(
+    context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode
+) -> tuple[SmbOpen, CreateAction]:
+    context.tree.volume.hold(inode)
+    try:
+        return await _open_existing(context, request, where, inode)
+    except BaseException:
+        await _release(context, inode)
+        raise
+
+
+async def _release(context: RequestContext, inode: Inode) -> None:
+    with trio.CancelScope(shield=True):
+        await context.tree.volume.release(inode)
+
+
+async def _open_existing(
+    context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode
+) -> tuple[SmbOpen, CreateAction]:
+    if context.server.opens.is_delete_pending(inode.number):
+        raise SmbError(Status.DELETE_PENDING)
+    if request.create_disposition == CreateDisposition.CREATE:
+        raise SmbError(Status.OBJECT_NAME_COLLISION)
+    _check_kind(request, where, inode)
+    _check_attributes(request, inode)
+    overwriting = request.create_disposition in _OVERWRITING
+    granted = _granted(context, request, inode, where.parent)
+    if not overwriting:
+        return _register(context, request, where, inode, granted), CreateAction.OPENED
+    _check_overwrite(context, request, where, inode)
+    opened = _register(context, request, where, inode, granted, also=FILE_WRITE_DATA)
+    try:
+        await _overwrite(context, request, inode)
+    except BaseException:
+        _unregister(context, opened)
+        raise
+    superseded = request.create_disposition == CreateDisposition.SUPERSEDE
+    return opened, CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
+
+
+def _check_kind(request: CreateRequest, where: ResolvedPath, inode: Inode) -> None:
+    """File or directory as asked for; a symbolic link itself only with OPEN_REPARSE_POINT."""
+    options = request.create_options
+    if inode.is_symlink and not options & CreateOptions.OPEN_REPARSE_POINT:
+        raise stopped_on_symlink(inode, "")
+    if inode.is_directory:
+        if options & CreateOptions.NON_DIRECTORY_FILE:
+            raise SmbError(Status.FILE_IS_A_DIRECTORY)
+        if request.create_disposition in _OVERWRITING:
+            raise SmbError(Status.OBJECT_NAME_COLLISION)
+        return
+    if options & CreateOptions.DIRECTORY_FILE:
+        raise SmbError(Status.NOT_A_DIRECTORY)
+    if where.must_be_directory:
+        raise SmbError(Status.OBJECT_NAME_INVALID)
+
+
+def _check_attributes(request: CreateRequest, inode: Inode) -> None:
+    """What READONLY forbids (MS-FSA 2.1.5.1.2.1)."""
+    if not inode.dos_attributes & FILE_ATTRIBUTE_READONLY or inode.is_directory:
+        return
+    if request.create_options & CreateOptions.DELETE_ON_CLOSE:
+        raise SmbError(Status.CANNOT_DELETE)
+    if request.create_disposition in _OVERWRITING or expand_generic(request.desired_access) & _WRITES_DATA:
+        raise SmbError(Status.ACCESS_DENIED)
+
+
+def maximal_in_share(context: RequestContext, inode: Inode, parent: Inode | None) -> int:
+    """Everything that the user of this request may ask of `inode` through this share."""
+    session = context.session
+    maximal = maximal_access(inode, parent, session.uid, session.gid)
+    if context.tree.share.read_only:
+        maximal &= READ_ONLY_ACCESS
+    return maximal
+
+
+def _granted(
+    context: RequestContext, request: CreateRequest, inode: Inode, parent: Inode | None, *, new: bool = False
+) -> int:
+    maximal = FILE_ALL_ACCESS if new else maximal_in_share(context, inode, parent)
+    if not new and inode.is_file and inode.dos_attributes & FILE_ATTRIBUTE_READONLY:
+        maximal &= ~_WRITES_DATA
+    if not inode.is_file and not inode.is_directory:
+        maximal &= ~(_WRITES_DATA | 1)
+    granted = grant(request.desired_access, maximal)
+    if request.create_options & CreateOptions.DELETE_ON_CLOSE:
+        if not granted & DELETE:
+            raise SmbError(Status.ACCESS_DENIED)
+        if parent is None:
+            raise SmbError(Status.CANNOT_DELETE, "the root of a share stays")
+    return granted
+
+
+def _check_overwrite(context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode) -> None:
+    """Overwriting needs the right to write (to supersede: to delete) and must repeat HIDDEN and SYSTEM."""
+    superseding = request.create_disposition == CreateDisposition.SUPERSEDE
+    needed = DELETE if superseding else FILE_WRITE_DATA
+    if not maximal_in_share(context, inode, where.parent) & needed:
+        raise SmbError(Status.ACCESS_DENIED)
+    if inode.dos_attributes & _KEPT_BY_OVERWRITE & ~request.file_attributes:
+        raise SmbError(Status.ACCESS_DENIED)
+    if not inode.is_file:
+        raise SmbError(Status.ACCESS_DENIED)
+
+
+async def _overwrite(context: RequestContext, request: CreateRequest, inode: Inode) -> None:
+    volume = context.tree.volume
+    await volume.truncate(inode, 0)
+    attributes = _new_attributes(request.file_attributes, directory=False)
+    await volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
+
+
+def _register(
+    context: RequestContext,
+    request: CreateRequest,
+    where: ResolvedPath,
+    inode: Inode,
+    granted: int,
+    *,
+    also: int = 0,
+) -> SmbOpen:
+    """Enter the open everywhere. SharingViolation when others do not share `granted` or what overwriting does (`also`)."""
+    server, tree, opens = context.server, context.tree, context.server.opens
+    opened = SmbOpen(
+        fid=server.registry.new_file_id(),
+        session=context.session,
+        tree=tree,
+        path=where.path,
+        granted_access=granted,
+        share_access=request.share_access,
+        create_options=request.create_options,
+        attached_inode=inode,
+        parent=where.parent.number if where.parent is not None else None,
+        name=where.name,
+        delete_on_close=bool(request.create_options & CreateOptions.DELETE_ON_CLOSE),
+        is_directory=inode.is_directory,
+    )
+    entry: OpenEntry = opens.open(inode.number, granted | also, request.share_access, opened)
+    entry.access = granted
+    opened.entry = entry
+    server.registry.add(opened)
+    return opened
+
+
+def _unregister(context: RequestContext, opened: SmbOpen) -> None:
+    opened.closed = True
+    context.server.registry.discard(opened)
+    if opened.entry is not None:
+        context.server.opens.close(opened.entry)
