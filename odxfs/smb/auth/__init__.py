@@ -1,1 +1,1 @@
-"""See README.md in this folder."""
+"""NTLMv2 inside SPNEGO, and the users who may log in."""

@@ -1,25 +1,103 @@
-"""The server's side of one login: SPNEGO around NTLMv2.  SKELETON, being filled in."""
+"""The server's side of one login: NTLMv2, inside SPNEGO or bare (MS-SMB2 3.3.5.5.3, RFC 4178)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from odxfs.errors import UserError
+from odxfs.smb.auth import spnego
+from odxfs.smb.auth.errors import LogonFailure
+from odxfs.smb.auth.ntlm import SIGNATURE, NtlmAcceptor, NtlmLogin
+from odxfs.smb.auth.spnego import NTLMSSP_OID, NegState, NegTokenResp
 from odxfs.smb.auth.users import User, UserStore
+
+MAX_STEPS = 4
+"""Legs of one login: SPNEGO with another mechanism first takes three."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthStep:
-    """`token` goes into the SESSION_SETUP response; when `done`, `user` is who logged in and `session_key` its 16 bytes."""
+    """`token` goes into the SESSION_SETUP response; once `done`, `user` is who logged in and `session_key` its 16 bytes."""
 
     token: bytes
     done: bool
     user: User | None = None
-    session_key: bytes = b""
+    session_key: bytes = field(default=b"", repr=False)
 
 
 class Acceptor:
-    """One login attempt: Acceptor(users, server_name). Raises LogonFailure (odxfs.smb.auth.errors) only."""
+    """One login attempt, good for one challenge. `server_name` is what the client is told to have reached."""
 
-    def __init__(self, users: UserStore, server_name: str = "ODXFS") -> None: ...
-    def step(self, token: bytes) -> AuthStep: ...
+    def __init__(self, users: UserStore, server_name: str = "ODXFS") -> None:
+        self._users = users
+        self._ntlm = NtlmAcceptor(self._find, server_name)
+        self._bare = False
+        self._mechanisms = b""
+        self._mic_required = False
+        self._steps = 0
+
+    def step(self, token: bytes) -> AuthStep:
+        """Take the client's next token. Raises LogonFailure, after which the attempt is over, and nothing else."""
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise LogonFailure("a login of too many legs")
+        if token.startswith(SIGNATURE):
+            return self._step_bare(token)
+        if self._bare:
+            raise LogonFailure("a login that began as bare NTLM and went on as something else")
+        if not self._mechanisms:
+            return self._begin(spnego.unpack_init(token))
+        return self._go_on(spnego.unpack_response(token))
+
+    def _find(self, name: str) -> User | None:
+        try:
+            return self._users.find(name)
+        except UserError as error:
+            raise LogonFailure(str(error)) from error
+
+    def _step_bare(self, token: bytes) -> AuthStep:
+        if self._mechanisms:
+            raise LogonFailure("a login that began as SPNEGO and went on as bare NTLM")
+        self._bare = True
+        if not self._ntlm.challenged:
+            return AuthStep(self._ntlm.challenge(token), done=False)
+        login = self._ntlm.authenticate(token)
+        return AuthStep(b"", True, login.user, login.session_key)
+
+    def _begin(self, token: spnego.NegTokenInit) -> AuthStep:
+        if NTLMSSP_OID not in token.mechanisms:
+            raise LogonFailure("the client offers no mechanism that is served (NTLMSSP is)")
+        self._mechanisms = token.raw_mechanisms
+        if token.mechanisms[0] != NTLMSSP_OID:
+            # The optimistic token is another mechanism's. That NTLMSSP was not the client's first choice must be proven
+            # to be the client's own list (RFC 4178 section 5), hence request-mic.
+            self._mic_required = True
+            return AuthStep(NegTokenResp(NegState.REQUEST_MIC, NTLMSSP_OID).pack(), done=False)
+        if not token.mech_token:
+            return AuthStep(NegTokenResp(NegState.ACCEPT_INCOMPLETE, NTLMSSP_OID).pack(), done=False)
+        return self._challenge(token.mech_token, NTLMSSP_OID)
+
+    def _go_on(self, token: NegTokenResp) -> AuthStep:
+        if token.state == NegState.REJECT:
+            raise LogonFailure("the client gave up")
+        if not self._ntlm.challenged:
+            return self._challenge(token.response_token, b"")
+        return self._finish(self._ntlm.authenticate(token.response_token), token.mech_list_mic)
+
+    def _challenge(self, negotiate_message: bytes, mechanism: bytes) -> AuthStep:
+        challenge = self._ntlm.challenge(negotiate_message)
+        return AuthStep(NegTokenResp(NegState.ACCEPT_INCOMPLETE, mechanism, challenge).pack(), done=False)
+
+    def _finish(self, login: NtlmLogin, mic: bytes) -> AuthStep:
+        ours = b""
+        if mic:
+            if not login.security.verify(self._mechanisms, mic):
+                raise LogonFailure("the mechListMIC does not verify: the list was changed on the way")
+            ours = login.security.sign(self._mechanisms)
+        elif self._mic_required:
+            raise LogonFailure("the mechListMIC is missing")
+        token = NegTokenResp(NegState.ACCEPT_COMPLETED, b"", b"", ours).pack()
+        return AuthStep(token, True, login.user, login.session_key)
 
 
-def negotiate_token() -> bytes: ...   # the NegTokenInit2 of the NEGOTIATE response
+def negotiate_token() -> bytes:
+    """The security buffer of a NEGOTIATE response: NTLMSSP is what is served."""
+    return spnego.pack_init()
