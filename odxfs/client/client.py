@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from odxfs.client.connection import Connection, open_connection
+from odxfs.client.errors import NetworkFailed
 from odxfs.client.session import Session, open_session
 from odxfs.client.tree import Tree, connect_tree
+from odxfs.errors import ProtocolError
 from odxfs.wire.client_connection import ClientOffer
 from odxfs.wire.negotiation import PREFERRED_SIGNING, SERVED_DIALECTS
 
@@ -47,8 +49,11 @@ async def connect(
     Raises NetworkFailed or LogonFailed. Every message is signed, or sealed with `encrypt`.
     """
     offer = ClientOffer(os.urandom(16), dialects=dialects, signing_algorithms=signing_algorithms)
-    async with (
-        open_connection(host, port, offer) as connection,
-        open_session(connection, user, password, encrypt=encrypt) as session,
-    ):
-        yield Client(session)
+    try:
+        async with (
+            open_connection(host, port, offer) as connection,
+            open_session(connection, user, password, encrypt=encrypt) as session,
+        ):
+            yield Client(session)
+    except ProtocolError as error:
+        raise NetworkFailed(f"{host}:{port} breaks the protocol: {error}") from error

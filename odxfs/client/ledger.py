@@ -94,7 +94,7 @@ class TokenLedger:
     def token_read(self, call: ReadCall, transfer_length: int, token: bytes, *, zero_beyond: bool) -> None:
         """A read was answered: the token stands for `transfer_length` bytes from the call's offset on."""
         self.in_flight -= 1
-        length = self._usable(call, transfer_length)
+        length = self._whole_sectors(call, transfer_length)
         if length <= 0:
             self._stop(Cause.NO_PROGRESS)
             return
@@ -113,7 +113,7 @@ class TokenLedger:
     def token_written(self, call: WriteCall, length_written: int) -> None:
         """A write was answered: so many bytes arrived, from the call's offset on."""
         self.in_flight -= 1
-        length = min(length_written, call.length)
+        length = self._whole_sectors(call, length_written)
         if length > 0:
             self._proven = True
             self._idle_writes = 0
@@ -143,11 +143,11 @@ class TokenLedger:
     def _has_call(self) -> bool:
         return self.cause is None and (bool(self._ready) or self._next < self._end)
 
-    def _usable(self, call: ReadCall, transfer_length: int) -> int:
-        """A token's bytes that can be written on: whole sectors, except that the last one may be cut by the end of file."""
-        if call.offset + transfer_length >= self.size:
+    def _whole_sectors(self, call: Call, answered: int) -> int:
+        """How far an answer carries a call: whole sectors, but a server may cut the file's last one at its end."""
+        if call.offset + answered >= self.size:
             return min(call.length, self._end - call.offset)
-        return min(call.length, transfer_length - transfer_length % SECTOR_BYTES)
+        return min(call.length, answered - answered % SECTOR_BYTES)
 
     def _ask_on(self, call: ReadCall, length: int) -> None:
         """Ask for what a short token left out; the first call of all had asked for everything, so it is taken back."""

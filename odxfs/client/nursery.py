@@ -16,7 +16,8 @@ async def open_nursery() -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        raise _first(group) from group
+        first = _first(group)
+        raise first from first.__cause__
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

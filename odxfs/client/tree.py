@@ -1,6 +1,7 @@
 """A share that a session is connected to."""
 
 from odxfs.client.connection import Pending
+from odxfs.client.errors import NetworkFailed
 from odxfs.client.file import SmbFile
 from odxfs.client.session import Session, expect_success
 from odxfs.ntstatus import Status
@@ -14,7 +15,12 @@ from odxfs.wire.create import (
     CreateRequest,
     CreateResponse,
 )
+from odxfs.wire.file_id import ANY
+from odxfs.wire.fsctl.codes import Fsctl
+from odxfs.wire.fsctl.validate_negotiate import ValidateNegotiateInfoRequest, ValidateNegotiateInfoResponse
 from odxfs.wire.header import Command
+from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
+from odxfs.wire.negotiate import Dialect
 from odxfs.wire.tree_connect import ShareFlags, TreeConnectRequest, TreeConnectResponse
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 
@@ -104,4 +110,28 @@ async def connect_tree(session: Session, share: str) -> Tree:
     request = TreeConnectRequest(f"\\\\{host}\\{share}")
     response = expect_success(await session.call(Command.TREE_CONNECT, request.pack()), name)
     flags = TreeConnectResponse.unpack(response.pdu).share_flags
-    return Tree(session, response.header.tree_id, name, encrypt=bool(flags & ShareFlags.ENCRYPT_DATA))
+    tree = Tree(session, response.header.tree_id, name, encrypt=bool(flags & ShareFlags.ENCRYPT_DATA))
+    await check_negotiation(tree)
+    return tree
+
+
+async def check_negotiation(tree: Tree) -> None:
+    """Make sure that nobody between us and the server has talked us down (MS-SMB2 3.2.5.5). Raises NetworkFailed.
+
+    Dialect 3.1.1 hashes the negotiation into its keys and 2.1 has nothing to ask with; a server that does not know the
+    question says so in a signed answer, which is proof enough.
+    """
+    connection = tree.session.connection
+    wire = connection.wire
+    if not Dialect.SMB_3_0 <= wire.dialect < Dialect.SMB_3_1_1:
+        return
+    offer = wire.offer
+    question = ValidateNegotiateInfoRequest(wire.capabilities, offer.client_guid, offer.security_mode, offer.dialects)
+    request = IoctlRequest(Fsctl.VALIDATE_NEGOTIATE_INFO, ANY, question.pack(), max_output_response=24)
+    response = await tree.call(Command.IOCTL, request.pack())
+    if response.header.status:
+        return
+    told = ValidateNegotiateInfoResponse.unpack(IoctlResponse.unpack(response.pdu).output_buffer)
+    known = (wire.server_capabilities, wire.server_guid, wire.server_security_mode, wire.dialect)
+    if (told.capabilities, told.guid, told.security_mode, told.dialect) != known:
+        raise NetworkFailed(f"{connection.address}: somebody has altered the negotiation with the server")

@@ -83,6 +83,7 @@ def run_samba(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # on SIGTERM it signals its whole process group, which must not be ours
     )
     try:
         _wait_for(port, process, base / "log")
