@@ -35,7 +35,17 @@ class Enumeration:
     """Owned by the open of the directory. `lock` serialises the requests of one open, which may arrive side by side."""
 
     __slots__ = (
-        "_after", "_directory", "_exhausted", "_page", "_pattern", "_pushed_back", "_root", "_special", "_volume", "lock", "returned"
+        "_after",
+        "_directory",
+        "_exhausted",
+        "_page",
+        "_pattern",
+        "_pushed_back",
+        "_root",
+        "_special",
+        "_volume",
+        "lock",
+        "returned",
     )
 
     def __init__(self, volume: Volume, directory: InodeNumber, root: InodeNumber, pattern: str) -> None:

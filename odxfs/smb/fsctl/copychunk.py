@@ -8,27 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from odxfs.errors import VolumeError
+from odxfs.errors import ProtocolError, VolumeError
 from odxfs.ntstatus import Status
 from odxfs.offload import Mechanism
 from odxfs.smb.access import FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA, require
 from odxfs.smb.fsctl.call import MAX_OFFSET, FsctlAnswer, check_read_locks, check_write_locks, needed
 from odxfs.smb.request import SmbError
-from odxfs.wire.fsctl.copychunk import Chunk, CopychunkCopy, CopychunkResponse
-from odxfs.wire.fsctl.resume_key import ResumeKeyResponse
+from odxfs.wire.fsctl.copychunk import (
+    LIMITS,
+    MAX_CHUNK_BYTES,
+    MAX_CHUNKS,
+    MAX_TOTAL_BYTES,
+    SrvCopychunk,
+    SrvCopychunkCopy,
+    SrvCopychunkResponse,
+)
+from odxfs.wire.fsctl.resume_key import SrvRequestResumeKeyResponse
 
 if TYPE_CHECKING:
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.request import RequestContext
     from odxfs.wire.ioctl import IoctlRequest
-
-MAX_CHUNKS = 256
-MAX_CHUNK_BYTES = 1024 * 1024
-MAX_TOTAL_BYTES = 16 * 1024 * 1024
-"""Windows' limits (MS-SMB2 3.3.3, product behaviour); a client that is told them adapts."""
-
-RESUME_KEY_RESPONSE_BYTES = 32
-COPYCHUNK_RESPONSE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class _Copy:
 async def request_resume_key(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """The 24 bytes by which COPYCHUNK names this open as its source."""
     found = needed(opened)
-    if request.max_output_response < RESUME_KEY_RESPONSE_BYTES:
+    if request.max_output_response < SrvRequestResumeKeyResponse.LAYOUT.size:
         raise SmbError(Status.INVALID_PARAMETER)
     if found.is_pipe:
         raise SmbError(Status.INVALID_DEVICE_REQUEST)
-    return ResumeKeyResponse(found.resume_key).pack()
+    return SrvRequestResumeKeyResponse(found.resume_key).pack()
 
 
 async def copychunk(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
@@ -60,9 +60,12 @@ async def copychunk_write(context: RequestContext, opened: SmbOpen | None, reque
 async def _copychunk(
     context: RequestContext, destination: SmbOpen, request: IoctlRequest, *, readable: bool
 ) -> bytes:
-    if request.max_output_response < COPYCHUNK_RESPONSE_BYTES:
+    if request.max_output_response < SrvCopychunkResponse.LAYOUT.size:
         raise SmbError(Status.INVALID_PARAMETER)
-    call = CopychunkCopy.unpack(request.input_buffer)
+    try:
+        call = SrvCopychunkCopy.unpack(request.input_buffer)
+    except ProtocolError as error:
+        raise FsctlAnswer(Status.INVALID_PARAMETER, LIMITS.pack()) from error
     source = context.server.registry.find_resume_key(call.source_key)
     if source is None or source.session is not context.session or source.closed:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
@@ -74,7 +77,7 @@ async def _copychunk(
     return await _copy_chunks(context, _Copy(source, destination), call.chunks)
 
 
-def _check_limits(source: SmbOpen, destination: SmbOpen, chunks: tuple[Chunk, ...]) -> None:
+def _check_limits(source: SmbOpen, destination: SmbOpen, chunks: tuple[SrvCopychunk, ...]) -> None:
     """Past a limit the answer tells the limits (MS-SMB2 3.3.5.15.6.2)."""
     lengths = [chunk.length for chunk in chunks]
     if (
@@ -87,24 +90,23 @@ def _check_limits(source: SmbOpen, destination: SmbOpen, chunks: tuple[Chunk, ..
         or destination.is_directory
         or any(chunk.target_offset + chunk.length > MAX_OFFSET for chunk in chunks)
     ):
-        limits = CopychunkResponse(MAX_CHUNKS, MAX_CHUNK_BYTES, MAX_TOTAL_BYTES)
-        raise FsctlAnswer(Status.INVALID_PARAMETER, limits.pack())
+        raise FsctlAnswer(Status.INVALID_PARAMETER, LIMITS.pack())
 
 
-async def _copy_chunks(context: RequestContext, copy: _Copy, chunks: tuple[Chunk, ...]) -> bytes:
+async def _copy_chunks(context: RequestContext, copy: _Copy, chunks: tuple[SrvCopychunk, ...]) -> bytes:
     """Chunk by chunk, in order; a failure says how far it came (MS-SMB2 3.3.5.15.6.1)."""
     done = total = 0
     for chunk in chunks:
         try:
             await _copy_chunk(context, copy, chunk)
         except (SmbError, VolumeError) as error:
-            raise FsctlAnswer(error.status, CopychunkResponse(done, 0, total).pack()) from error
+            raise FsctlAnswer(error.status, SrvCopychunkResponse(done, 0, total).pack()) from error
         done += 1
         total += chunk.length
-    return CopychunkResponse(done, 0, total).pack()
+    return SrvCopychunkResponse(done, 0, total).pack()
 
 
-async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: Chunk) -> None:
+async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: SrvCopychunk) -> None:
     source, destination = copy.source, copy.destination
     if chunk.source_offset + chunk.length > source.inode.size:
         raise SmbError(Status.INVALID_VIEW_SIZE, "the chunk reaches past the end of the source")

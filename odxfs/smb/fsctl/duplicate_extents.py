@@ -15,30 +15,30 @@ from odxfs.smb.fsctl.call import MAX_OFFSET, check_read_locks, check_write_locks
 from odxfs.smb.request import SmbError
 from odxfs.types import BLOCK_BYTES
 from odxfs.wire.fscc.classes import FileAttributes
-from odxfs.wire.fsctl.duplicate_extents import DuplicateExtentsData, DuplicateExtentsDataEx
+from odxfs.wire.fsctl.duplicate_extents import (
+    EX_STRUCTURE_SIZE,
+    DuplicateExtentsData,
+    DuplicateExtentsDataEx,
+)
 
 if TYPE_CHECKING:
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.request import RequestContext
     from odxfs.wire.ioctl import IoctlRequest
 
-DATA_BYTES, DATA_EX_BYTES = 40, 48
-
 
 async def duplicate_extents(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """FSCTL_DUPLICATE_EXTENTS_TO_FILE; no output."""
-    if len(request.input_buffer) < DATA_BYTES:
-        raise SmbError(Status.INVALID_PARAMETER)
     await _duplicate(context, needed(opened), DuplicateExtentsData.unpack(request.input_buffer))
     return b""
 
 
-async def duplicate_extents_ex(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
+async def duplicate_extents_ex(
+    context: RequestContext, opened: SmbOpen | None, request: IoctlRequest
+) -> bytes:
     """FSCTL_DUPLICATE_EXTENTS_TO_FILE_EX; no output."""
-    if len(request.input_buffer) < DATA_EX_BYTES:
-        raise SmbError(Status.INVALID_PARAMETER)
     call = DuplicateExtentsDataEx.unpack(request.input_buffer)
-    if call.structure_size != DATA_EX_BYTES:
+    if call.structure_size != EX_STRUCTURE_SIZE:
         raise SmbError(Status.NOT_SUPPORTED)
     await _duplicate(context, needed(opened), call)
     return b""
@@ -90,7 +90,10 @@ def _check_rights_and_ranges(
         raise SmbError(Status.NOT_SUPPORTED)
     if source.inode.volume != destination.inode.volume:
         raise SmbError(Status.INVALID_PARAMETER)
-    if source.inode.dos_attributes & FileAttributes.SPARSE_FILE and not destination.inode.dos_attributes & FileAttributes.SPARSE_FILE:
+    if (
+        source.inode.dos_attributes & FileAttributes.SPARSE_FILE
+        and not destination.inode.dos_attributes & FileAttributes.SPARSE_FILE
+    ):
         raise SmbError(Status.NOT_SUPPORTED)
     same = source.inode is destination.inode
     if same and abs(call.source_file_offset - call.target_file_offset) < call.byte_count:

@@ -9,7 +9,7 @@ from odxfs.ntstatus import Status
 from odxfs.smb.fsctl.call import FsctlAnswer, needed
 from odxfs.smb.request import SmbError
 from odxfs.smb.rpc.endpoints import PIPE_NAMES
-from odxfs.smb.rpc.pipe import Pipe, PipeError
+from odxfs.smb.rpc.pipe import Pipe
 
 if TYPE_CHECKING:
     from odxfs.smb.opens import SmbOpen
@@ -30,10 +30,7 @@ def _pipe(opened: SmbOpen | None) -> Pipe:
 
 async def pipe_transceive(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """Write a message, read the answer; BUFFER_OVERFLOW with what fits, the rest is for READ (MS-SMB2 3.3.5.15.3)."""
-    try:
-        answer, more = _pipe(opened).transceive(request.input_buffer, request.max_output_response)
-    except PipeError as error:
-        raise SmbError(error.status) from error
+    answer, more = _pipe(opened).transceive(request.input_buffer, request.max_output_response)
     if more:
         raise FsctlAnswer(Status.BUFFER_OVERFLOW, answer)
     return answer

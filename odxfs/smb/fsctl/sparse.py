@@ -16,7 +16,7 @@ from odxfs.smb.access import (
     FILE_WRITE_DATA,
     require,
 )
-from odxfs.smb.fsctl.call import FsctlAnswer, check_range, check_write_locks, file_of
+from odxfs.smb.fsctl.call import MAX_OFFSET, FsctlAnswer, check_range, check_write_locks, file_of
 from odxfs.smb.request import SmbError
 from odxfs.types import BLOCK_BYTES
 from odxfs.volume import AttributeChange
@@ -28,10 +28,17 @@ if TYPE_CHECKING:
     from odxfs.wire.ioctl import IoctlRequest
 
 from odxfs.wire.fscc.classes import FileAttributes
-from odxfs.wire.fsctl.file_regions import FileRegion, FileRegionInput, FileRegionOutput
-from odxfs.wire.fsctl.sparse import AllocatedRange, ZeroData
-from odxfs.wire.fsctl.trim import TrimInput, TrimOutput
+from odxfs.wire.fsctl.file_regions import FileRegion, FileRegionInput, FileRegionOutput, RegionUsage
+from odxfs.wire.fsctl.sparse import (
+    RANGE_BYTES,
+    FileAllocatedRange,
+    FileSetSparseBuffer,
+    FileZeroDataInformation,
+    pack_allocated_ranges,
+)
+from odxfs.wire.fsctl.trim import FileLevelTrim, FileLevelTrimOutput
 
+_USAGES = RegionUsage.VALID_CACHED_DATA | RegionUsage.VALID_NONCACHED_DATA
 MAX_RANGES = 4096
 """Ranges of one QUERY_ALLOCATED_RANGES answer (64 KiB) and of one trim; the client asks again from where it was cut."""
 
@@ -40,8 +47,12 @@ async def set_sparse(context: RequestContext, opened: SmbOpen | None, request: I
     """FSCTL_SET_SPARSE: no input means TRUE, a zero byte FALSE; more input is ignored (MS-FSCC 2.3.83)."""
     found, inode = file_of(opened)
     require(found.granted_access, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES | FILE_APPEND_DATA)
-    sparse = not request.input_buffer or request.input_buffer[0] != 0
-    attributes = inode.dos_attributes | FileAttributes.SPARSE_FILE if sparse else inode.dos_attributes & ~FileAttributes.SPARSE_FILE
+    sparse = FileSetSparseBuffer.unpack(request.input_buffer).set_sparse
+    attributes = (
+        inode.dos_attributes | FileAttributes.SPARSE_FILE
+        if sparse
+        else inode.dos_attributes & ~FileAttributes.SPARSE_FILE
+    )
     if attributes != inode.dos_attributes:
         await found.tree.volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
     return b""
@@ -51,7 +62,7 @@ async def set_zero_data(context: RequestContext, opened: SmbOpen | None, request
     """FSCTL_SET_ZERO_DATA: zeros up to the end of the file, which never moves."""
     found, inode = file_of(opened)
     require(found.granted_access, FILE_WRITE_DATA)
-    call = ZeroData.unpack(request.input_buffer)
+    call = FileZeroDataInformation.unpack(request.input_buffer)
     start, beyond = call.file_offset, call.beyond_final_zero
     if start < 0 or beyond < 0 or start > beyond:
         raise SmbError(Status.INVALID_PARAMETER)
@@ -69,41 +80,40 @@ async def query_allocated_ranges(
     """FSCTL_QUERY_ALLOCATED_RANGES; BUFFER_OVERFLOW with what fits."""
     found, inode = file_of(opened)
     require(found.granted_access, FILE_READ_DATA)
-    asked = AllocatedRange.unpack(request.input_buffer)
+    asked = FileAllocatedRange.unpack(request.input_buffer)
     check_range(asked.file_offset, asked.length)
     if asked.length == 0:
         return b""
     ranges = await _allocated(found, inode, asked)
     if not ranges:
         return b""
-    room = request.max_output_response // AllocatedRange.LAYOUT.size
+    room = request.max_output_response // RANGE_BYTES
     if room == 0:
         raise SmbError(Status.BUFFER_TOO_SMALL)
-    packed = b"".join(part.pack() for part in ranges[:room])
+    packed = pack_allocated_ranges(ranges[:room])
     if len(ranges) > room:
         raise FsctlAnswer(Status.BUFFER_OVERFLOW, packed)
     return packed
 
 
-async def _allocated(opened: SmbOpen, inode: Inode, asked: AllocatedRange) -> list[AllocatedRange]:
+async def _allocated(opened: SmbOpen, inode: Inode, asked: FileAllocatedRange) -> list[tuple[int, int]]:
     """The data in the range asked for; a file that is not marked sparse has data everywhere up to its end."""
     length = min(asked.length, inode.size - asked.file_offset)
     if length <= 0:
         return []
     if not inode.dos_attributes & FileAttributes.SPARSE_FILE:
-        return [AllocatedRange(asked.file_offset, length)]
-    runs = await opened.tree.volume.allocated_ranges(inode, asked.file_offset, length, MAX_RANGES)
-    return [AllocatedRange(offset, run_length) for offset, run_length in runs]
+        return [(asked.file_offset, length)]
+    return await opened.tree.volume.allocated_ranges(inode, asked.file_offset, length, MAX_RANGES)
 
 
 async def file_level_trim(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """FSCTL_FILE_LEVEL_TRIM: whole blocks of each range are freed and read as zeros (MS-FSCC 2.3.13, MS-SMB2 3.3.5.15.14)."""
     found, inode = file_of(opened)
     require(found.granted_access, FILE_WRITE_DATA)
-    call = TrimInput.unpack(request.input_buffer)
+    call = FileLevelTrim.unpack(request.input_buffer)
     if call.key or not call.ranges or len(call.ranges) > MAX_RANGES:
         raise SmbError(Status.INVALID_PARAMETER)
-    if 0 < request.max_output_response < TrimOutput.LAYOUT.size:
+    if 0 < request.max_output_response < FileLevelTrimOutput.LAYOUT.size:
         raise SmbError(Status.INVALID_PARAMETER)
     processed = 0
     for part in call.ranges:
@@ -117,7 +127,7 @@ async def file_level_trim(context: RequestContext, opened: SmbOpen | None, reque
             processed += 1
     if not processed:
         raise SmbError(Status.NO_RANGES_PROCESSED)
-    return TrimOutput(processed).pack() if request.max_output_response else b""
+    return FileLevelTrimOutput(processed).pack() if request.max_output_response else b""
 
 
 async def query_file_regions(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
@@ -125,15 +135,13 @@ async def query_file_regions(context: RequestContext, opened: SmbOpen | None, re
     found, inode = file_of(opened)
     require(found.granted_access, FILE_READ_DATA)
     if request.input_buffer:
-        if len(request.input_buffer) < FileRegionInput.LAYOUT.size:
-            raise SmbError(Status.BUFFER_TOO_SMALL)
         asked = FileRegionInput.unpack(request.input_buffer)
     else:
-        asked = FileRegionInput(0, 2**63 - 1, 1)
+        asked = FileRegionInput(0, MAX_OFFSET, RegionUsage.VALID_CACHED_DATA)
     check_range(asked.file_offset, asked.length)
-    if asked.length == 0 or asked.desired_usage not in (1, 2, 3):
+    if asked.length == 0 or asked.desired_usage & ~_USAGES or not asked.desired_usage:
         raise SmbError(Status.INVALID_PARAMETER)
     length = min(asked.length, inode.size - asked.file_offset)
     if length <= 0:
         return b""
-    return FileRegionOutput((FileRegion(asked.file_offset, length, asked.desired_usage),)).pack()
+    return FileRegionOutput((FileRegion(asked.file_offset, length, asked.desired_usage),), 1).pack()

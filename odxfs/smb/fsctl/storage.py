@@ -10,6 +10,11 @@ from odxfs.smb.access import FILE_READ_DATA, FILE_WRITE_DATA, require
 from odxfs.smb.fsctl.call import file_of, needed
 from odxfs.smb.request import SmbError
 from odxfs.types import BLOCK_BYTES
+from odxfs.wire.fsctl.integrity import (
+    ChecksumAlgorithm,
+    GetIntegrityInformationBuffer,
+    SetIntegrityInformationBuffer,
+)
 
 if TYPE_CHECKING:
     from odxfs.smb.opens import SmbOpen
@@ -18,10 +23,8 @@ if TYPE_CHECKING:
 
 _COMPRESSION = struct.Struct("<H")
 COMPRESSION_NONE = 0
-_INTEGRITY = struct.Struct("<HHIII")
-_SET_INTEGRITY_BYTES = 8
-_CHECKSUM_NONE, _CHECKSUM_UNCHANGED = 0x0000, 0xFFFF
-_BIRTH = struct.Struct("<QQ")
+_IDENTITY = struct.Struct("<QQ")
+_OBJECT_ID_BYTES = 64
 
 
 async def get_compression(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
@@ -52,21 +55,19 @@ async def get_integrity_information(
     """FSCTL_GET_INTEGRITY_INFORMATION: no integrity stream, the cluster is a block (MS-FSCC 2.3.20)."""
     found, _ = file_of(opened)
     require(found.granted_access, FILE_READ_DATA)
-    if request.max_output_response < _INTEGRITY.size:
+    if request.max_output_response < GetIntegrityInformationBuffer.LAYOUT.size:
         raise SmbError(Status.INVALID_PARAMETER)
-    return _INTEGRITY.pack(_CHECKSUM_NONE, 0, 0, BLOCK_BYTES, BLOCK_BYTES)
+    return GetIntegrityInformationBuffer(ChecksumAlgorithm.NONE, 0, BLOCK_BYTES, BLOCK_BYTES).pack()
 
 
 async def set_integrity_information(
     context: RequestContext, opened: SmbOpen | None, request: IoctlRequest
 ) -> bytes:
-    """FSCTL_SET_INTEGRITY_INFORMATION(_EX): none and unchanged are accepted; the volume's own checksums stay on."""
+    """FSCTL_SET_INTEGRITY_INFORMATION: none and unchanged are accepted; the volume's own checksums stay on."""
     found, _ = file_of(opened)
     require(found.granted_access, FILE_WRITE_DATA)
-    if len(request.input_buffer) < _SET_INTEGRITY_BYTES:
-        raise SmbError(Status.INVALID_PARAMETER)
-    (algorithm,) = _COMPRESSION.unpack_from(request.input_buffer)
-    if algorithm not in (_CHECKSUM_NONE, _CHECKSUM_UNCHANGED):
+    wanted = SetIntegrityInformationBuffer.unpack(request.input_buffer)
+    if wanted.checksum_algorithm not in (ChecksumAlgorithm.NONE, ChecksumAlgorithm.UNCHANGED):
         raise SmbError(Status.NOT_SUPPORTED)
     return b""
 
@@ -76,7 +77,7 @@ async def object_id(context: RequestContext, opened: SmbOpen | None, request: Io
     found = needed(opened)
     if found.is_pipe:
         raise SmbError(Status.INVALID_DEVICE_REQUEST)
-    if request.max_output_response < 64:
+    if request.max_output_response < _OBJECT_ID_BYTES:
         raise SmbError(Status.BUFFER_TOO_SMALL)
-    identity = _BIRTH.pack(found.tree.volume.id, found.inode.number)
+    identity = _IDENTITY.pack(found.tree.volume.id, found.inode.number)
     return identity + context.server.pool.uuid.bytes_le + identity + bytes(16)

@@ -43,7 +43,6 @@ _WITH_OPEN: dict[int, Fsctl] = {
     Code.SET_COMPRESSION: storage.set_compression,
     Code.GET_INTEGRITY_INFORMATION: storage.get_integrity_information,
     Code.SET_INTEGRITY_INFORMATION: storage.set_integrity_information,
-    Code.SET_INTEGRITY_INFORMATION_EX: storage.set_integrity_information,
     Code.CREATE_OR_GET_OBJECT_ID: storage.object_id,
     Code.GET_REPARSE_POINT: reparse.get_reparse_point,
     Code.LMR_REQUEST_RESILIENCY: negotiation.request_resiliency,

@@ -46,7 +46,9 @@ def _enumeration(opened: SmbOpen, request: QueryDirectoryRequest) -> Enumeration
     if not isinstance(opened.enumeration, Enumeration):
         tree = opened.tree
         assert tree.root is not None
-        opened.enumeration = Enumeration(tree.volume, opened.inode.number, tree.root, request.file_name or "*")
+        opened.enumeration = Enumeration(
+            tree.volume, opened.inode.number, tree.root, request.file_name or "*"
+        )
     return opened.enumeration
 
 
@@ -66,4 +68,3 @@ async def _gather(enumeration: Enumeration, request: QueryDirectoryRequest) -> l
         if request.flags & QueryDirectoryFlags.RETURN_SINGLE_ENTRY:
             break
     return entries
-

@@ -156,9 +156,7 @@ def _stream(context: RequestContext, opened: SmbOpen) -> Information:
     """The unnamed stream of a file; a directory has none."""
     if opened.is_directory:
         return Information(b"", 0)
-    stream = names.FileStreamInformation(
-        "::$DATA", end_of_file(opened.inode), allocation_size(opened.inode)
-    )
+    stream = names.FileStreamInformation("::$DATA", end_of_file(opened.inode), allocation_size(opened.inode))
     return Information(names.pack_streams([stream]), _STREAM_FIXED_BYTES)
 
 

@@ -79,7 +79,7 @@ def _full_size(context: RequestContext, opened: SmbOpen) -> Information:
 def _space(opened: SmbOpen) -> tuple[int, int]:
     """Allocation units in all, and those that are available."""
     space = opened.tree.volume.statfs()
-    return space.total_bytes // BLOCK_BYTES, space.available_bytes // BLOCK_BYTES
+    return space.blocks, space.free_blocks
 
 
 def _device(context: RequestContext, opened: SmbOpen) -> Information:

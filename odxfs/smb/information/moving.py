@@ -9,7 +9,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
-from odxfs.smb.access import DELETE, FILE_ADD_FILE, FILE_ATTRIBUTE_READONLY, may_change_entries, may_remove, require
+from odxfs.smb.access import (
+    DELETE,
+    FILE_ADD_FILE,
+    FILE_ATTRIBUTE_READONLY,
+    may_change_entries,
+    may_remove,
+    require,
+)
 from odxfs.smb.paths import SEPARATOR, ResolvedPath, resolve, stored_name, wire_name
 from odxfs.smb.request import SmbError
 from odxfs.volume import Inode, RenameFlags

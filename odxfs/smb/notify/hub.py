@@ -149,7 +149,12 @@ class NotifyHub:
                 watch.add([Event(NotifyAction.REMOVED, path)])
         if change.old_parent == change.new_parent:
             for watch in old.keys() & new.keys():
-                watch.add([Event(NotifyAction.RENAMED_OLD_NAME, old[watch]), Event(NotifyAction.RENAMED_NEW_NAME, new[watch])])
+                watch.add(
+                    [
+                        Event(NotifyAction.RENAMED_OLD_NAME, old[watch]),
+                        Event(NotifyAction.RENAMED_NEW_NAME, new[watch]),
+                    ]
+                )
             return
         for watch, path in old.items():
             watch.add([Event(NotifyAction.REMOVED, path)])

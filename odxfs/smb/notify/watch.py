@@ -56,7 +56,18 @@ class Watch:
     given status.
     """
 
-    __slots__ = ("_bytes", "_end", "_events", "_overflowed", "_waiters", "capacity_bytes", "directory", "filter", "tree", "volume")
+    __slots__ = (
+        "_bytes",
+        "_end",
+        "_events",
+        "_overflowed",
+        "_waiters",
+        "capacity_bytes",
+        "directory",
+        "filter",
+        "tree",
+        "volume",
+    )
 
     def __init__(
         self, volume: VolumeId, directory: InodeNumber, wanted: Filter, capacity_bytes: int, *, tree: bool

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from odxfs.errors import OdxfsError, ProtocolError
 from odxfs.ntstatus import Status
+from odxfs.smb.request import SmbError
 from odxfs.smb.rpc import pdu
 from odxfs.smb.rpc.pdu import BindResult, Fault, PduType, RejectReason
 
@@ -33,12 +34,8 @@ _AUTHENTICATION_NOT_KNOWN = 8
 logger = logging.getLogger(__name__)
 
 
-class PipeError(OdxfsError):
+class PipeError(SmbError):
     """The pipe cannot do what is asked; `status` is the SMB answer."""
-
-    def __init__(self, status: Status) -> None:
-        super().__init__(status.name)
-        self.status = status
 
 
 class RpcFault(OdxfsError):
@@ -66,7 +63,14 @@ class Pipe:
     """The state of one open of a pipe. Not for concurrent use; it never waits."""
 
     __slots__ = (
-        "_call", "_contexts", "_fragment_bytes", "_incoming", "_interface", "_stub", "_waiting", "_waiting_bytes"
+        "_call",
+        "_contexts",
+        "_fragment_bytes",
+        "_incoming",
+        "_interface",
+        "_stub",
+        "_waiting",
+        "_waiting_bytes",
     )
 
     def __init__(self, interface: Interface) -> None:
@@ -165,7 +169,10 @@ class Pipe:
 
     def _accept(self, context: pdu.ProposedContext) -> tuple[BindResult, RejectReason]:
         interface = context.interface
-        if interface.uuid != self._interface.uuid or interface.version & 0xFFFF != self._interface.major_version:
+        if (
+            interface.uuid != self._interface.uuid
+            or interface.version & 0xFFFF != self._interface.major_version
+        ):
             return BindResult.PROVIDER_REJECTION, RejectReason.ABSTRACT_SYNTAX
         if pdu.Syntax(pdu.NDR, pdu.NDR_VERSION) not in context.transfers:
             return BindResult.PROVIDER_REJECTION, RejectReason.TRANSFER_SYNTAXES

@@ -7,7 +7,7 @@ bytes becomes a fault; the levels answered are those that a user without adminis
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from impacket.dcerpc.v5 import srvs
@@ -27,6 +27,9 @@ SERVER_TYPE = 0x00009003
 VERSION_MAJOR, VERSION_MINOR = 10, 0
 LIST_LEVELS = frozenset({0, 1, 501})
 ADMINISTRATOR_LEVELS = frozenset({2, 502, 503})
+
+Ndr: TypeAlias = Any
+"""One of impacket's NDR structures: a mapping without types."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ class ServerFacts:
 
 def server_service(facts: ServerFacts) -> Interface:
     """The interface behind `\\\\PIPE\\\\srvsvc`."""
-    calls: dict[int, tuple[Any, Callable[[ServerFacts, Any], Any]]] = {
+    calls: dict[int, tuple[Ndr, Callable[[ServerFacts, Ndr], Ndr]]] = {
         srvs.NetrShareEnum.opnum: (srvs.NetrShareEnum, _share_enum),
         srvs.NetrShareGetInfo.opnum: (srvs.NetrShareGetInfo, _share_get_info),
         srvs.NetrServerGetInfo.opnum: (srvs.NetrServerGetInfo, _server_get_info),
@@ -67,23 +70,25 @@ def server_service(facts: ServerFacts) -> Interface:
 
 
 def run_call(
-    structure: Any, answer: Callable[[ServerFacts, Any], Any], facts: ServerFacts, stub: bytes
+    structure: Ndr, answer: Callable[[ServerFacts, Ndr], Ndr], facts: ServerFacts, stub: bytes
 ) -> bytes:
     """Decode `stub`, answer, encode. What impacket raises while decoding is the client's doing: a fault."""
     try:
         request = structure(stub)
     except Exception as error:
-        logger.info("%s: undecodable stub of %d bytes (%s)", structure.__name__, len(stub), type(error).__name__)
+        logger.info(
+            "%s: undecodable stub of %d bytes (%s)", structure.__name__, len(stub), type(error).__name__
+        )
         raise RpcFault(Fault.BAD_STUB_DATA) from error
     packed: bytes = answer(facts, request).getData()
     return packed
 
 
-def _text(value: Any) -> str:
+def _text(value: Ndr) -> str:
     return str(value).rstrip("\0")
 
 
-def _fill_share(share: PublishedShare, level: int) -> Any:
+def _fill_share(share: PublishedShare, level: int) -> Ndr:
     info = {0: srvs.SHARE_INFO_0, 1: srvs.SHARE_INFO_1, 501: srvs.SHARE_INFO_501}[level]()
     info[f"shi{level}_netname"] = share.name + "\0"
     if level != 0:
@@ -94,7 +99,7 @@ def _fill_share(share: PublishedShare, level: int) -> Any:
     return info
 
 
-def _share_enum(facts: ServerFacts, request: Any) -> Any:
+def _share_enum(facts: ServerFacts, request: Ndr) -> Ndr:
     """MS-SRVS 3.1.4.8. The whole list in one answer: PreferedMaximumLength is a wish."""
     level = int(request["InfoStruct"]["Level"])
     response = srvs.NetrShareEnumResponse()
@@ -119,15 +124,14 @@ def _level_error(level: int) -> int:
     return ERROR_ACCESS_DENIED if level in ADMINISTRATOR_LEVELS else ERROR_INVALID_LEVEL
 
 
-def _share_get_info(facts: ServerFacts, request: Any) -> Any:
+def _share_get_info(facts: ServerFacts, request: Ndr) -> Ndr:
     """MS-SRVS 3.1.4.10; level 1005 says: no DFS, caching at the client's choice."""
     level, wanted = int(request["Level"]), _text(request["NetName"]).casefold()
     found = next((share for share in facts.shares() if share.name.casefold() == wanted), None)
     response = srvs.NetrShareGetInfoResponse()
+    code = OK if level in LIST_LEVELS or level == 1005 else _level_error(level)
     if found is None:
         code = NERR_NET_NAME_NOT_FOUND
-    else:
-        code = OK if level in LIST_LEVELS or level == 1005 else _level_error(level)
     shown = level if code == OK else 1
     response["InfoStruct"]["tag"] = shown
     if code != OK or found is None:
@@ -140,7 +144,7 @@ def _share_get_info(facts: ServerFacts, request: Any) -> Any:
     return response
 
 
-def _server_get_info(facts: ServerFacts, request: Any) -> Any:
+def _server_get_info(facts: ServerFacts, request: Ndr) -> Ndr:
     """MS-SRVS 3.1.4.17, levels 100 and 101."""
     level = int(request["Level"])
     response = srvs.NetrServerGetInfoResponse()

@@ -1,7 +1,6 @@
 """The workstation service, MS-WKST: only NetrWkstaGetInfo, which clients use to learn the server's name and domain."""
 
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 from impacket.dcerpc.v5 import wkst
@@ -15,6 +14,7 @@ from odxfs.smb.rpc.srvsvc import (
     PLATFORM_NT,
     VERSION_MAJOR,
     VERSION_MINOR,
+    Ndr,
     ServerFacts,
     run_call,
 )
@@ -25,7 +25,7 @@ WORKGROUP = "WORKGROUP"
 
 def workstation_service(facts: ServerFacts) -> Interface:
     """The interface behind `\\\\PIPE\\\\wkssvc`."""
-    calls: dict[int, tuple[Any, Callable[[ServerFacts, Any], Any]]] = {
+    calls: dict[int, tuple[Ndr, Callable[[ServerFacts, Ndr], Ndr]]] = {
         wkst.NetrWkstaGetInfo.opnum: (wkst.NetrWkstaGetInfo, _get_info),
     }
 
@@ -38,7 +38,7 @@ def workstation_service(facts: ServerFacts) -> Interface:
     return Interface("wkssvc", WKSSVC_UUID, 1, call)
 
 
-def _get_info(facts: ServerFacts, request: Any) -> Any:
+def _get_info(facts: ServerFacts, request: Ndr) -> Ndr:
     """MS-WKST 3.2.4.1, level 100."""
     level = int(request["Level"])
     response = wkst.NetrWkstaGetInfoResponse()

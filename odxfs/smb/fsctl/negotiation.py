@@ -1,0 +1,88 @@
+"""FSCTLs about the connection: VALIDATE_NEGOTIATE_INFO, QUERY_NETWORK_INTERFACE_INFO, resiliency, DFS referrals."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from odxfs.ntstatus import Status
+from odxfs.smb.request import SmbError
+from odxfs.wire.fsctl.network_interface import NetworkInterfaceInfo, pack_interfaces
+from odxfs.wire.fsctl.resiliency import NetworkResiliencyRequest
+from odxfs.wire.fsctl.validate_negotiate import ValidateNegotiateInfoRequest, ValidateNegotiateInfoResponse
+
+if TYPE_CHECKING:
+    from odxfs.smb.connection import Connection
+    from odxfs.smb.opens import SmbOpen
+    from odxfs.smb.request import RequestContext
+    from odxfs.wire.ioctl import IoctlRequest
+
+LINK_SPEED = 10_000_000_000
+"""Bits per second told of the one interface: clients compare interfaces by it, and there is none to compare with."""
+
+_FIRST_INTERFACE = 1
+_SMB_3_0, _SMB_3_1_1 = 0x0300, 0x0311
+
+
+async def validate_negotiate_info(
+    context: RequestContext, opened: SmbOpen | None, request: IoctlRequest
+) -> bytes:
+    """Was NEGOTIATE changed on its way? A difference, or the question on 3.1.1, ends the connection (MS-SMB2 3.3.5.15.12)."""
+    connection = context.connection
+    if connection.dialect == _SMB_3_1_1:
+        _drop(connection, "VALIDATE_NEGOTIATE_INFO on a 3.1.1 connection")
+    asked = ValidateNegotiateInfoRequest.unpack(request.input_buffer)
+    if (
+        asked.capabilities != connection.client_capabilities
+        or asked.guid != connection.client_guid.bytes_le
+        or asked.security_mode != connection.client_security_mode
+        or not _same_dialects(connection, asked.dialects)
+    ):
+        _drop(connection, "NEGOTIATE was changed on its way to the server")
+    if request.max_output_response < ValidateNegotiateInfoResponse.LAYOUT.size:
+        raise SmbError(Status.INVALID_PARAMETER)
+    return ValidateNegotiateInfoResponse(
+        connection.server_capabilities,
+        context.server.guid.bytes_le,
+        connection.server_security_mode,
+        connection.dialect,
+    ).pack()
+
+
+def _same_dialects(connection: Connection, dialects: tuple[int, ...]) -> bool:
+    """Whether these dialects lead to the one in use: it is among them, and no better one that this server speaks."""
+    settings = connection.server.settings
+    common = [each for each in dialects if settings.min_dialect <= each <= settings.max_dialect]
+    return bool(common) and max(common) == connection.dialect
+
+
+def _drop(connection: Connection, reason: str) -> None:
+    connection.abort(reason)
+    raise SmbError(Status.CONNECTION_DISCONNECTED, reason)
+
+
+async def query_network_interface_info(
+    context: RequestContext, opened: SmbOpen | None, request: IoctlRequest
+) -> bytes:
+    """The one address the client is already connected to: there are no further channels (MS-SMB2 3.3.5.15.11)."""
+    if context.connection.dialect < _SMB_3_0:
+        raise SmbError(Status.NOT_SUPPORTED)
+    try:
+        address = ip_address(context.connection.local_address[0])
+    except ValueError:
+        raise SmbError(Status.NOT_SUPPORTED, "this connection has no IP address") from None
+    output = pack_interfaces([NetworkInterfaceInfo(_FIRST_INTERFACE, address, LINK_SPEED)])
+    if len(output) > request.max_output_response:
+        raise SmbError(Status.BUFFER_TOO_SMALL)
+    return output
+
+
+async def request_resiliency(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
+    """FSCTL_LMR_REQUEST_RESILIENCY: opens do not outlive their connection (MS-SMB2 3.3.5.15.9)."""
+    NetworkResiliencyRequest.unpack(request.input_buffer)
+    raise SmbError(Status.NOT_SUPPORTED)
+
+
+async def dfs_get_referrals(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
+    """There is no DFS here (MS-SMB2 3.3.5.15.2)."""
+    raise SmbError(Status.FS_DRIVER_REQUIRED)
