@@ -3,7 +3,9 @@
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any
 
 import pytest
 import trio
@@ -12,7 +14,10 @@ import trio.testing
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an `async def` test under trio; with the mark `mock_clock` on a clock that jumps when every task waits."""
+    """Run an `async def` test under trio; with the mark `mock_clock` on a clock that jumps when every task waits.
+
+    A fixture whose value is an async context manager is entered around the test, which gets what it yields.
+    """
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
@@ -20,8 +25,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     clock = None
     if pyfuncitem.get_closest_marker("mock_clock") is not None:
         clock = trio.testing.MockClock(autojump_threshold=0)
-    trio.run(functools.partial(pyfuncitem.obj, **arguments), clock=clock)
+    trio.run(functools.partial(_run_entered, pyfuncitem.obj, arguments), clock=clock)
     return True
+
+
+async def _run_entered(test: Callable[..., Awaitable[None]], arguments: dict[str, Any]) -> None:
+    async with AsyncExitStack() as stack:
+        for name, value in arguments.items():
+            if isinstance(value, AbstractAsyncContextManager):
+                arguments[name] = await stack.enter_async_context(value)
+        await test(**arguments)
 
 
 class _Collector(logging.Handler):
