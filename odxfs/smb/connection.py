@@ -11,6 +11,7 @@ from uuid import UUID
 import trio
 
 from odxfs.errors import ProtocolError
+from odxfs.ntstatus import Status
 from odxfs.smb.closing import close_session
 from odxfs.smb.compound import CompoundRun, make_reply
 from odxfs.smb.dispatch import try_now
@@ -23,7 +24,6 @@ from odxfs.smb.limits import (
 from odxfs.smb.pending import PendingRequest, PendingRequests
 from odxfs.smb.sending import PeerStalled, Sender
 from odxfs.smb.settings import Encryption
-from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 from odxfs.wire.exchange import Chain
 from odxfs.wire.header import Command, Header, HeaderFlags

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -22,12 +21,13 @@ from odxfs.smb.access import (
     maximal_access,
     may_change_entries,
 )
-from odxfs.smb.information.attributes import ARCHIVE, HIDDEN, SETTABLE, SYSTEM, TEMPORARY
+from odxfs.smb.information.attributes import SETTABLE
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink, stored_name
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.volume import AttributeChange, Inode
 from odxfs.wire.create import CreateAction, CreateDisposition, CreateOptions, CreateRequest
+from odxfs.wire.fscc.classes import FileAttributes
 
 NEW_FILE_MODE = stat.S_IFREG | 0o644
 NEW_DIRECTORY_MODE = stat.S_IFDIR | 0o755
@@ -38,7 +38,8 @@ ATTEMPTS = 8
 _OVERWRITING = frozenset({CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF})
 _MUST_EXIST = frozenset({CreateDisposition.OPEN, CreateDisposition.OVERWRITE})
 _WRITES_DATA = FILE_WRITE_DATA | FILE_APPEND_DATA
-_KEPT_BY_OVERWRITE = HIDDEN | SYSTEM
+_DIRECTORY_SETTABLE = SETTABLE & ~(FileAttributes.TEMPORARY | FileAttributes.ARCHIVE)
+_KEPT_BY_OVERWRITE = FileAttributes.HIDDEN | FileAttributes.SYSTEM
 
 
 async def open_file(context: RequestContext, request: CreateRequest) -> tuple[SmbOpen, CreateAction]:
@@ -101,7 +102,7 @@ def _check_create(context: RequestContext, request: CreateRequest, where: Resolv
 
 def _new_attributes(requested: int, *, directory: bool) -> int:
     """What is stored for a new or overwritten file; ARCHIVE marks every file that a backup has not seen."""
-    return requested & (SETTABLE & ~(TEMPORARY | ARCHIVE)) if directory else requested & SETTABLE | ARCHIVE
+    return requested & _DIRECTORY_SETTABLE if directory else requested & SETTABLE | FileAttributes.ARCHIVE
 
 
 async def _with_hold(

@@ -1,7 +1,8 @@
 """From the path of a CREATE to an inode, one component at a time, inside the share and nowhere else.
 
 Names keep their case and are found without it. A symbolic link is never followed here: the client is told where it points
-(STATUS_STOPPED_ON_SYMLINK) and decides. How stored names and clients' names correspond is directory/names.py's.
+(STATUS_STOPPED_ON_SYMLINK) and decides. Names that POSIX allows and Windows does not travel in the private-use range that
+macOS and Linux clients use too (U+F001 to U+F029), so that the mount's files can be reached over the share.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING
 from odxfs.errors import NameTooLong, NotADirectory, NotFound
 from odxfs.ntstatus import Status
 from odxfs.smb.access import may_traverse
-from odxfs.smb.directory import names
 from odxfs.smb.limits import MAX_PATH_CHARACTERS
 from odxfs.smb.request import SmbError
 from odxfs.types import MAX_NAME_BYTES
+from odxfs.volume import decode_name, encode_name
 from odxfs.wire.cursor import encode_utf16
 from odxfs.wire.error import SymbolicLinkErrorResponse
 
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
 SEPARATOR = "\\"
 _SYMLINK_RELATIVE = 1
+_TO_WIRE = {code: 0xF000 + code for code in range(1, 32)} | {
+    ord(character): 0xF020 + index for index, character in enumerate('"*:<>?\\|')
+}
+_FROM_WIRE = {wire: stored for stored, wire in _TO_WIRE.items()} | {0xF028: ord(" "), 0xF029: ord(".")}
+_LAST_TO_WIRE = {" ": "\uf028", ".": "\uf029"}
+"""Windows drops a trailing space or dot, so those are mapped too, but only at the end of a name."""
+
+_PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(_TO_WIRE) - {ord(".")}
 _FORBIDDEN = frozenset('*?"<>|/:') | frozenset(map(chr, range(32)))
 
 
@@ -44,8 +53,11 @@ class ResolvedPath:
 
 
 def wire_name(stored: bytes) -> str:
-    """A stored name as clients see it; also for one that listings hide, where it stands in for the unspeakable."""
-    return names.shown_name(stored) or stored.decode("utf-8", "replace")
+    """A stored name as clients see it; what is no UTF-8 looks odd and leads nowhere (listings hide such names)."""
+    if _PLAIN.issuperset(stored):
+        return stored.decode("ascii")
+    text = decode_name(stored).translate(_TO_WIRE)
+    return text[:-1] + _LAST_TO_WIRE[text[-1]] if text[-1:] in _LAST_TO_WIRE else text
 
 
 def stored_name(name: str) -> bytes:
@@ -55,10 +67,14 @@ def stored_name(name: str) -> bytes:
     """
     if name in ("", ".", "..") or not _FORBIDDEN.isdisjoint(name):
         raise SmbError(Status.OBJECT_NAME_INVALID)
-    stored = names.stored_name(name)
-    if stored is None or stored in (b".", b"..") or b"/" in stored or len(stored) > MAX_NAME_BYTES:
+    stored = encode_name(_stored_text(name))
+    if stored in (b".", b"..") or b"/" in stored or b"\0" in stored or len(stored) > MAX_NAME_BYTES:
         raise SmbError(Status.OBJECT_NAME_INVALID)
     return stored
+
+
+def _stored_text(name: str) -> str:
+    return name if name.isascii() else name.translate(_FROM_WIRE)
 
 
 def split_path(path: str) -> tuple[list[str], bool]:
@@ -105,7 +121,7 @@ async def resolve(tree: Tree, path: str, uid: int, gid: int) -> ResolvedPath:
 async def _enter(volume: Volume, directory: Inode, component: str, uid: int, gid: int) -> tuple[bytes, Inode]:
     _check_traverse(directory, uid, gid)
     try:
-        return await volume.lookup_ignoring_case(directory.number, names.stored_text(component))
+        return await volume.lookup_ignoring_case(directory.number, _stored_text(component))
     except (NotFound, NotADirectory, NameTooLong) as error:
         raise SmbError(Status.OBJECT_PATH_NOT_FOUND) from error
 
@@ -115,7 +131,7 @@ async def _find_last(
 ) -> tuple[bytes, Inode | None]:
     _check_traverse(directory, uid, gid)
     try:
-        return await volume.lookup_ignoring_case(directory.number, names.stored_text(component))
+        return await volume.lookup_ignoring_case(directory.number, _stored_text(component))
     except NotFound:
         return stored_name(component), None
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
-    from odxfs.wire.header import Header
     from odxfs.wire.exchange import Request
+    from odxfs.wire.header import Header
 
 
 class SmbError(OdxfsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from odxfs.ntstatus import Status
 from odxfs.smb.access import FILE_ALL_ACCESS, grant
 from odxfs.smb.closing import close_open
-from odxfs.smb.information.attributes import NORMAL, allocation_size, end_of_file, file_attributes, times_of
+from odxfs.smb.information.attributes import allocation_size, end_of_file, file_attributes, times_of
 from odxfs.smb.information.extended_attributes import set_eas
 from odxfs.smb.limits import MAX_OPENS_PER_SESSION
 from odxfs.smb.opening import maximal_in_share, open_file
@@ -36,7 +36,8 @@ from odxfs.wire.create_contexts import (
     QueryOnDiskIdResponse,
     find_create_context,
 )
-from odxfs.wire.fscc.ea import unpack_full_ea
+from odxfs.wire.fscc.classes import FileAttributes
+from odxfs.wire.fscc.ea import ExtendedAttribute, unpack_full_ea
 from odxfs.wire.fscc.filetime import NONE
 
 SHARE_MASK = 0x7
@@ -67,7 +68,7 @@ async def create(context: RequestContext) -> CreateResponse:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
     eas = _requested_eas(contexts)
     opened, action = await open_file(context, request)
-    await _settle(context, opened, eas if action is not CreateAction.OPENED else [])
+    await _settle(context, opened, eas if action is not CreateAction.OPENED else ())
     context.open = opened
     return await _respond(context, opened, action, contexts)
 
@@ -91,16 +92,16 @@ def _check_request(request: CreateRequest) -> None:
         raise SmbError(Status.INVALID_PARAMETER)
 
 
-def _requested_eas(contexts: tuple[RawContext, ...]) -> list[tuple[bytes, bytes]]:
+def _requested_eas(contexts: tuple[RawContext, ...]) -> tuple[ExtendedAttribute, ...]:
     """The extended attributes for a new file; AlSi is read too, so that a malformed one is refused: space comes as needed."""
     allocation = find_create_context(contexts, AllocationSize.NAME)
     if allocation is not None:
         AllocationSize.unpack(allocation)
     data = find_create_context(contexts, EA_BUFFER)
-    return [(ea.name, ea.value) for ea in unpack_full_ea(data)] if data else []
+    return unpack_full_ea(data) if data else ()
 
 
-async def _settle(context: RequestContext, opened: SmbOpen, eas: list[tuple[bytes, bytes]]) -> None:
+async def _settle(context: RequestContext, opened: SmbOpen, eas: tuple[ExtendedAttribute, ...]) -> None:
     """Give a new file its extended attributes, and the open up again if its session or tree ended meanwhile."""
     try:
         if eas:
@@ -166,7 +167,7 @@ def _create_pipe(context: RequestContext, request: CreateRequest) -> CreateRespo
     )
     server.registry.add(opened)
     context.open = opened
-    return CreateResponse(opened.fid, CreateAction.OPENED, *_NO_TIMES, 0, 0, NORMAL)
+    return CreateResponse(opened.fid, CreateAction.OPENED, *_NO_TIMES, 0, 0, FileAttributes.NORMAL)
 
 
 _NO_TIMES = (NONE, NONE, NONE, NONE)
