@@ -1,0 +1,186 @@
+"""The open table: share modes, delete pending and byte-range locks, as an application on Windows would see them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odxfs.errors import SharingViolation
+from odxfs.opens import OpenTable
+from odxfs.opens.share_modes import (
+    DELETE,
+    FILE_APPEND_DATA,
+    FILE_EXECUTE,
+    FILE_READ_DATA,
+    FILE_SHARE_ALL,
+    FILE_SHARE_DELETE,
+    FILE_SHARE_READ,
+    FILE_SHARE_WRITE,
+    FILE_WRITE_DATA,
+    compatible,
+)
+from odxfs.types import InodeNumber
+
+FILE = InodeNumber(7)
+READ_ATTRIBUTES = 0x80
+READ_WRITE = FILE_READ_DATA | FILE_WRITE_DATA
+
+
+@pytest.mark.parametrize(
+    ("access", "share", "second_access", "second_share", "allowed"),
+    [
+        (FILE_READ_DATA, FILE_SHARE_READ, FILE_READ_DATA, FILE_SHARE_READ, True),
+        (FILE_READ_DATA, FILE_SHARE_READ, FILE_WRITE_DATA, FILE_SHARE_ALL, False),
+        (FILE_WRITE_DATA, FILE_SHARE_ALL, FILE_READ_DATA, FILE_SHARE_READ, False),
+        (FILE_EXECUTE, FILE_SHARE_READ, FILE_APPEND_DATA, FILE_SHARE_ALL, False),
+        (FILE_READ_DATA, FILE_SHARE_WRITE, FILE_EXECUTE, FILE_SHARE_ALL, False),
+        (FILE_READ_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE, DELETE, FILE_SHARE_ALL, False),
+        (FILE_READ_DATA, FILE_SHARE_DELETE, DELETE, FILE_SHARE_READ, True),
+        (READ_ATTRIBUTES, 0, READ_WRITE | DELETE, 0, True),
+        (READ_WRITE, 0, READ_ATTRIBUTES, 0, True),
+        (READ_WRITE, 0, FILE_READ_DATA, FILE_SHARE_ALL, False),
+    ],
+)
+def test_an_open_is_refused_what_another_does_not_share(
+    access: int, share: int, second_access: int, second_share: int, allowed: bool
+) -> None:
+    opens = OpenTable()
+    opens.open(FILE, access, share, "first")
+    assert opens.check(FILE, second_access, second_share) is allowed
+    if allowed:
+        opens.open(FILE, second_access, second_share, "second")
+    else:
+        with pytest.raises(SharingViolation):
+            opens.open(FILE, second_access, second_share, "second")
+    assert len(opens) == 1 + allowed
+
+
+@given(st.integers(0, 2**17), st.integers(0, 7), st.integers(0, 2**17), st.integers(0, 7))
+def test_share_modes_do_not_depend_on_who_comes_first(
+    access: int, share: int, other_access: int, other_share: int
+) -> None:
+    assert compatible(access, share, other_access, other_share) == compatible(
+        other_access, other_share, access, share
+    )
+
+
+def test_only_the_last_close_tells_that_a_file_goes() -> None:
+    opens = OpenTable()
+    first = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "first")
+    second = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "second")
+    opens.set_delete_pending(FILE, True)
+    assert opens.is_delete_pending(FILE)
+    assert not opens.is_last(first)
+    assert not opens.close(first)
+    assert opens.is_last(second)
+    assert opens.close(second)
+    assert not opens.is_open(FILE)
+    assert not opens.is_delete_pending(FILE)
+
+
+def test_delete_pending_can_be_taken_back_and_closing_twice_is_harmless() -> None:
+    opens = OpenTable()
+    entry = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "first")
+    opens.set_delete_pending(FILE, True)
+    opens.set_delete_pending(FILE, False)
+    assert not opens.close(entry)
+    assert not opens.close(entry)
+
+
+def test_an_exclusive_lock_keeps_others_out_and_its_owner_in() -> None:
+    opens = OpenTable()
+    mine, other = (opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, name) for name in ("mine", "other"))
+    assert opens.lock(mine, 100, 50, exclusive=True)
+    assert opens.read_conflicts(FILE, 149, 1, other)
+    assert opens.write_conflicts(FILE, 0, 101, other)
+    assert opens.read_conflicts(FILE, 100, 1, None)
+    assert not opens.read_conflicts(FILE, 150, 10, other)
+    assert not opens.read_conflicts(FILE, 90, 10, other)
+    assert not opens.write_conflicts(FILE, 100, 50, mine)
+    assert not opens.lock(other, 149, 1, exclusive=False)
+    assert not opens.lock(mine, 120, 1, exclusive=True)
+    assert opens.lock(mine, 120, 1, exclusive=False)
+
+
+def test_a_shared_lock_forbids_writing_to_everybody() -> None:
+    opens = OpenTable()
+    mine, other = (opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, name) for name in ("mine", "other"))
+    assert opens.lock(mine, 0, 10, exclusive=False)
+    assert opens.lock(other, 5, 10, exclusive=False)
+    assert not opens.read_conflicts(FILE, 0, 20, other)
+    assert opens.write_conflicts(FILE, 3, 1, mine)
+    assert not opens.lock(other, 0, 1, exclusive=True)
+
+
+def test_empty_ranges_conflict_only_strictly_inside() -> None:
+    opens = OpenTable()
+    mine, other = (opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, name) for name in ("mine", "other"))
+    assert opens.lock(mine, 10, 10, exclusive=True)
+    assert opens.lock(other, 10, 0, exclusive=True)
+    assert opens.lock(other, 20, 0, exclusive=True)
+    assert not opens.lock(other, 15, 0, exclusive=True)
+    assert not opens.read_conflicts(FILE, 15, 0, other)
+    assert opens.unlock(other, 10, 0)
+
+
+def test_unlocking_wants_the_very_range_and_takes_the_exclusive_one_first() -> None:
+    opens = OpenTable()
+    mine, other = (opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, name) for name in ("mine", "other"))
+    assert opens.lock(mine, 0, 10, exclusive=True)
+    assert opens.lock(mine, 0, 10, exclusive=False)
+    assert not opens.unlock(mine, 0, 9)
+    assert not opens.unlock(other, 0, 10)
+    assert opens.unlock(mine, 0, 10)
+    assert not opens.read_conflicts(FILE, 0, 10, other)
+    assert opens.unlock(mine, 0, 10)
+    assert not opens.unlock(mine, 0, 10)
+
+
+def test_waiters_are_told_once_when_a_lock_or_an_open_goes() -> None:
+    opens = OpenTable()
+    mine, other = (opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, name) for name in ("mine", "other"))
+    told: list[str] = []
+    opens.lock(mine, 0, 1, exclusive=True)
+    opens.when_released(FILE, lambda: told.append("unlock"))
+    withdraw = opens.when_released(FILE, lambda: told.append("withdrawn"))
+    withdraw()
+    opens.unlock(mine, 0, 1)
+    opens.when_released(FILE, lambda: told.append("close"))
+    opens.close(mine)
+    opens.close(other)
+    assert told == ["unlock", "close"]
+
+
+def test_closing_gives_up_every_lock_of_that_open() -> None:
+    opens = OpenTable()
+    mine, other = (opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, name) for name in ("mine", "other"))
+    for offset in range(0, 1000, 10):
+        assert opens.lock(mine, offset, 10, exclusive=True)
+    opens.close(mine)
+    assert not opens.write_conflicts(FILE, 0, 1000, other)
+
+
+_RANGE = st.tuples(st.integers(0, 12), st.integers(0, 5), st.booleans(), st.integers(0, 2))
+
+
+@given(st.lists(_RANGE, max_size=30), st.integers(0, 12), st.integers(1, 5))
+def test_locks_agree_with_a_plain_list(wanted: list[tuple[int, int, bool, int]], offset: int, length: int) -> None:
+    """The sorted structure finds exactly the conflicts that a scan over all locks finds."""
+    opens = OpenTable()
+    entries = [opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, str(index)) for index in range(3)]
+    held: list[tuple[int, int, bool, int]] = []
+    for start, size, exclusive, owner in wanted:
+        blocked = any(
+            _meet(start, size, other, other_size) and (exclusive or (other_exclusive and other_owner != owner))
+            for other, other_size, other_exclusive, other_owner in held
+        )
+        assert opens.lock(entries[owner], start, size, exclusive=exclusive) is not blocked
+        if not blocked:
+            held.append((start, size, exclusive, owner))
+    conflict = any(_meet(offset, length, start, size) and x and owner != 0 for start, size, x, owner in held)
+    assert opens.read_conflicts(FILE, offset, length, entries[0]) is conflict
+
+
+def _meet(start: int, length: int, other: int, other_length: int) -> bool:
+    if length == 0 and other_length == 0:
+        return False
+    return start < other + other_length and other < start + length
