@@ -9,9 +9,6 @@ from odxfs.smb.auth.ntlm import SIGNATURE, NtlmAcceptor, NtlmLogin
 from odxfs.smb.auth.spnego import NTLMSSP_OID, NegState, NegTokenResp
 from odxfs.smb.auth.users import User, UserStore
 
-MAX_STEPS = 4
-"""Legs of one login: SPNEGO with another mechanism first takes three."""
-
 
 @dataclass(frozen=True, slots=True)
 class AuthStep:
@@ -32,13 +29,9 @@ class Acceptor:
         self._bare = False
         self._mechanisms = b""
         self._mic_required = False
-        self._steps = 0
 
     def step(self, token: bytes) -> AuthStep:
         """Take the client's next token. Raises LogonFailure, after which the attempt is over, and nothing else."""
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise LogonFailure("a login of too many legs")
         if token.startswith(SIGNATURE):
             return self._step_bare(token)
         if self._bare:
