@@ -1,0 +1,146 @@
+"""The check of the tree: every table of names says the same, every count is what it counts.
+
+It reads the catalog as the running pool sees it (or as it was left, before the first change) and changes nothing.
+"""
+
+import stat
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from odxfs.volume.catalog.interface import Key, Row, Table
+from odxfs.volume.inodes import Inode
+from odxfs.volume.names import fold
+
+if TYPE_CHECKING:
+    from odxfs.volume.pool import Pool
+
+_LAST = (2**63 - 1,)
+
+
+async def check_tree(pool: "Pool") -> list[str]:
+    """One sentence for each thing that is wrong; empty when all is well. Changes must not happen meanwhile."""
+    pool.namespace.freeze()
+    findings: list[str] = []
+    inodes = {number: Inode(number, row) for (number,), row in await _all(pool, Table.INODE)}
+    entries = _Entries()
+    for (directory, name), (number, kind, cookie) in await _all(pool, Table.DIRENT):
+        entries.add(directory, name, number, kind, cookie)
+    findings += await _check_indexes(pool, entries)
+    findings += _check_inodes(inodes, entries)
+    findings += _check_parents(inodes, entries)
+    findings += await _check_orphans(pool, inodes)
+    findings += await _check_volumes(pool, inodes)
+    return findings
+
+
+@dataclass(slots=True)
+class _Entries:
+    """All entries, and what can be counted while they are read."""
+
+    by_name: dict[Key, Row] = field(default_factory=dict)
+    names: Counter[int] = field(default_factory=Counter)
+    bytes_in: Counter[int] = field(default_factory=Counter)
+    directories_in: Counter[int] = field(default_factory=Counter)
+    kinds: dict[int, int] = field(default_factory=dict)
+    parents: dict[int, int] = field(default_factory=dict)
+
+    def add(self, directory: int, name: bytes, number: int, kind: int, cookie: int) -> None:
+        self.by_name[directory, name] = (number, kind, cookie)
+        self.names[number] += 1
+        self.bytes_in[directory] += len(name)
+        self.kinds[number] = kind
+        if kind == stat.S_IFDIR:
+            self.directories_in[directory] += 1
+            self.parents[number] = directory
+
+
+async def _all(pool: "Pool", table: Table) -> list[tuple[Any, Any]]:
+    return await pool.view.range(table, (0,), _LAST)
+
+
+async def _check_indexes(pool: "Pool", entries: _Entries) -> list[str]:
+    """LISTING, NAME and FOLDED hold the entries of DIRENT, no more and no fewer."""
+    wanted: dict[Table, dict[Key, Row]] = {Table.LISTING: {}, Table.NAME: {}, Table.FOLDED: {}}
+    for (directory, name), (number, kind, cookie) in entries.by_name.items():
+        assert isinstance(name, bytes)
+        assert isinstance(number, int)
+        assert isinstance(cookie, int)
+        wanted[Table.LISTING][directory, cookie] = (name, number, kind)
+        wanted[Table.NAME][number, directory, name] = ()
+        if fold(name) != name:
+            wanted[Table.FOLDED][directory, fold(name), name] = ()
+    findings = []
+    for table, rows in wanted.items():
+        found = dict(await _all(pool, table))
+        differing = [key for key in rows.keys() | found.keys() if rows.get(key) != found.get(key)]
+        findings += [
+            f"table {table.value.name} disagrees with the directories about {key}" for key in differing
+        ]
+    return findings
+
+
+def _check_inodes(inodes: dict[int, Inode], entries: _Entries) -> list[str]:
+    findings = [f"{number} has a name but is no inode" for number in entries.names if number not in inodes]
+    for number, inode in inodes.items():
+        is_root = inode.is_directory and inode.parent == number
+        names = entries.names[number] + is_root
+        if inode.is_directory:
+            expected = 2 + entries.directories_in[number] if names else 0
+            if names > 1:
+                findings.append(f"directory {number} has {names} names")
+            if inode.size != entries.bytes_in[number]:
+                findings.append(
+                    f"directory {number} counts {inode.size} name bytes, it has {entries.bytes_in[number]}"
+                )
+        else:
+            expected = names
+            if entries.bytes_in[number]:
+                findings.append(f"{number} has entries but is no directory")
+        if inode.nlink != expected:
+            findings.append(f"inode {number} counts {inode.nlink} links, it has {expected}")
+        if number in entries.kinds and entries.kinds[number] != inode.kind:
+            findings.append(f"inode {number} is of another kind than its entry says")
+    return findings
+
+
+def _check_parents(inodes: dict[int, Inode], entries: _Entries) -> list[str]:
+    """Every directory is below a root, where its entry says."""
+    findings = []
+    below_root = {number for number, inode in inodes.items() if inode.is_directory and inode.parent == number}
+    for number, parent in entries.parents.items():
+        inode = inodes.get(number)
+        if inode is not None and inode.parent != parent:
+            findings.append(f"directory {number} lies in {parent} but names {inode.parent} as its parent")
+        way = []
+        at: int | None = number
+        while at is not None and at not in below_root and at not in way:
+            way.append(at)
+            at = entries.parents.get(at)
+        if at in below_root:
+            below_root.update(way)
+        else:
+            findings.append(f"directory {number} is not reachable from the root")
+    return findings
+
+
+async def _check_orphans(pool: "Pool", inodes: dict[int, Inode]) -> list[str]:
+    orphans = {key[0] for key, _row in await _all(pool, Table.ORPHAN)}
+    nameless = {number for number, inode in inodes.items() if inode.nlink == 0}
+    findings = [f"inode {number} has no name and is no orphan" for number in nameless - orphans]
+    findings += [f"orphan {number} is no inode without a name" for number in orphans - nameless]
+    for (number, name), _row in await _all(pool, Table.XATTR):
+        if number not in inodes:
+            findings.append(f"attribute {name!r} belongs to inode {number}, which is not in use")
+    return findings
+
+
+async def _check_volumes(pool: "Pool", inodes: dict[int, Inode]) -> list[str]:
+    counted = Counter(inode.volume for inode in inodes.values() if inode.nlink > 0)
+    findings = []
+    for (volume,), (name, root, _created, number) in await _all(pool, Table.VOLUME):
+        if root not in inodes or not inodes[root].is_directory:
+            findings.append(f"volume {name} has no root directory")
+        if counted[volume] != number:
+            findings.append(f"volume {name} counts {number} inodes, it has {counted[volume]}")
+    return findings
