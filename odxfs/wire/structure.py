@@ -15,8 +15,7 @@ from odxfs.wire.cursor import unpack_fixed
 class FixedStructure:
     """Packs and unpacks by `LAYOUT`."""
 
-    __slots__ = ()
-    __match_args__: ClassVar[tuple[str, ...]]
+    __slots__: ClassVar[tuple[str, ...]] = ()
     LAYOUT: ClassVar[Struct]
     SHORT: ClassVar[Status] = Status.INVALID_PARAMETER
     """The status that too few bytes are answered with; MS-FSA wants BUFFER_TOO_SMALL of some."""
@@ -24,9 +23,10 @@ class FixedStructure:
     @classmethod
     def unpack(cls, data: Buffer) -> Self:
         """The structure at the start of `data`; ProtocolError when it is too short, longer is no harm."""
-        return cls(*unpack_fixed(cls.LAYOUT, data, cls.__name__, cls.SHORT))
+        values = unpack_fixed(cls.LAYOUT, data, cls.__name__, cls.SHORT)
+        return cls(**dict(zip(cls.__slots__, values, strict=True)))
 
     def pack(self) -> bytes:
         """The structure's bytes; struct.error when a value does not fit, which is the caller's bug."""
-        values: list[Any] = [getattr(self, name) for name in self.__match_args__]
+        values: list[Any] = [getattr(self, name) for name in self.__slots__]
         return self.LAYOUT.pack(*values)
