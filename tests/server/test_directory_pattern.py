@@ -1,0 +1,81 @@
+"""Search patterns as Windows matches them (MS-FSA 2.1.4.4)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odxfs.smb.directory.names import shown_name
+from odxfs.smb.directory.pattern import compile_pattern, has_wildcards
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("*", "anything.at.all", True),
+        ("*.*", "nodot", True),
+        ("*.txt", "a.TXT", True),
+        ("*.txt", "a.txt.bak", False),
+        ("a?c", "abc", True),
+        ("a?c", "ac", False),
+        ("a*b*c", "axxbyyc", True),
+        ("???", "ab", False),
+        ("<.txt", "a.b.txt", True),
+        ("<.b", "a.b.c", False),
+        ("<", "a.b", False),
+        ("a>>>", "ab", True),
+        ("a>>>", "abcde", False),
+        (">>.t", "a.t", True),
+        ('file"', "file", True),
+        ('file"', "file.", True),
+        ('<"*', "a.b.c", True),
+        ('<"', "abc", True),
+        ("stra\u00dfe", "STRA\u00dfE", True),
+        ("\u00e4*", "\u00c4pfel", True),
+        ("a" * 40 + "*", "a" * 39, False),
+    ],
+)
+def test_patterns(pattern: str, name: str, matches: bool) -> None:
+    assert compile_pattern(pattern).matches(name) is matches
+
+
+def reference(pattern: str, name: str) -> bool:
+    """The definition, word by word; exponential."""
+    if not pattern:
+        return not name
+    head, rest = pattern[0], pattern[1:]
+    skips_at_end = not name and head in '*<>"'
+    if skips_at_end:
+        return reference(rest, name)
+    if head == "*":
+        return reference(rest, name) or reference(pattern, name[1:])
+    if head == "<":
+        last_dot = name[0] == "." and "." not in name[1:]
+        return reference(rest, name) or (not last_dot and reference(pattern, name[1:]))
+    if head == ">":
+        return reference(rest, name) if name[0] == "." else reference(rest, name[1:])
+    if not name:
+        return False
+    if head == '"':
+        return name[0] == "." and reference(rest, name[1:])
+    return head in ("?", name[0]) and reference(rest, name[1:])
+
+
+@given(st.text('*?<>".AB', max_size=8), st.text(".AB", min_size=1, max_size=8))
+def test_against_the_definition(pattern: str, name: str) -> None:
+    if pattern in ("", "*.*"):
+        return
+    assert compile_pattern(pattern).matches(name) is reference(pattern, name)
+
+
+def test_a_hostile_pattern_costs_nothing() -> None:
+    pattern = compile_pattern("*a" * 400 + "b")
+    assert not pattern.matches("a" * 255)
+
+
+def test_only_names_that_lead_back_are_shown() -> None:
+    assert shown_name(b"plain.txt") == "plain.txt"
+    assert shown_name("\u00e4".encode()) == "\u00e4"
+    assert shown_name(b"a:b") == "a\uf022b"
+    assert shown_name(b"\xff\xfe") is None
+    assert has_wildcards("a<")
+    assert not has_wildcards("a.b")

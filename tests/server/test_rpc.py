@@ -1,0 +1,215 @@
+"""Named pipes: DCE/RPC as impacket speaks it against our pipe, and what a hostile peer might send."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from impacket import uuid as ndr_uuid
+from impacket.dcerpc.v5 import rpcrt, srvs, wkst
+
+from odxfs.ntstatus import Status
+from odxfs.smb.rpc import pdu
+from odxfs.smb.rpc.pipe import MAX_CALL_BYTES, Interface, Pipe, PipeError
+from odxfs.smb.rpc.srvsvc import IPC_SHARE, SPECIAL_SHARE, PublishedShare, ServerFacts, server_service
+from odxfs.smb.rpc.wkssvc import workstation_service
+
+SHARES = [
+    PublishedShare("data", "the disks"),
+    PublishedShare("Ablage", ""),
+    PublishedShare("IPC$", "pipes", SPECIAL_SHARE | IPC_SHARE),
+]
+
+
+def facts(shares: list[PublishedShare] = SHARES) -> ServerFacts:
+    return ServerFacts("ODXFS", "a server", lambda: shares)
+
+
+def bind_pdu(interface: str = "4b324fc8-1670-01d3-1278-5a47bf6ee188", version: str = "3.0") -> bytes:
+    item = rpcrt.CtxItem()
+    item["AbstractSyntax"] = ndr_uuid.uuidtup_to_bin((interface, version))
+    item["TransferSyntax"] = ndr_uuid.uuidtup_to_bin(("8a885d04-1ceb-11c9-9fe8-08002b104860", "2.0"))
+    item["ContextID"] = 0
+    item["TransItems"] = 1
+    bind = rpcrt.MSRPCBind()
+    bind.addCtxItem(item)
+    header = rpcrt.MSRPCHeader()
+    header["type"] = rpcrt.MSRPC_BIND
+    header["pduData"] = bind.getData()
+    header["call_id"] = 1
+    return bytes(header.get_packet())
+
+
+def request_pdus(opnum: int, stub: bytes, fragment_bytes: int = 4000) -> bytes:
+    pieces = [stub[offset : offset + fragment_bytes] for offset in range(0, len(stub), fragment_bytes)] or [b""]
+    packed = b""
+    for index, piece in enumerate(pieces):
+        flags = (1 if index == 0 else 0) | (2 if index == len(pieces) - 1 else 0)
+        body = struct.pack("<IHH", len(stub), 0, opnum) + piece
+        packed += struct.pack("<BBBB4sHHI", 5, 0, 0, flags, b"\x10\0\0\0", 16 + len(body), 0, 7) + body
+    return packed
+
+
+def bound_pipe(interface: Interface) -> Pipe:
+    pipe = Pipe(interface)
+    answer, more = pipe.transceive(bind_pdu(str(interface.uuid), f"{interface.major_version}.0"), 4280)
+    assert not more
+    assert answer[2] == pdu.PduType.BIND_ACK
+    assert struct.unpack_from("<H", answer, -24)[0] == pdu.BindResult.ACCEPTED
+    return pipe
+
+
+def read_call(pipe: Pipe) -> bytes:
+    """The stub of the whole answer, put together from its fragments."""
+    stub = b""
+    while True:
+        message, more = pipe.read(65536)
+        assert not more
+        header = pdu.unpack_header(message)
+        assert header.kind == pdu.PduType.RESPONSE
+        stub += message[24:]
+        if header.flags & pdu.LAST_FRAGMENT:
+            return stub
+
+
+def share_enum(level: int) -> Any:
+    call = srvs.NetrShareEnum()
+    call["ServerName"] = "\\\\server\0"
+    call["PreferedMaximumLength"] = 0xFFFFFFFF
+    call["InfoStruct"]["Level"] = level
+    call["InfoStruct"]["ShareInfo"]["tag"] = level
+    call["InfoStruct"]["ShareInfo"][f"Level{level}"]["Buffer"] = srvs.NULL
+    call["ResumeHandle"] = srvs.NULL
+    return call
+
+
+def test_shares_are_listed_with_their_comments() -> None:
+    pipe = bound_pipe(server_service(facts()))
+    pipe.write(request_pdus(15, share_enum(1).getData()))
+    answer = srvs.NetrShareEnumResponse(read_call(pipe))
+    rows = answer["InfoStruct"]["ShareInfo"]["Level1"]["Buffer"]
+    assert answer["ErrorCode"] == 0
+    assert [(row["shi1_netname"], row["shi1_remark"], row["shi1_type"]) for row in rows] == [
+        ("data\0", "the disks\0", 0),
+        ("Ablage\0", "\0", 0),
+        ("IPC$\0", "pipes\0", 0x80000003),
+    ]
+
+
+def test_a_thousand_shares_come_in_fragments() -> None:
+    many = [PublishedShare(f"share{number:04}", "x" * 40) for number in range(1000)]
+    pipe = bound_pipe(server_service(facts(many)))
+    pipe.write(request_pdus(15, share_enum(1).getData()))
+    assert pipe.messages > 1
+    answer = srvs.NetrShareEnumResponse(read_call(pipe))
+    assert answer["TotalEntries"] == 1000
+
+
+@pytest.mark.parametrize("level", [2, 502])
+def test_levels_for_administrators_are_refused(level: int) -> None:
+    pipe = bound_pipe(server_service(facts()))
+    pipe.write(request_pdus(15, share_enum(level).getData()))
+    assert srvs.NetrShareEnumResponse(read_call(pipe))["ErrorCode"] == 5
+
+
+@pytest.mark.parametrize(("name", "code"), [("DATA", 0), ("nowhere", 2310)])
+def test_one_share_is_found_without_case(name: str, code: int) -> None:
+    call = srvs.NetrShareGetInfo()
+    call["ServerName"], call["NetName"], call["Level"] = "s\0", name + "\0", 1
+    pipe = bound_pipe(server_service(facts()))
+    pipe.write(request_pdus(16, call.getData()))
+    assert srvs.NetrShareGetInfoResponse(read_call(pipe))["ErrorCode"] == code
+
+
+def test_the_server_and_the_workstation_tell_the_name() -> None:
+    call = srvs.NetrServerGetInfo()
+    call["ServerName"], call["Level"] = "s\0", 101
+    pipe = bound_pipe(server_service(facts()))
+    pipe.write(request_pdus(21, call.getData()))
+    info = srvs.NetrServerGetInfoResponse(read_call(pipe))["InfoStruct"]["ServerInfo101"]
+    assert info["sv101_name"] == "ODXFS\0"
+    ask = wkst.NetrWkstaGetInfo()
+    ask["ServerName"], ask["Level"] = "s\0", 100
+    pipe = bound_pipe(workstation_service(facts()))
+    pipe.write(request_pdus(0, ask.getData()))
+    answer = wkst.NetrWkstaGetInfoResponse(read_call(pipe))
+    assert answer["WkstaInfo"]["WkstaInfo100"]["wki100_computername"] == "ODXFS\0"
+
+
+def test_a_long_answer_is_read_in_parts() -> None:
+    pipe = bound_pipe(server_service(facts()))
+    first, more = pipe.transceive(request_pdus(15, share_enum(1).getData()), 50)
+    assert (len(first), more) == (50, True)
+    rest, more = pipe.read(65536)
+    assert not more
+    assert len(first + rest) == struct.unpack_from("<H", first, 8)[0]
+    with pytest.raises(PipeError) as refused:
+        pipe.read(100)
+    assert refused.value.status is Status.PIPE_EMPTY
+
+
+def fault_of(pipe: Pipe) -> int:
+    message, _ = pipe.read(65536)
+    assert message[2] == pdu.PduType.FAULT
+    return int(struct.unpack_from("<I", message, 24)[0])
+
+
+def test_unknown_calls_and_bad_stubs_end_in_a_fault() -> None:
+    pipe = bound_pipe(server_service(facts()))
+    pipe.write(request_pdus(99, b""))
+    assert fault_of(pipe) == pdu.Fault.OPNUM_RANGE
+    for stub in (b"", b"\xff" * 64, b"\0" * 3, share_enum(1).getData()[:-9]):
+        pipe.write(request_pdus(15, stub))
+        assert fault_of(pipe) == pdu.Fault.BAD_STUB_DATA
+
+
+def test_a_call_before_the_bind_ends_in_a_fault() -> None:
+    pipe = Pipe(server_service(facts()))
+    pipe.write(request_pdus(15, share_enum(1).getData()))
+    assert fault_of(pipe) == pdu.Fault.UNKNOWN_INTERFACE
+
+
+def test_another_interface_is_rejected_in_the_bind() -> None:
+    pipe = Pipe(server_service(facts()))
+    answer, _ = pipe.transceive(bind_pdu("12345778-1234-abcd-ef00-0123456789ac", "1.0"), 4280)
+    assert struct.unpack_from("<HH", answer, -24) == (2, 1)
+
+
+def test_a_call_may_come_in_fragments_and_in_any_pieces() -> None:
+    pipe = bound_pipe(server_service(facts()))
+    bytes_of_call = request_pdus(15, share_enum(1).getData(), fragment_bytes=16)
+    for offset in range(0, len(bytes_of_call), 7):
+        pipe.write(bytes_of_call[offset : offset + 7])
+    assert srvs.NetrShareEnumResponse(read_call(pipe))["TotalEntries"] == 3
+
+
+def test_an_endless_call_is_cut_off() -> None:
+    pipe = bound_pipe(server_service(facts()))
+    stub = b"\0" * (MAX_CALL_BYTES + 8000)
+    pipe.write(request_pdus(15, stub))
+    assert fault_of(pipe) == pdu.Fault.NO_MEMORY
+
+
+def oversized() -> bytes:
+    return struct.pack("<BBBB4sHHI", 5, 0, 0, 3, b"\x10\0\0\0", 60000, 0, 1)
+
+
+def big_endian() -> bytes:
+    return struct.pack(">BBBB4sHHI", 5, 0, 0, 3, b"\0\0\0\0", 24, 0, 1) + bytes(8)
+
+
+def short_length() -> bytes:
+    return struct.pack("<BBBB4sHHI", 5, 0, 0, 3, b"\x10\0\0\0", 3, 0, 1)
+
+
+def too_many_contexts() -> bytes:
+    body = struct.pack("<HHIBBH", 4280, 4280, 0, 255, 0, 0)
+    return struct.pack("<BBBB4sHHI", 5, 0, 11, 3, b"\x10\0\0\0", 16 + len(body), 0, 1) + body
+
+
+@pytest.mark.parametrize("make", [oversized, big_endian, short_length, too_many_contexts])
+def test_what_is_not_rpc_breaks_the_pipe(make: Callable[[], bytes]) -> None:
+    pipe = Pipe(server_service(facts()))
+    with pytest.raises(PipeError) as broken:
+        pipe.write(make())
+    assert broken.value.status is Status.PIPE_BROKEN
