@@ -99,7 +99,8 @@ class Copy:
     async def _refuse_same_file(self, source: File, destination: File) -> None:
         if destination.created:
             return
-        if await self._source.identity(source) == await self._destination.identity(destination):
+        same = await self._source.identity(source) == await self._destination.identity(destination)
+        if same and await self._source.is_being_written():
             raise UserError(f"{source.name} and {destination.name} are the same file")
 
     def _insist(self, cause: Cause | None) -> None:

@@ -25,7 +25,6 @@ CREDIT_BYTES = 65536
 """What one credit pays for (MS-SMB2 3.1.5.2)."""
 
 FILE_INTERNAL_INFORMATION = 6
-FILE_FS_VOLUME_INFORMATION = 1
 FILE_END_OF_FILE_INFORMATION = 20
 _END_OF_FILE = Struct("<q")
 
@@ -70,10 +69,6 @@ class SmbFile:
     async def index_number(self) -> bytes:
         """The file's number on its volume, raw (FileInternalInformation, MS-FSCC 2.4.22)."""
         return await self._query(InfoType.FILE, FILE_INTERNAL_INFORMATION)
-
-    async def volume_serial_number(self) -> bytes:
-        """The volume's number, raw: VolumeSerialNumber of FileFsVolumeInformation (MS-FSCC 2.5.9)."""
-        return (await self._query(InfoType.FILESYSTEM, FILE_FS_VOLUME_INFORMATION))[8:12]
 
     def submit_fsctl(self, code: int, data: bytes, max_output_bytes: int) -> Pending:
         """Queue an FSCTL; the caller flushes the connection, and judges the status."""

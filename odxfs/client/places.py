@@ -8,6 +8,7 @@ from odxfs.client.errors import RequestRefused
 from odxfs.client.file import SmbFile
 from odxfs.client.plan import Side
 from odxfs.client.tree import Tree
+from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 
 
@@ -38,7 +39,11 @@ class Place(Protocol):
     async def open_to_write(self) -> File: ...
     async def delete(self) -> None: ...
     async def identity(self, file: File) -> tuple[object, ...]:
-        """What two opens of the same file, and only they, have in common."""
+        """What two opens of the same file have in common; files of different volumes may share it by chance."""
+        ...
+
+    async def is_being_written(self) -> bool:
+        """Whether somebody holds the file open to write it."""
         ...
 
 
@@ -72,10 +77,24 @@ class SmbPlace:
         await self.tree.delete(self.path)
 
     async def identity(self, file: File) -> tuple[object, ...]:
-        """Server, volume and number of the file; its path where the server keeps no numbers."""
+        """The file's number on the server; its path where the server keeps no numbers.
+
+        Not the volume's serial number: Samba makes one up for every share, also for two shares of one folder.
+        """
         assert isinstance(file, SmbFile)
         guid = self.connection.wire.server_guid
         try:
-            return guid, await file.volume_serial_number(), await file.index_number()
+            return guid, await file.index_number()
         except RequestRefused:
             return guid, self.tree.name.casefold(), self.path.casefold()
+
+    async def is_being_written(self) -> bool:
+        """Ask for an open that allows no writer beside it; the server knows better than any comparison of names."""
+        try:
+            file = await self.tree.open_unless_written(self.path)
+        except RequestRefused as error:
+            if error.status == Status.SHARING_VIOLATION:
+                return True
+            raise
+        await file.close()
+        return False

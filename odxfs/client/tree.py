@@ -60,6 +60,11 @@ class Tree:
         """Open a file that exists. Others may do to it what they like: a disk in use can be copied."""
         return await self._create(path, READ_ACCESS, ShareAccess.ALL, CreateDisposition.OPEN)
 
+    async def open_unless_written(self, path: str) -> SmbFile:
+        """Open a file to read; STATUS_SHARING_VIOLATION while anybody has it open to write."""
+        allowed = ShareAccess.READ | ShareAccess.DELETE
+        return await self._create(path, READ_ACCESS, allowed, CreateDisposition.OPEN)
+
     async def open_to_write(self, path: str) -> SmbFile:
         """Open a file, made new when it does not exist; its content is left alone. Others may read meanwhile."""
         return await self._create(path, WRITE_ACCESS, ShareAccess.READ, CreateDisposition.OPEN_IF)

@@ -2,13 +2,13 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import create_connection
 
 USER = "root"
 PASSWORD = "throw-away"
@@ -66,9 +66,10 @@ class Samba:
 
 @contextmanager
 def run_samba(
-    base: Path, port: int, extra: Mapping[str, str] | None = None, share_extra: str = ""
+    base: Path, extra: Mapping[str, str] | None = None, share_extra: str = ""
 ) -> Iterator[Samba]:
-    """Run smbd on `port` until the context is left. `extra` are lines of the [global] section."""
+    """Run smbd until the context is left. `extra` are lines of its [global] section, `share_extra` one of [data]."""
+    port = free_port()
     for name in ("lock", "state", "cache", "pid", "private", "ncalrpc", "data"):
         (base / name).mkdir()
     lines = "\n".join(f"    {key} = {value}" for key, value in (extra or {}).items())
@@ -93,6 +94,14 @@ def run_samba(
         process.wait()
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def _add_user(configuration: Path) -> None:
     subprocess.run(
         ["smbpasswd", "-c", str(configuration), "-L", "-s", "-a", USER],
@@ -109,7 +118,7 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
