@@ -45,7 +45,6 @@ class ReadRequest(NamedTuple):
     channel: int = Channel.NONE
     remaining_bytes: int = 0
     padding: int = _DATA_OFFSET
-    read_channel_info: bytes = b""
 
     @classmethod
     def unpack(cls, pdu: memoryview) -> Self:
@@ -56,14 +55,12 @@ class ReadRequest(NamedTuple):
         )
         if size != 49:
             raise ProtocolError(f"ReadRequest has StructureSize {size}, not 49")
-        info = bytes(take(pdu, at, count, _REQUEST_END, "ReadChannelInfo")) if count else b""
-        return cls(
-            FileId(persistent, volatile), offset, length, minimum, flags, channel, remaining, padding, info
-        )
+        if count:
+            take(pdu, at, count, _REQUEST_END, "ReadChannelInfo")
+        return cls(FileId(persistent, volatile), offset, length, minimum, flags, channel, remaining, padding)
 
     def pack(self) -> bytes:
-        """The body; a spare byte stands for an empty ReadChannelInfo."""
-        info = self.read_channel_info
+        """The body; a spare byte stands for the empty ReadChannelInfo (which is held to its bounds and not kept: RDMA)."""
         head = _REQUEST.pack(
             49,
             self.padding,
@@ -74,10 +71,10 @@ class ReadRequest(NamedTuple):
             self.minimum_count,
             self.channel,
             self.remaining_bytes,
-            _REQUEST_END if info else 0,
-            len(info),
+            0,
+            0,
         )
-        return head + (info or b"\0")
+        return head + b"\0"
 
 
 class ReadResponse(NamedTuple):

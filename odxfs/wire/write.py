@@ -25,7 +25,10 @@ class WriteFlags:
 
 
 class WriteRequest(NamedTuple):
-    """Write `data` at `offset` bytes of an open. `data` of an unpacked request is a view into the message."""
+    """Write `data` at `offset` bytes of an open. `data` of an unpacked request is a view into the message.
+
+    WriteChannelInfo describes RDMA buffers; it is held to its bounds and not kept, for a stream has no use of it.
+    """
 
     file_id: FileId
     offset: int
@@ -33,7 +36,6 @@ class WriteRequest(NamedTuple):
     flags: int = 0
     channel: int = Channel.NONE
     remaining_bytes: int = 0
-    write_channel_info: bytes = b""
 
     @classmethod
     def unpack(cls, pdu: memoryview) -> Self:
@@ -44,14 +46,13 @@ class WriteRequest(NamedTuple):
         )
         if size != 49 or at > _MAX_DATA_OFFSET:
             raise ProtocolError(f"WriteRequest has StructureSize {size} and DataOffset {at}")
-        info = (
-            bytes(take(pdu, info_at, info_length, _DATA_OFFSET, "WriteChannelInfo")) if info_length else b""
-        )
+        if info_length:
+            take(pdu, info_at, info_length, _DATA_OFFSET, "WriteChannelInfo")
         data = take(pdu, at, length, _DATA_OFFSET, "WRITE data")
-        return cls(FileId(persistent, volatile), offset, data, flags, channel, remaining, info)
+        return cls(FileId(persistent, volatile), offset, data, flags, channel, remaining)
 
     def pack_head(self) -> bytes:
-        """The body without the data, which follows it on the wire directly. WriteChannelInfo (RDMA) is never sent."""
+        """The body without the data, which follows it on the wire directly. WriteChannelInfo (RDMA) is not sent."""
         return _REQUEST.pack(
             49,
             _DATA_OFFSET,
