@@ -118,7 +118,7 @@ class ClientConnection:
         self._login_requests: dict[int, bytes] = {}
         self._login_hashes: dict[int, bytes] = {}
         self._account = CreditAccount()
-        self._outstanding: dict[int, int] = {}
+        self._outstanding: dict[int, tuple[int, int]] = {}
         self._frames = FrameBuffer(LOGIN_FRAME_BYTES)
 
     @property
@@ -217,7 +217,7 @@ class ClientConnection:
         for call, message_id in zip(calls, ids, strict=True):
             session_id = session_id if call.related else call.session_id
             messages.append(self._message(call, message_id, self.sessions.get(session_id)))
-            self._outstanding[message_id] = call.command
+            self._outstanding[message_id] = (call.command, session_id)
         return messages
 
     def _message(self, call: Call, message_id: int, security: SessionSecurity | None) -> OutgoingMessage:
@@ -322,26 +322,27 @@ class ClientConnection:
         response = Response(header, pdu, encrypted=sealed is not None)
         if response.unsolicited:
             return response
-        command = self._outstanding.get(header.message_id)
-        if command is None or command != header.command:
+        command, session_id = self._outstanding.get(header.message_id, (None, 0))
+        if command != header.command:
             raise ProtocolError(f"a response to message {header.message_id}, which waits for none")
         response.interim = header.status == Status.PENDING and header.is_async
-        self._check_security(header, pdu, sealed, response.interim)
+        if sealed is None:
+            self._check_plain(header, pdu, self.sessions.get(session_id), response.interim)
+        elif session_id not in (sealed.session_id, 0):
+            raise ProtocolError("an encrypted response of another session")
         self._account.available += header.credits
         if not response.interim:
             del self._outstanding[header.message_id]
             self._take_up(response)
         return response
 
-    def _check_security(
-        self, header: Header, pdu: memoryview, sealed: SessionSecurity | None, interim: bool
+    def _check_plain(
+        self, header: Header, pdu: memoryview, security: SessionSecurity | None, interim: bool
     ) -> None:
-        """MS-SMB2 3.2.5.1.3: raises ProtocolError unless the response is as protected as its session asks for."""
-        if sealed is not None:
-            if header.session_id not in (sealed.session_id, 0):
-                raise ProtocolError("an encrypted response of another session")
-            return
-        security = self.sessions.get(header.session_id)
+        """MS-SMB2 3.2.5.1.3: raises ProtocolError unless a plain response is as protected as its request's session asks for.
+
+        The request's: what the response says of itself proves nothing before it is verified.
+        """
         if security is None or header.status in _UNSIGNED_REFUSALS:
             return
         if security.encrypt_data and header.command != Command.SESSION_SETUP:

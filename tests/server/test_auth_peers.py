@@ -68,6 +68,7 @@ def spnego_login(users: UserStore, protocol: str, first: bytes | None = None) ->
     acceptor = Acceptor(users)
     token = client.step(first)
     while True:
+        assert token is not None
         step = acceptor.step(token)
         if step.token:
             token = client.step(step.token)
