@@ -206,8 +206,10 @@ class ServerConnection:
     ) -> tuple[Status, NegotiateResponse | None]:
         """Answer a NEGOTIATE and settle the connection; the response is None unless the status is SUCCESS.
 
-        Raises ProtocolError when the request is malformed.
+        Raises ProtocolError when the request is malformed, or the second one of two that came in one go.
         """
+        if self.dialect not in (0, Dialect.WILDCARD):
+            raise ProtocolError("NEGOTIATE twice")
         if request.smb1_dialects:
             assert DIALECT_WILDCARD in request.smb1_dialects, "the only SMB1 NEGOTIATE that is let through"
             self.dialect = Dialect.WILDCARD
