@@ -1,4 +1,4 @@
-"""The store: pools, volumes, pins. What front ends and copy offload may use is named here."""
+"""The store: volumes in a pool. See README.md in this folder."""
 
 from odxfs.volume.changes import (
     Attribute,
@@ -9,9 +9,9 @@ from odxfs.volume.changes import (
     EntryRemoved,
     EntryRenamed,
 )
+from odxfs.volume.check import check_directory
 from odxfs.volume.directories import DirectoryEntry
 from odxfs.volume.inodes import AttributeChange, Inode
-from odxfs.volume.names import decode_name, encode_name
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
 from odxfs.volume.renames import RenameFlags
@@ -19,24 +19,7 @@ from odxfs.volume.statfs import Statfs
 from odxfs.volume.volume import Volume
 
 __all__ = [
-    "Attribute",
-    "AttributeChange",
-    "AttributesChanged",
-    "Change",
-    "ContentChanged",
-    "DirectoryEntry",
-    "EntryAdded",
-    "EntryRemoved",
-    "EntryRenamed",
-    "Inode",
-    "Pin",
-    "Pool",
-    "PoolStatistics",
-    "RenameFlags",
-    "Statfs",
-    "Volume",
-    "create_pool",
-    "decode_name",
-    "encode_name",
-    "open_pool",
-]
+    "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
+    "EntryRemoved", "EntryRenamed", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "Statfs", "Volume",
+    "check_directory", "create_pool", "open_pool",
+]  # fmt: skip

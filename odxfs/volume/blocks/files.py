@@ -1,0 +1,140 @@
+"""Every system call that the store makes on its own files, in one class, so that tests can record, tear and fail them.
+
+Nothing here is retried behind the caller's back except a short read or write, which is carried on where it stopped.
+`NoSpace` is a full disk (or quota); any other errno is `StoreFailed`.
+"""
+
+import ctypes
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from odxfs.errors import NoSpace, StoreFailed, VolumeError
+from odxfs.types import Buffer
+
+_FALLOC_PUNCH_HOLE_KEEP_SIZE = 0x03
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+def translated(error: OSError, doing: str) -> VolumeError:
+    """The store's words for an OSError; `doing` completes the sentence."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(f"the disk is full ({doing})")
+    return StoreFailed(f"{doing} failed: {error.strerror or error}")
+
+
+class Files:
+    """Descriptors and byte offsets; buffers are the caller's and are neither kept nor copied."""
+
+    def __init__(self) -> None:
+        self._nowait_flag = os.RWF_NOWAIT
+
+    def open(self, path: Path, *, create: bool = False) -> int:
+        """A descriptor for reading and writing; with `create` the file must not be there yet."""
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
+        try:
+            return os.open(path, flags, 0o600)
+        except OSError as error:
+            raise translated(error, f"opening {path.name}") from error
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor."""
+        os.close(descriptor)
+
+    def read(self, descriptor: int, buffer: memoryview, offset: int) -> None:
+        """Fill `buffer`. Blocking. Raises StoreFailed, also at an end of file."""
+        try:
+            done = os.preadv(descriptor, (buffer,), offset)
+            while done < len(buffer):
+                more = os.preadv(descriptor, (buffer[done:],), offset + done)
+                if not more:
+                    raise StoreFailed(f"a segment ends at {offset + done}")
+                done += more
+        except OSError as error:
+            raise translated(error, "reading a segment") from error
+
+    def read_nowait(self, descriptor: int, buffer: memoryview | bytearray, offset: int) -> bool:
+        """Fill `buffer` from the page cache; False (contents undefined) when not all of it is there."""
+        try:
+            return os.preadv(descriptor, (buffer,), offset, self._nowait_flag) == len(buffer)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:  # this file system cannot tell (tmpfs): the worker thread reads
+                return False
+            raise translated(error, "reading a segment") from error
+
+    def write(self, descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
+        """Write all of `buffers` one after the other. Raises NoSpace or StoreFailed; a part may have been written."""
+        try:
+            done = os.pwritev(descriptor, buffers, offset)
+            total = sum(map(len, buffers))
+            while done < total:
+                done += os.pwrite(descriptor, b"".join(buffers)[done:], offset + done)
+        except OSError as error:
+            raise translated(error, "writing a segment") from error
+
+    def sync(self, descriptor: int) -> None:
+        """Make a file's data durable (fdatasync). Blocking."""
+        try:
+            os.fdatasync(descriptor)
+        except OSError as error:
+            # Also a full disk: the kernel has dropped the pages, so there is nothing left to try again with.
+            raise StoreFailed(f"syncing a segment failed: {error.strerror}") from error
+
+    def sync_directory(self, directory: Path) -> None:
+        """Make the names in a directory durable. Blocking."""
+        try:
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StoreFailed(f"syncing {directory.name} failed: {error.strerror}") from error
+
+    def extend(self, descriptor: int, length: int) -> None:
+        """Give a file address space without disk space (ftruncate)."""
+        try:
+            os.ftruncate(descriptor, length)
+        except OSError as error:
+            raise translated(error, "extending a segment") from error
+
+    def allocate(self, descriptor: int, length: int) -> None:
+        """Give a file disk space (posix_fallocate). Raises NoSpace."""
+        try:
+            os.posix_fallocate(descriptor, 0, length)
+        except OSError as error:
+            raise translated(error, "reserving space") from error
+
+    def punch(self, descriptor: int, offset: int, length: int) -> None:
+        """Give disk space back; the range reads as zeros. Blocking, milliseconds. Raises StoreFailed."""
+        if _libc.fallocate(descriptor, _FALLOC_PUNCH_HOLE_KEEP_SIZE, offset, length):
+            number = ctypes.get_errno()
+            if number != errno.EOPNOTSUPP:
+                raise StoreFailed(f"punching a hole failed: {os.strerror(number)}")
+
+    def data_ranges(self, descriptor: int) -> list[tuple[int, int]]:
+        """(offset, length) of what has disk space (SEEK_DATA, SEEK_HOLE)."""
+        ranges: list[tuple[int, int]] = []
+        position = 0
+        while True:
+            try:
+                start = os.lseek(descriptor, position, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return ranges
+                raise translated(error, "mapping a segment") from error
+            position = os.lseek(descriptor, start, os.SEEK_HOLE)
+            ranges.append((start, position - start))
+
+    def disk_bytes(self, descriptor: int) -> int:
+        """Disk space that a file takes."""
+        return os.fstat(descriptor).st_blocks * 512
+
+    def room(self, directory: Path) -> tuple[int, int]:
+        """(capacity, available) of the file system below, in bytes."""
+        found = os.statvfs(directory)
+        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize

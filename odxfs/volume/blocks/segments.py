@@ -1,0 +1,162 @@
+"""Segments: the pool's address space of blocks, as sparse files of 1 GiB.
+
+A place is a block number in this space: segment = place >> 18, offset = (place & 0x3FFFF) * 4096. Block 0 of each segment
+holds its header, so place 0 is never data and can stand for a hole.
+"""
+
+import resource
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from crc32c import crc32c
+
+from odxfs.errors import Corrupt
+from odxfs.types import BLOCK_BYTES, Buffer
+from odxfs.volume.blocks.files import Files
+
+SEGMENT_BYTES = 1 << 30
+SEGMENT_SHIFT = 18
+BLOCKS_PER_SEGMENT = 1 << SEGMENT_SHIFT
+_OFFSET_MASK = BLOCKS_PER_SEGMENT - 1
+_BLOCK_SHIFT = 12
+
+_MAGIC = b"ODXFSSEG"
+_HEADER = struct.Struct("<8sII16sQ")
+"""Magic, format version, block size in bytes, pool uuid, segment number; a crc32c of these follows."""
+_CHECKSUM = struct.Struct("<I")
+_VERSION = 1
+
+
+def _pack_header(pool: UUID, segment: int) -> bytes:
+    head = _HEADER.pack(_MAGIC, _VERSION, BLOCK_BYTES, pool.bytes, segment)
+    return (head + _CHECKSUM.pack(crc32c(head))).ljust(BLOCK_BYTES, b"\0")
+
+
+class Segments:
+    """The open segments of one pool; owned by the Pool, closed by `close`."""
+
+    def __init__(self, directory: Path, pool: UUID, files: Files) -> None:
+        self.files = files
+        self._directory = directory
+        self._pool = pool
+        self._descriptors: dict[int, int] = {}
+        self.touched: set[int] = set()
+        """Segments written since `take_touched`."""
+        self._created = False
+        self.count = len(list(directory.iterdir()))
+        _allow_descriptors(self.count)
+
+    def create_next(self) -> int:
+        """Add a segment; durable with the next `sync`. Raises NoSpace or StoreFailed, then nothing has changed."""
+        segment = self.count
+        path = self._path(segment)
+        path.unlink(missing_ok=True)  # left by a creation that failed: nothing can name it
+        descriptor = self.files.open(path, create=True)
+        try:
+            self.files.extend(descriptor, SEGMENT_BYTES)
+            self.files.write(descriptor, (_pack_header(self._pool, segment),), 0)
+        except BaseException:
+            self.files.close(descriptor)
+            raise
+        self._descriptors[segment] = descriptor
+        self.count = segment + 1
+        self.touched.add(segment)
+        self._created = True
+        _allow_descriptors(self.count)
+        return segment
+
+    def write(self, place: int, buffers: Sequence[Buffer]) -> None:
+        """Write whole blocks from `place` on; they lie in one segment. May run in a worker thread."""
+        segment = place >> SEGMENT_SHIFT
+        self.touched.add(segment)
+        descriptor = self._descriptors.get(segment) or self._open(segment)
+        self.files.write(descriptor, buffers, (place & _OFFSET_MASK) << _BLOCK_SHIFT)
+
+    def read(self, place: int, buffer: memoryview) -> None:
+        """Fill `buffer` with whole blocks from `place` on. Blocking; may run in a worker thread."""
+        segment = place >> SEGMENT_SHIFT
+        descriptor = self._descriptors.get(segment) or self._open(segment)
+        self.files.read(descriptor, buffer, (place & _OFFSET_MASK) << _BLOCK_SHIFT)
+
+    def read_nowait(self, place: int, buffer: memoryview | bytearray) -> bool:
+        """Fill `buffer` if the page cache has it all."""
+        segment = place >> SEGMENT_SHIFT
+        descriptor = self._descriptors.get(segment) or self._open(segment)
+        return self.files.read_nowait(descriptor, buffer, (place & _OFFSET_MASK) << _BLOCK_SHIFT)
+
+    def punch(self, place: int, count: int) -> None:
+        """Give the disk space of free blocks back. Blocking; may run in a worker thread."""
+        descriptor = self._descriptors.get(place >> SEGMENT_SHIFT) or self._open(place >> SEGMENT_SHIFT)
+        self.files.punch(descriptor, (place & _OFFSET_MASK) << _BLOCK_SHIFT, count << _BLOCK_SHIFT)
+
+    def take_touched(self) -> tuple[list[int], bool]:
+        """The descriptors a sync must cover from here on, and whether the directory must be synced too."""
+        descriptors = [self._descriptors[segment] for segment in self.touched]
+        created, self._created = self._created, False
+        self.touched = set()
+        return descriptors, created
+
+    def sync(self, descriptors: list[int], created: bool) -> None:
+        """Make what `take_touched` named durable. Blocking; for a worker thread. Raises StoreFailed."""
+        for descriptor in descriptors:
+            self.files.sync(descriptor)
+        if created:
+            self.files.sync_directory(self._directory)
+
+    def with_disk_space(self) -> list[tuple[int, int]]:
+        """(place, blocks) of whole blocks that already have disk space, in order of place; headers left out."""
+        found: list[tuple[int, int]] = []
+        for segment in range(self.count):
+            for offset, length in self.files.data_ranges(self._descriptor(segment)):
+                first = max(-(-offset // BLOCK_BYTES), 1)
+                end = min((offset + length) // BLOCK_BYTES, BLOCKS_PER_SEGMENT)
+                if end > first:
+                    found.append(((segment << SEGMENT_SHIFT) + first, end - first))
+        return found
+
+    def disk_bytes(self) -> int:
+        """Disk space that all segments take."""
+        return sum(self.files.disk_bytes(self._descriptor(segment)) for segment in range(self.count))
+
+    def check_headers(self) -> list[str]:
+        """What is wrong with the segments' headers, a sentence each."""
+        findings = []
+        for segment in range(self.count):
+            try:
+                self._descriptor(segment)
+            except Corrupt as error:
+                findings.append(str(error))
+        return findings
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        for descriptor in self._descriptors.values():
+            self.files.close(descriptor)
+        self._descriptors.clear()
+
+    def _path(self, segment: int) -> Path:
+        return self._directory / f"{segment:08d}"
+
+    def _descriptor(self, segment: int) -> int:
+        return self._descriptors.get(segment) or self._open(segment)
+
+    def _open(self, segment: int) -> int:
+        descriptor = self.files.open(self._path(segment))
+        header = bytearray(BLOCK_BYTES)
+        self.files.read(descriptor, memoryview(header), 0)
+        if bytes(header) != _pack_header(self._pool, segment):
+            self.files.close(descriptor)
+            raise Corrupt(f"segment {segment:08d} does not carry the header of this pool")
+        self._descriptors[segment] = descriptor
+        return descriptor
+
+
+def _allow_descriptors(segments: int) -> None:
+    """A descriptor stays open for each segment: raise the soft limit of the process when they come near it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = segments + 1024
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        ceiling = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, ceiling), hard))

@@ -1,0 +1,121 @@
+"""Capturing a range and letting it appear elsewhere: by leaf references where windows match, by block counts where not."""
+
+from typing import TYPE_CHECKING
+
+from odxfs.errors import InvalidArgument
+from odxfs.types import BLOCKS_PER_LEAF
+from odxfs.volume.extents import ExtentMap, LeafReference
+from odxfs.volume.leaf import Leaf
+from odxfs.volume.pins import Pin
+from odxfs.volume.windows import Windows
+
+if TYPE_CHECKING:
+    from odxfs.volume.inodes import Inode
+    from odxfs.volume.pool import Pool
+
+
+class Cloner:
+    """Makes pins and lets their blocks appear in files."""
+
+    def __init__(self, pool: "Pool", windows: Windows) -> None:
+        self._pool = pool
+        self._windows = windows
+
+    async def capture(self, inode: "Inode", offset: int, length: int) -> Pin:
+        """See DataPath.capture. Returns without a checkpoint when the extent map is in memory."""
+        if offset < 0 or length < 0:
+            raise InvalidArgument("a range must not be negative")
+        while True:
+            end = min(offset + length, (inode.size + 4095) & ~4095)
+            if end <= offset:
+                return self._new_pin(offset, 0, (), is_hole=True)
+            first, last = offset >> 23, (end - 1) >> 23
+            extents = await self._windows.load_extents(inode, first, last)
+            if end > (inode.size + 4095) & ~4095:
+                continue
+            get = extents.windows.get
+            leaves = tuple([get(window, LeafReference(0)) for window in range(first, last + 1)])
+            data = self._holds_data(leaves, offset >> 12, (end + 4095) >> 12)
+            if isinstance(data, bool):
+                return self._new_pin(offset, end - offset, leaves, is_hole=not data)
+            await self._windows.leaves.load(data)
+
+    async def share(self, inode: "Inode", first: int, stop: int, pin: Pin, shift: int) -> None:
+        """Let blocks [first, stop) of a file be those of the pin, where file block + `shift` is the pin's source block.
+
+        Windows that match whole are shared by reference, all of them in one step.
+        """
+        block = first
+        while block < stop:
+            window, slot = block >> 11, block & 2047
+            extents = await self._windows.load_extents(inode, window, (stop - 1) >> 11)
+            if slot == 0 and shift % BLOCKS_PER_LEAF == 0 and stop - block >= BLOCKS_PER_LEAF:
+                self._pool.data.check_changeable(inode)
+                self._share_windows(inode, extents, window, stop >> 11, pin, shift >> 11)
+                block = (stop >> 11) << 11
+                continue
+            # As far as both the destination's and the source's window reach.
+            count = min(BLOCKS_PER_LEAF - max(slot, (block + shift) & 2047), stop - block)
+            await self._share_blocks(inode, block, count, pin, shift)
+            block += count
+
+    def _share_windows(
+        self, inode: "Inode", extents: ExtentMap, first: int, stop: int, pin: Pin, shift: int
+    ) -> None:
+        replace = self._windows.replace
+        for window in range(first, stop):
+            replace(inode, extents, window, pin.leaf_at(window + shift))
+
+    async def _share_blocks(self, inode: "Inode", block: int, count: int, pin: Pin, shift: int) -> None:
+        """Share a few blocks, which lie in one window on either side."""
+        windows = self._windows
+        reference = pin.leaf_at((block + shift) >> 11)
+        while True:
+            extents = await windows.load_extents(inode, block >> 11, block >> 11)
+            source = await windows.leaves.load(reference) if reference else None
+            missing = windows.missing_leaf(extents, block, block + count)
+            if not missing and extents.is_loaded(block >> 11, block >> 11):
+                break
+            await windows.leaves.load(missing)
+        self._pool.data.check_changeable(inode)
+        if source is None:
+            windows.clear(inode, extents, block, block + count)
+        else:
+            self._map_shared(inode, extents, block, count, source, (block + shift) & 2047)
+
+    def _map_shared(
+        self, inode: "Inode", extents: ExtentMap, block: int, count: int, source: Leaf, source_slot: int
+    ) -> None:
+        windows, space = self._windows, self._windows.space
+        window, slot = block >> 11, block & 2047
+        pieces = source.pieces(source_slot, count)
+        for _, blocks, place in pieces:
+            space.share(place, blocks)
+        leaf = windows.own_leaf(extents, window, slot, count)
+        for place, blocks in leaf.unmap(slot, count):
+            space.release(place, blocks)
+        for at, blocks, place in pieces:
+            leaf.map(slot + at - source_slot, blocks, place, source.crcs[at : at + blocks])
+        windows.settle(inode, extents, window, leaf)
+
+    def _holds_data(self, leaves: tuple[LeafReference, ...], first: int, stop: int) -> bool | LeafReference:
+        """Whether any of the blocks [first, stop) holds data; a leaf when it must be loaded to tell."""
+        for window, reference in enumerate(leaves, first >> 11):
+            if not reference:
+                continue
+            base = window << 11
+            low, high = max(first - base, 0), min(stop - base, BLOCKS_PER_LEAF)
+            if high - low == BLOCKS_PER_LEAF:
+                return True
+            leaf = self._windows.leaf(reference)
+            if leaf is None:
+                return reference
+            if leaf.pieces(low, high - low):
+                return True
+        return False
+
+    def _new_pin(self, offset: int, length: int, leaves: tuple[LeafReference, ...], *, is_hole: bool) -> Pin:
+        held = (LeafReference(0),) * len(leaves) if is_hole else leaves
+        pin = Pin(self._pool.identifiers.pin(), offset, length, held, is_hole)
+        self._pool.pins.add(pin)
+        return pin

@@ -1,0 +1,204 @@
+"""The commit: everything that changed so far becomes durable in one step, by one task.
+
+1. freeze: all that changed is put into the catalog's view and taken out of it as one set of rows (no checkpoint);
+2. the segments written since the last commit are synced (worker thread);
+3. the rows are committed (worker thread);
+4. thaw: blocks that this commit freed may be used again.
+
+Changes go on during 2 and 3; they belong to the next commit. All who wait for durability share the next commit to begin.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from odxfs.errors import NoSpace, ReadOnly, VolumeError
+from odxfs.volume.catalog.interface import Changes, Table
+from odxfs.volume.leaf import Run
+
+if TYPE_CHECKING:
+    from odxfs.volume.pool import Pool
+
+COMMIT_SECONDS = 2.0
+"""The longest that a change waits for a commit of its own accord."""
+
+_UNCOMMITTED_BLOCKS = 65_536
+"""256 MiB of new data call for a commit: what a crash may lose of unsynced writes, and what one sync has to do."""
+
+_HELD_BLOCKS = 16_384
+"""64 MiB freed but not yet to be used again call for a commit: else overwriting would eat up free space."""
+
+_DIRTY_LEAVES = 1_024
+"""Changed leaves that call for a commit: 24 MiB of rows when they are dense."""
+
+_OVERRUN = 4
+"""Writers wait when this many times a bound has gathered: the disk below does not keep up."""
+
+_REAP_LEAVES = 4_096
+_REAP_LEAVES_WHEN_AWAITED = 64
+"""Dead leaves freed before a commit; few while somebody waits for it."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Attempt:
+    """One commit, past or to come."""
+
+    __slots__ = ("awaited", "done", "error")
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.error: VolumeError | None = None
+        self.awaited = False
+
+
+class Committer:
+    """Runs the commits of a pool; `run` is its only task."""
+
+    def __init__(self, pool: "Pool", commits: int) -> None:
+        self._pool = pool
+        self._next = _Attempt()
+        self._wake = trio.Event()
+        self._running = False
+        self._turn = trio.Lock()
+        self.commits = commits
+        """Commits in the pool's life."""
+        self.is_overrun = False
+        """Whether writers should wait for the next commit."""
+        self.is_full = False
+        """Whether the last commit found no room on the disk."""
+
+    async def run(self) -> None:
+        """Commit every COMMIT_SECONDS while anything changes, and when asked."""
+        while True:
+            with trio.move_on_after(COMMIT_SECONDS):
+                await self._wake.wait()
+            await self.commit_once()
+
+    async def commit(self) -> None:
+        """Return when everything up to this call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
+        self._pool.check_writable()
+        if not self._running and not self._pool.collect():
+            return
+        attempt = self._next
+        attempt.awaited = True
+        self._wake.set()
+        await attempt.done.wait()
+        if attempt.error is not None:
+            raise attempt.error
+
+    async def commit_once(self) -> None:
+        """Make one commit if there is anything to commit. Only `run` and the closing pool call it."""
+        self._wake = trio.Event()
+        with trio.CancelScope(shield=True):
+            async with self._turn:
+                error = await self._reap()
+                attempt, self._next = self._next, _Attempt()
+                if error is None and self._pool.failure is None:
+                    error = await self._make_durable()
+                if self._pool.failure is not None and error is None:
+                    error = ReadOnly(self._pool.failure)
+                attempt.error = error
+                attempt.done.set()
+        if self._pool.references.dead and self._pool.failure is None:
+            self._wake.set()
+
+    async def commit_last(self) -> None:
+        """The last commit of an owner, which notes that nothing is left to clear up."""
+        pool = self._pool
+        clean = not len(pool.pins) and not pool.references.dead and not pool.namespace.orphans.waiting
+        async with self._turn:
+            error = await self._make_durable(clean=clean)
+        if error is not None:
+            raise error
+
+    def note_written(self) -> None:
+        """Look whether the bounds call for a commit; cheap, after each change of data."""
+        pool = self._pool
+        gathered = max(
+            pool.writer.uncommitted_blocks / _UNCOMMITTED_BLOCKS,
+            pool.space.freed_blocks / _HELD_BLOCKS,
+            pool.windows.leaves.dirty_count / _DIRTY_LEAVES,
+        )
+        if gathered >= 1:
+            self._wake.set()
+            self.is_overrun = gathered >= _OVERRUN
+
+    def note_freed(self) -> None:
+        """Leaves have died: have them reaped soon."""
+        if self._pool.references.dead:
+            self._wake.set()
+
+    async def progress(self) -> None:
+        """Wait until the next commit has ended, however it ended."""
+        attempt = self._next
+        self._wake.set()
+        await attempt.done.wait()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    async def _reap(self) -> VolumeError | None:
+        try:
+            await self._pool.windows.reap(_REAP_LEAVES_WHEN_AWAITED if self._next.awaited else _REAP_LEAVES)
+        except VolumeError as error:
+            self._pool.latch(f"freeing a deleted file failed: {error}")
+            return error
+        return None
+
+    async def _make_durable(self, *, clean: bool = False) -> VolumeError | None:
+        pool = self._pool
+        if not pool.collect() and not clean:
+            return None
+        freed = pool.space.take_freed()
+        pool.view.put(Table.POOL, (0,), pool.row(clean=clean))
+        changes = pool.view.freeze()
+        descriptors, created = pool.segments.take_touched()
+        pool.writer.uncommitted_blocks = 0
+        self.is_overrun = False
+        self._running = True
+        try:
+            if descriptors:
+                await trio.to_thread.run_sync(pool.segments.sync, descriptors, created)
+            await self._commit_rows(changes)
+        except VolumeError as error:
+            self._failed(error, freed)
+            return error
+        finally:
+            self._running = False
+        self._succeeded(freed)
+        if pool.ballast.is_worth_restoring():
+            await self._restore_ballast()
+        return None
+
+    async def _restore_ballast(self) -> None:
+        try:
+            await trio.to_thread.run_sync(self._pool.ballast.reserve)
+        except NoSpace:
+            _log.info("no room for the reserve yet")
+
+    async def _commit_rows(self, changes: Changes) -> None:
+        try:
+            await self._pool.engine.commit(changes)
+        except NoSpace:
+            if not self._pool.ballast.give_up():
+                raise
+            _log.warning("the disk is full: the reserve is given up to commit")
+            await self._pool.engine.commit(changes)
+
+    def _failed(self, error: VolumeError, freed: list[Run]) -> None:
+        self._pool.view.thaw(durable=False)
+        self._pool.space.refuse(freed)
+        if isinstance(error, NoSpace):
+            if not self.is_full:
+                _log.error("the disk is full: changes stay in memory until there is room")
+            self.is_full = True
+        else:
+            self._pool.latch(f"a commit failed: {error}")
+
+    def _succeeded(self, freed: list[Run]) -> None:
+        self._pool.view.thaw(durable=True)
+        self.commits += 1
+        self.is_full = False
+        self._pool.in_flight.committed(freed)
+        self._pool.relax_if_room()

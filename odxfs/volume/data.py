@@ -1,0 +1,319 @@
+"""The data path: bytes of files, ranges, clones and pins, over leaves and blocks.
+
+Every state change happens on the trio thread between two checkpoints. What may wait (a leaf that is not cached, a block
+that is not in the page cache, a large write) is gathered first; then everything is looked up again and changed at once.
+"""
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, Stale, StoreFailed
+from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, MAX_FILE_BYTES, Buffer
+from odxfs.volume.changes import ContentChanged
+from odxfs.volume.cloning import Cloner
+from odxfs.volume.extents import ExtentMap, allocated_blocks
+from odxfs.volume.pins import Pin
+from odxfs.volume.reads import INLINE_BYTES, Reader
+from odxfs.volume.windows import Windows
+from odxfs.volume.writes import Edge, Edges, Missing, Writer
+
+if TYPE_CHECKING:
+    from odxfs.volume.inodes import Inode
+    from odxfs.volume.pool import Pool
+
+_LONGEST_RANGE_SCAN = 1024
+"""Windows that `allocated_ranges` looks at before other tasks get their turn."""
+
+
+class DataPath:
+    """The data half of a volume; one object serves all volumes of a pool (inodes and leaves are pool-wide).
+
+    `origin` names who changes a file ("mount", "smb", ...) and is stamped on the Change events.
+    """
+
+    def __init__(self, pool: "Pool", windows: Windows, reader: Reader, writer: Writer) -> None:
+        self._pool = pool
+        self._windows = windows
+        self._reader = reader
+        self._writer = writer
+        self._cloner = Cloner(pool, windows)
+        self.read_nowait = reader.read_nowait
+        self.read = reader.read
+        self.read_pin = reader.read_pin
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def write_nowait(self, inode: "Inode", offset: int, data: Buffer, *, origin: str = "") -> bool:
+        """Write now if that needs no waiting; False means: use `write`, nothing was changed. Raises Corrupt, StoreFailed."""
+        length = len(data)
+        if length > INLINE_BYTES or not length or not self._pool.is_writing_easy or inode.gone:
+            return False
+        end = offset + length
+        if end > MAX_FILE_BYTES or self._windows.extents(inode, offset >> 23, (end - 1) >> 23) is None:
+            return False
+        try:
+            if self._writer.try_write(inode, offset, memoryview(data), {}) is not None:
+                return False
+        except NoSpace:
+            return False
+        except StoreFailed as error:
+            self._pool.latch(str(error))
+            raise
+        self.content_changed(inode, offset, length, origin)
+        return True
+
+    async def write(self, inode: "Inode", offset: int, data: Buffer, *, origin: str = "") -> None:
+        """Write all of `data`; the file grows as needed.
+
+        Raises NoSpace, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
+        """
+        length = len(data)
+        if offset < 0 or offset + length > MAX_FILE_BYTES:
+            raise FileTooBig(f"a write to byte {offset + length}; a file has at most {MAX_FILE_BYTES}")
+        if not length or self.write_nowait(inode, offset, data, origin=origin):
+            return
+        view, edges = memoryview(data), Edges()
+        attempt = self._writer.write_large if length > INLINE_BYTES else self._try_write
+        await self._pool.throttle()
+        turn = 0
+        while True:
+            await self._windows.load_extents(inode, offset >> 23, (offset + length - 1) >> 23)
+            self.check_changeable(inode)
+            self._pool.check_room()
+            try:
+                missing = await attempt(inode, offset, view, edges)
+            except NoSpace:
+                turn += 1
+                await self._pool.make_room(turn)
+                continue
+            except StoreFailed as error:
+                self._pool.latch(str(error))
+                raise
+            if missing is None:
+                break
+            await self._fetch(missing, edges)
+        self.content_changed(inode, offset, length, origin)
+
+    async def truncate(self, inode: "Inode", size: int, *, origin: str = "") -> None:
+        """Set the size. What is cut off is freed; what is added reads as zeros.
+
+        Raises FileTooBig, NoSpace (the last block is written anew), ReadOnly, Corrupt or StoreFailed.
+        """
+        if not 0 <= size <= MAX_FILE_BYTES:
+            raise FileTooBig(f"a size of {size}; a file has at most {MAX_FILE_BYTES} bytes")
+        self.check_changeable(inode)
+        edges, turn = Edges(), 0
+        while True:
+            old = inode.size
+            try:
+                if size >= old or await self._cut_off(inode, size, edges):
+                    break
+            except NoSpace:
+                turn += 1
+                await self._pool.make_room(turn)
+        inode.size = size
+        self._tell(inode, min(old, size), abs(size - old), origin, size_changed=size != old)
+
+    async def deallocate(self, inode: "Inode", offset: int, length: int, *, origin: str = "") -> None:
+        """Let a range read as zeros and free its blocks; the size stays. Parts of blocks are written with zeros."""
+        self.check_changeable(inode)
+        end = min(offset + length, inode.size)
+        if end <= offset:
+            return
+        first, stop = (offset + 4095) >> 12, end >> 12
+        await self._zero(inode, offset, min(first << 12, end), origin)
+        await self._zero(inode, max(stop << 12, offset), end, origin)
+        if first < stop:
+            extents = await self._load_edges(inode, (first, stop))
+            self._windows.clear(inode, extents, first, stop)
+        self.content_changed(inode, offset, end - offset, origin)
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    async def allocated_ranges(
+        self, inode: "Inode", offset: int, length: int, limit: int = 1024
+    ) -> list[tuple[int, int]]:
+        """(offset, length) in bytes of what holds data in the range, ascending, adjacent ones merged, at most `limit`."""
+        end = min(offset + length, inode.size)
+        if end <= offset:
+            return []
+        first, stop = offset >> 12, (end + 4095) >> 12
+        extents = await self._windows.load_extents(inode, first >> 11, (stop - 1) >> 11)
+        merged: list[tuple[int, int]] = []
+        windows = list(extents.windows.irange(first >> 11, (stop - 1) >> 11))
+        for turn, window in enumerate(windows, 1):
+            for low, high in await self._data_blocks(extents, window):
+                start, finish = max(low << 12, offset), min(high << 12, end)
+                if start >= finish:
+                    continue
+                if merged and sum(merged[-1]) == start:
+                    merged[-1] = (merged[-1][0], finish - merged[-1][0])
+                elif len(merged) == limit:
+                    return merged
+                else:
+                    merged.append((start, finish - start))
+            if turn % _LONGEST_RANGE_SCAN == 0:
+                await trio.lowlevel.checkpoint()
+        return merged
+
+    async def next_data(self, inode: "Inode", offset: int) -> int | None:
+        """The first byte at or behind `offset` that is not in a hole, or None when only a hole follows (SEEK_DATA)."""
+        found = await self.allocated_ranges(inode, offset, MAX_FILE_BYTES, 1)
+        return found[0][0] if found else None
+
+    async def sync(self, inode: "Inode | None" = None) -> None:
+        """Make everything up to now durable; one commit serves all who wait. Raises ReadOnly, NoSpace or StoreFailed."""
+        await self._pool.commit()
+
+    # -- pins and clones ------------------------------------------------------------------------------------------
+
+    async def capture(self, inode: "Inode", offset: int, length: int) -> Pin:
+        """Hold a range as it is now, unsynced data included; clipped at the end of file rounded up to a block.
+
+        The caller owns the pin and gives it back with `Pool.release_pin`.
+        """
+        return await self._cloner.capture(inode, offset, length)
+
+    async def write_pin(
+        self, inode: "Inode", offset: int, pin: Pin, pin_offset: int, length: int, *, origin: str = ""
+    ) -> int:
+        """Let `length` bytes of the pin, from `pin_offset` of it on, appear at `offset`; clipped at the pin's end.
+
+        Whole blocks are shared when both sides are aligned alike, whole windows by one reference; the rest is copied.
+        Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises.
+        """
+        if pin not in self._pool.pins:
+            raise InvalidArgument(f"pin {pin.id} has been released")
+        length = min(length, pin.length - pin_offset)
+        end = offset + length
+        if end > MAX_FILE_BYTES:
+            raise FileTooBig(f"a clone to byte {end}; a file has at most {MAX_FILE_BYTES}")
+        self.check_changeable(inode)
+        if length <= 0:
+            return 0
+        shift = pin.offset + pin_offset - offset
+        first, stop = (offset + 4095) >> 12, end >> 12
+        if shift % BLOCK_BYTES or first >= stop:
+            await self._copy(inode, offset, end, pin, shift, origin)
+            return 0
+        await self._copy(inode, offset, first << 12, pin, shift, origin)
+        await self._cloner.share(inode, first, stop, pin, shift // BLOCK_BYTES)
+        self.content_changed(inode, first << 12, (stop - first) << 12, origin)
+        await self._copy(inode, stop << 12, end, pin, shift, origin)
+        return (stop - first) << 12
+
+    async def clone_range(
+        self,
+        source: "Inode",
+        source_offset: int,
+        destination: "Inode",
+        destination_offset: int,
+        length: int,
+        *,
+        origin: str = "",
+    ) -> int:
+        """Capture and write_pin in one; returns the bytes shared. Raises InvalidArgument for ranges that overlap."""
+        if source is destination and abs(source_offset - destination_offset) < length:
+            raise InvalidArgument("the source and the destination overlap")
+        pin = await self.capture(source, source_offset, length)
+        try:
+            return await self.write_pin(destination, destination_offset, pin, 0, length, origin=origin)
+        finally:
+            self._pool.release_pin(pin)
+
+    async def discard(self, number: int) -> None:
+        """Give back all data of an inode that is deleted for good (no event, no time changes); called by the namespace
+        when nlink is 0 and nothing holds it, and for each orphan found at mount. The inode's row and ORPHAN row are the
+        namespace's, to be deleted after this returns."""
+        await self._windows.discard(number)
+        self._pool.committer.note_freed()
+
+    # -- shared with the cloner -----------------------------------------------------------------------------------
+
+    def check_changeable(self, inode: "Inode") -> None:
+        """Raise ReadOnly when the pool is latched, Stale for an inode that is deleted for good."""
+        self._pool.check_writable()
+        if inode.gone:
+            raise Stale(f"inode {inode.number} has been deleted")
+
+    def content_changed(self, inode: "Inode", offset: int, length: int, origin: str) -> None:
+        """After bytes changed: the size if they lie past it, the times, the bounds that call for a commit, the event."""
+        end = offset + length
+        grown = end > inode.size
+        if grown:
+            inode.size = end
+        self._tell(inode, offset, length, origin, size_changed=grown)
+
+    def _tell(self, inode: "Inode", offset: int, length: int, origin: str, *, size_changed: bool) -> None:
+        pool = self._pool
+        inode.mtime_ns = inode.ctime_ns = pool.clock()
+        pool.namespace.mark_dirty(inode)
+        pool.committer.note_written()
+        if pool.has_observers:
+            pool.emit(ContentChanged(inode.volume, origin, inode.number, offset, length, size_changed))
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    async def _try_write(self, inode: "Inode", offset: int, data: memoryview, edges: Edges) -> Missing | None:
+        return self._writer.try_write(inode, offset, data, edges)
+
+    async def _fetch(self, missing: Missing, edges: Edges) -> None:
+        """Bring into memory what a write could not go on without."""
+        if isinstance(missing, Edge):
+            edges[missing] = await self._reader.block_at(*missing)
+        elif missing:
+            await self._windows.leaves.load(missing)
+
+    async def _load_edges(self, inode: "Inode", *ranges: tuple[int, int]) -> ExtentMap:
+        """The map for each range of blocks [first, stop), and in the cache the leaves they cover in part."""
+        while True:
+            for first, stop in ranges:
+                extents = await self._windows.load_extents(inode, first >> 11, (stop - 1) >> 11)
+            missing = [self._windows.missing_leaf(extents, first, stop) for first, stop in ranges]
+            if not any(missing):
+                self.check_changeable(inode)
+                return extents
+            await self._windows.leaves.load(next(filter(None, missing)))
+
+    async def _cut_off(self, inode: "Inode", size: int, edges: Edges) -> bool:
+        """Free what lies past `size` and clear the rest of its last block; False when it must be tried again."""
+        old, last = inode.size, size >> 12
+        keep, stop = (size + 4095) >> 12, (old + 4095) >> 12
+        ranges = ((last, last + 1), (keep, stop)) if keep < stop else ((last, last + 1),)
+        extents = await self._load_edges(inode, *ranges)
+        if inode.size != old:
+            return False
+        if size & 4095 and self._writer.has_block(extents, last):
+            zeros = memoryview(bytes(BLOCK_BYTES - (size & 4095)))
+            missing = self._writer.try_write(inode, size, zeros, edges)
+            if missing is not None:
+                await self._fetch(missing, edges)
+                return False
+        if keep < stop:
+            self._windows.clear(inode, extents, keep, stop)
+        return True
+
+    async def _zero(self, inode: "Inode", offset: int, end: int, origin: str) -> None:
+        """Write zeros over a part of one block, if it has one."""
+        if end > offset and await self.allocated_ranges(inode, offset, end - offset, 1):
+            await self.write(inode, offset, bytes(end - offset), origin=origin)
+
+    async def _copy(self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str) -> None:
+        """Copy bytes of a pin: file offset + `shift` is where they were."""
+        while offset < end:
+            length = min(end - offset, INLINE_BYTES)
+            data = await self._reader.read_pin(pin, offset + shift - pin.offset, length)
+            await self.write(inode, offset, data, origin=origin)
+            offset += length
+
+    async def _data_blocks(self, extents: ExtentMap, window: int) -> list[tuple[int, int]]:
+        """[low, high) in blocks of the file, of what one window maps."""
+        reference = extents.get(window)
+        base = window * BLOCKS_PER_LEAF
+        if allocated_blocks(reference) == BLOCKS_PER_LEAF:
+            return [(base, base + BLOCKS_PER_LEAF)]
+        if not reference:
+            return []
+        leaf = await self._windows.leaves.load(reference)
+        return [(base + first, base + first + count) for first, count, _ in leaf.pieces(0, BLOCKS_PER_LEAF)]

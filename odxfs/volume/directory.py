@@ -1,0 +1,144 @@
+"""The backing directory: what lies where, what makes it a pool, and the lock of the one process that owns it."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from odxfs.errors import ExitCode, UserError
+from odxfs.volume.blocks.files import Files
+
+POOL_FORMAT = 1
+"""The layout of the directory. A larger one was written by a newer odxfs; this one must not touch it."""
+
+_BALLAST_BYTES = 32 * 1024 * 1024
+"""Room for the rows of a commit at its bounds (1024 dense leaves are 24 MiB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolDirectory:
+    """Paths inside a pool's directory."""
+
+    path: Path
+
+    @property
+    def identity(self) -> Path:
+        return self.path / "pool.json"
+
+    @property
+    def catalog(self) -> Path:
+        return self.path / "catalog.db"
+
+    @property
+    def segments(self) -> Path:
+        return self.path / "segments"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def ballast(self) -> Path:
+        return self.path / "ballast"
+
+    def prepare(self) -> None:
+        """Make the directory if need be. Raises UserError unless it is empty."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            entries = [entry.name for entry in self.path.iterdir() if entry.name != "lost+found"]
+            if self.identity.name in entries:
+                raise UserError(f"{self.path} is a pool already", ExitCode.EXISTS)
+            if entries:
+                raise UserError(f"{self.path} is not empty", ExitCode.EXISTS)
+            self.segments.mkdir(mode=0o700)
+        except OSError as error:
+            raise UserError(f"cannot make a pool in {self.path}: {error.strerror}") from error
+
+    def write_identity(self, created_ns: int) -> UUID:
+        """Make the directory a pool; the last step of creation, durable on return."""
+        uuid = uuid4()
+        content = json.dumps({"format": POOL_FORMAT, "uuid": str(uuid), "created_ns": created_ns}, indent=2)
+        descriptor = os.open(self.identity, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, content.encode() + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return uuid
+
+    def read_identity(self) -> UUID:
+        """The pool's uuid. Raises UserError for what is not a pool, or one of a newer format."""
+        try:
+            content: Any = json.loads(self.identity.read_text())
+            number, uuid = int(content["format"]), UUID(content["uuid"])
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UserError(
+                f"{self.path} is not a pool: it has no {self.identity.name}", ExitCode.NOT_A_POOL
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.identity} cannot be read: {error}", ExitCode.NOT_A_POOL) from error
+        if number > POOL_FORMAT:
+            raise UserError(
+                f"{self.path} has pool format {number}, this odxfs knows {POOL_FORMAT}: use a newer odxfs",
+                ExitCode.FORMAT,
+            )
+        return uuid
+
+    @contextmanager
+    def owned(self, owner: str) -> Iterator[None]:
+        """Hold the pool's lock. Raises UserError naming who holds it already."""
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"{self.path} is in use by {self._owner()}", ExitCode.BUSY) from error
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"owner": owner, "pid": os.getpid()}).encode() + b"\n", 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _owner(self) -> str:
+        try:
+            content: Any = json.loads(self.lock.read_text())
+            return f"{content['owner']} (process {content['pid']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
+
+
+class Ballast:
+    """Disk space held back so that the catalog can still commit (deletions, above all) when the disk is full."""
+
+    def __init__(self, path: Path, files: Files) -> None:
+        self._path = path
+        self._files = files
+
+    def reserve(self) -> None:
+        """Take the space. Blocking. Raises NoSpace or StoreFailed; then nothing is taken."""
+        self._path.unlink(missing_ok=True)
+        descriptor = self._files.open(self._path, create=True)
+        try:
+            self._files.allocate(descriptor, _BALLAST_BYTES)
+        except BaseException:
+            self._path.unlink()
+            raise
+        finally:
+            self._files.close(descriptor)
+
+    def give_up(self) -> bool:
+        """Give the space back to the file system; False when that has happened before."""
+        try:
+            self._path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_worth_restoring(self) -> bool:
+        """Whether the space is given up and there is plenty of room to take it again."""
+        return not self._path.exists() and self._files.room(self._path.parent)[1] > 3 * _BALLAST_BYTES

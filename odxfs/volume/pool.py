@@ -1,0 +1,346 @@
+"""The pool: a backing directory with its catalog, its segments and the one process that owns it."""
+
+import logging
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import trio
+
+from odxfs.errors import ExitCode, NoSpace, ReadOnly, UserError, VolumeError
+from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
+from odxfs.volume.blocks.files import Files
+from odxfs.volume.blocks.segments import Segments
+from odxfs.volume.catalog.interface import CatalogEngine, Changes, PoolRow, Row, Table
+from odxfs.volume.catalog.overlay import CatalogView
+from odxfs.volume.catalog.sqlite import SqliteEngine
+from odxfs.volume.changes import Change
+from odxfs.volume.check import check_catalog, check_memory
+from odxfs.volume.commit import Committer
+from odxfs.volume.data import DataPath
+from odxfs.volume.directory import Ballast, PoolDirectory
+from odxfs.volume.identifiers import Identifiers
+from odxfs.volume.namespace import Namespace, new_volume_rows
+from odxfs.volume.pins import Pin, Pins
+from odxfs.volume.reads import Reader
+from odxfs.volume.reuse import InFlightReads
+from odxfs.volume.space import Space
+from odxfs.volume.volume import Volume
+from odxfs.volume.windows import Windows
+from odxfs.volume.writes import Writer
+
+_RELAX_BYTES = 16 * 1024 * 1024
+"""Room on the disk from which on new disk space is taken again after it was full."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """Numbers of the moment; those about sharing, pins and disk space are as of the last commit."""
+
+    capacity_bytes: int
+    """Of the file system below."""
+    free_bytes: int
+    """Free on the file system below, and disk space of segments that no block uses."""
+    allocated_bytes: int
+    """Blocks that leaves name, each counted once."""
+    shared_bytes: int
+    """About what two or more files or pins share."""
+    pinned_only_bytes: int
+    """Allocated bytes of leaves that only pins hold."""
+    uncommitted_bytes: int
+    """Written since the last commit began."""
+    held_bytes: int
+    """Freed, and to be had again after the next commit."""
+    commits: int
+    inodes: int
+    pins: int
+    cached_leaves: int
+
+
+def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], int] = time.time_ns) -> None:
+    """Make a new pool with one volume in an empty or new directory; durable on return. Blocking.
+
+    Raises UserError: the directory is not empty or cannot be used, or the disk has no room.
+    """
+    place = PoolDirectory(directory)
+    place.prepare()
+    now, root = clock(), InodeNumber(1)
+    row = PoolRow(clean=1, next_inode=root + 1, next_leaf=1, next_pin=1, next_cookie=1, commits=0)
+    rows: Changes = {Table.POOL: {(0,): row}, **new_volume_rows(VolumeId(1), volume, root, now)}
+    files = Files()
+    try:
+        Ballast(place.ballast, files).reserve()
+        SqliteEngine.create(place.catalog, rows)
+        place.write_identity(now)
+        files.sync_directory(directory)
+    except VolumeError as error:
+        shutil.rmtree(place.segments, ignore_errors=True)
+        place.catalog.unlink(missing_ok=True)
+        place.ballast.unlink(missing_ok=True)
+        code = ExitCode.NO_SPACE if isinstance(error, NoSpace) else ExitCode.CONFIG
+        raise UserError(f"cannot make a pool in {directory}: {error}", code) from error
+
+
+@asynccontextmanager
+async def open_pool(
+    directory: Path,
+    *,
+    owner: str,
+    clock: Callable[[], int] = time.time_ns,
+    files: Files | None = None,
+) -> AsyncIterator["Pool"]:
+    """Own a pool: on entry what a crash left is cleared up, on exit everything is committed, also under cancellation.
+
+    `owner` is told to others who want the pool. `files` is for tests. Raises UserError: not a pool, a newer format, in
+    use; VolumeError when the catalog is damaged or cannot be read.
+    """
+    place = PoolDirectory(directory)
+    uuid = place.read_identity()
+    with place.owned(owner):
+        engine = SqliteEngine.open(place.catalog, owner)
+        segments = Segments(place.segments, uuid, files or Files())
+        try:
+            row = await engine.get(Table.POOL, (0,))
+            if row is None:
+                raise UserError(f"{place.catalog} has no pool row", ExitCode.NEEDS_FSCK)
+            pool = Pool(place, uuid, engine, segments, PoolRow(*row), clock)  # type: ignore[arg-type]
+            await pool.load()
+            failure: Exception | None = None
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pool.committer.run)
+                nursery.start_soon(pool.namespace.reap)
+                try:
+                    yield pool
+                except Exception as error:  # raised again below: a nursery would wrap it in a group
+                    failure = error
+                finally:
+                    nursery.cancel_scope.cancel()
+                    with trio.CancelScope(shield=True):
+                        await pool.finish()
+            if failure is not None:
+                raise failure
+        finally:
+            segments.close()
+            with trio.CancelScope(shield=True):
+                await engine.close()
+
+
+class Pool:
+    """An open pool. Made by `open_pool`; holds all state, `Volume` objects are views of it."""
+
+    def __init__(
+        self,
+        place: PoolDirectory,
+        uuid: UUID,
+        engine: CatalogEngine,
+        segments: Segments,
+        row: PoolRow,
+        clock: Callable[[], int],
+    ) -> None:
+        self.directory = place.path
+        self.uuid = uuid
+        self.clock = clock
+        """Nanoseconds since 1970."""
+        self.failure: str | None = None
+        """Why the pool has latched itself read-only, or None."""
+        self.engine = engine
+        self.segments = segments
+        self.ballast = Ballast(place.ballast, segments.files)
+        self.view = CatalogView(engine)
+        self.identifiers = Identifiers(row.next_inode, row.next_leaf, row.next_pin, row.next_cookie)
+        self._was_clean = bool(row.clean)
+        self.space = Space(segments)
+        self.windows = Windows(self.view, self.space, self.identifiers)
+        self.references = self.windows.references
+        self.pins = Pins(self.references)
+        self.in_flight = InFlightReads(self.space)
+        reader = Reader(self.windows, segments, self.in_flight)
+        self.writer = Writer(self.windows, segments, reader)
+        self.committer = Committer(self, row.commits)
+        self.data = DataPath(self, self.windows, reader, self.writer)
+        self._observers: list[Callable[[Change], None]] = []
+        self._slow_numbers: tuple[int, int, int, int] | None = None
+        self.namespace = Namespace(self)
+
+    # -- for everybody --------------------------------------------------------------------------------------------
+
+    @property
+    def volume_names(self) -> list[str]:
+        return self.namespace.volume_names
+
+    def volume(self, name: str, origin: str = "") -> Volume:
+        """A view of a volume whose changes carry `origin`. Raises NotFound."""
+        return Volume(self, name, origin)
+
+    async def commit(self) -> None:
+        """Return when everything before the call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
+        await self.committer.commit()
+
+    def add_observer(self, callback: Callable[[Change], None]) -> None:
+        """Have `callback` called after each change, in the step that made it; it must neither raise nor wait."""
+        self._observers.append(callback)
+
+    def remove_observer(self, callback: Callable[[Change], None]) -> None:
+        """Undo `add_observer`."""
+        self._observers.remove(callback)
+
+    def release_pin(self, pin: Pin) -> None:
+        """Let go what a pin holds. Idempotent."""
+        self.pins.release(pin)
+        self.committer.note_freed()
+
+    async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
+        """Bytes of a pin that is held, from `offset` of it on, clipped at its end. Raises Corrupt or StoreFailed."""
+        return await self.data.read_pin(pin, offset, length)
+
+    def pin_exclusive_bytes(self, pin: Pin) -> int:
+        """Allocated bytes of the pin's leaves that no file names any more."""
+        return self.pins.exclusive_blocks(pin) * BLOCK_BYTES
+
+    def statistics(self) -> PoolStatistics:
+        """The numbers of the moment; cheap."""
+        capacity, available = self.segments.files.room(self.directory)
+        disk_bytes, shared, pinned_only = self._numbers_of_commit()
+        used = self.space.used_blocks * BLOCK_BYTES
+        return PoolStatistics(
+            capacity_bytes=capacity,
+            free_bytes=available + max(0, disk_bytes - used),
+            allocated_bytes=used,
+            shared_bytes=shared * BLOCK_BYTES,
+            pinned_only_bytes=pinned_only * BLOCK_BYTES,
+            uncommitted_bytes=self.writer.uncommitted_blocks * BLOCK_BYTES,
+            held_bytes=self.space.held_blocks * BLOCK_BYTES,
+            commits=self.committer.commits,
+            inodes=self.namespace.inode_count,
+            pins=len(self.pins),
+            cached_leaves=len(self.windows.leaves),
+        )
+
+    async def check(self, *, read_data: bool = False) -> list[str]:
+        """What does not hold of the pool's invariants, a sentence each; [] when all do.
+
+        With `read_data` every block is read and compared with its checksum. Nothing else may change the pool meanwhile.
+        """
+        self.collect()
+        findings = await check_catalog(self.view, self.segments, read_data=read_data)
+        return findings + check_memory(self)
+
+    # -- for the rest of the volume -------------------------------------------------------------------------------
+
+    @property
+    def has_observers(self) -> bool:
+        """Whether making an event is worth the while."""
+        return bool(self._observers)
+
+    def emit(self, change: Change) -> None:
+        """Tell the observers of a change that has just been made."""
+        for callback in self._observers:
+            callback(change)
+
+    def check_writable(self) -> None:
+        """Raise ReadOnly when the pool is latched. Every change begins with it."""
+        if self.failure is not None:
+            raise ReadOnly(self.failure)
+
+    def check_room(self) -> None:
+        """Raise NoSpace when not even the catalog finds room. Every change that needs room begins with it."""
+        if self.committer.is_full:
+            raise NoSpace("the disk is full")
+
+    @property
+    def is_writing_easy(self) -> bool:
+        """Whether a write needs neither to be refused nor to wait."""
+        return self.failure is None and not self.committer.is_full and not self.committer.is_overrun
+
+    async def throttle(self) -> None:
+        """Wait while changes gather faster than commits take them away."""
+        while self.committer.is_overrun and self.failure is None and not self.committer.is_full:
+            await self.committer.progress()
+
+    async def make_room(self, turn: int) -> None:
+        """After NoSpace for the `turn`th time in one operation: find room in other ways. Raises NoSpace when there is none.
+
+        First blocks that are free and have disk space, then those that a commit sets free.
+        """
+        if turn == 1 and self.space.is_pressed and self._has_room():
+            self.space.relax()
+        elif turn <= 2:
+            self.space.press()
+        elif turn == 3 and (self.space.held_blocks or self.references.dead):
+            await self.windows.reap(len(self.references.dead))
+            await self.commit()
+            self.space.press()
+        else:
+            raise NoSpace("the disk is full")
+
+    def relax_if_room(self) -> None:
+        """Take new disk space again when there is some."""
+        if self.space.is_pressed and self._has_room():
+            self.space.relax()
+
+    def latch(self, reason: str) -> None:
+        """Refuse every further change: what the disk holds can no longer be told. Reads go on."""
+        if self.failure is None:
+            self.failure = f"the pool is read-only: {reason}"
+            _log.error("%s", self.failure)
+
+    def collect(self) -> bool:
+        """Put all that has changed in memory into the view; returns whether there is anything to commit."""
+        self.windows.collect()
+        self.pins.collect(self.view)
+        self.space.collect(self.view)
+        self.namespace.freeze()
+        return self.view.is_dirty
+
+    def row(self, *, clean: bool) -> Row:
+        """The columns of Table.POOL for a commit about to begin."""
+        names = self.identifiers
+        return PoolRow(
+            int(clean),
+            names.next_inode,
+            names.next_leaf,
+            names.next_pin,
+            names.next_cookie,
+            self.committer.commits + 1,
+        )
+
+    # -- opening and closing --------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Read what is always in memory, and let go what the last owner held for its tokens and open files."""
+        await self.space.load(self.view)
+        await self.references.load(self.view)
+        await self.namespace.load()
+        pins = await self.pins.drop_old(self.view)
+        orphans = await self.namespace.recover()
+        if not self._was_clean:
+            _log.info("the last owner did not leave in order: dropped %d pins, %d orphans", pins, orphans)
+
+    async def finish(self) -> None:
+        """Commit everything and note that the pool was left in order."""
+        if self.failure is not None:
+            return
+        while self.references.dead and self.failure is None:
+            await self.committer.commit_once()
+        await self.committer.commit_last()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _has_room(self) -> bool:
+        return self.segments.files.room(self.directory)[1] > _RELAX_BYTES
+
+    def _numbers_of_commit(self) -> tuple[int, int, int]:
+        """(disk bytes of segments, shared blocks, blocks only pins hold), which take longer to find out."""
+        commits = self.committer.commits
+        if self._slow_numbers is None or self._slow_numbers[0] != commits:
+            shared = self.space.shared_blocks() + self.references.shared_blocks()
+            self._slow_numbers = (
+                commits, self.segments.disk_bytes(), shared, self.pins.pinned_only_blocks()
+            )  # fmt: skip
+        return self._slow_numbers[1:]

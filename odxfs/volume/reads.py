@@ -1,0 +1,202 @@
+"""Reading: from leaves to verified bytes.
+
+A plan is made at once on the trio thread: the pieces to read, with the checksums they must have. After that nothing that
+happens to the file matters: the blocks of a plan stay as they are until the read has ended (`InFlightReads`).
+"""
+
+import logging
+from array import array
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import trio
+from crc32c import crc32c
+
+from odxfs.errors import Corrupt
+from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer, LeafId
+from odxfs.volume.blocks.segments import Segments
+from odxfs.volume.extents import LeafReference
+from odxfs.volume.pins import Pin
+from odxfs.volume.reuse import InFlightReads
+from odxfs.volume.windows import Windows
+
+if TYPE_CHECKING:
+    from odxfs.volume.inodes import Inode
+
+INLINE_BYTES = 1 << 20
+"""Longest read or write done on the trio thread; beyond, other clients would wait longer than a thread switch costs."""
+
+_log = logging.getLogger(__name__)
+
+
+class Piece(NamedTuple):
+    """A contiguous run of blocks to read."""
+
+    position: int
+    """Where it goes, in bytes from the start of the plan's first block."""
+    blocks: int
+    place: int
+    crcs: "array[int]"
+
+
+class Plan(NamedTuple):
+    """What to read, or which leaf is missing to tell."""
+
+    pieces: list[Piece]
+    missing: LeafReference
+
+
+class Reader:
+    """Reads of files and pins."""
+
+    def __init__(self, windows: Windows, segments: Segments, in_flight: InFlightReads) -> None:
+        self._windows = windows
+        self._cached_leaf = windows.leaves.get
+        self._segments = segments
+        self._in_flight = in_flight
+
+    def read_nowait(self, inode: "Inode", offset: int, length: int) -> Buffer | None:
+        """The bytes of [offset, offset + length), clipped at the end of file, if leaves and pages are cached, else None.
+
+        Raises Corrupt.
+        """
+        end = min(offset + length, inode.size)
+        if end <= offset:
+            return b""
+        first, stop = offset >> 12, (end + 4095) >> 12
+        extents = self._windows.extents(inode, first >> 11, (stop - 1) >> 11)
+        if extents is None or end - offset > INLINE_BYTES:
+            return None
+        if stop - first > 1:
+            plan = self._plan(extents.get, first, stop)
+            buffer: Buffer | None = None
+            if not plan.missing:
+                buffer = self._fill_nowait(plan.pieces, (stop - first) << 12)
+        else:
+            reference = extents.windows.get(first >> 11)
+            if reference is None:
+                return bytes(end - offset)
+            buffer = self._block_nowait(LeafId(reference >> 12), first & 2047)
+        if buffer is None:
+            return None
+        return buffer if len(buffer) == end - offset else _cut(buffer, offset, end)
+
+    async def read(self, inode: "Inode", offset: int, length: int) -> Buffer:
+        """The bytes of [offset, offset + length), clipped at the end of file. Raises Corrupt or StoreFailed."""
+        while True:
+            found = self.read_nowait(inode, offset, length)
+            if found is not None:
+                return found
+            end = min(offset + length, inode.size)
+            first, stop = offset >> 12, (end + 4095) >> 12
+            extents = await self._windows.load_extents(inode, first >> 11, (stop - 1) >> 11)
+            end = min(end, inode.size)
+            if end <= offset:
+                return b""
+            plan = self._plan(extents.get, first, stop)
+            if plan.missing:
+                await self._windows.leaves.load(plan.missing)
+                continue
+            return _cut(await self._fill(plan.pieces, (stop - first) << 12), offset, end)
+
+    async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
+        """Bytes of what the pin holds, from `offset` of the pin on, clipped at its end."""
+        start = pin.offset + offset
+        end = pin.offset + min(offset + length, pin.length)
+        if end <= start:
+            return b""
+        first, stop = start >> 12, (end + 4095) >> 12
+        while (plan := self._plan(pin.leaf_at, first, stop)).missing:
+            await self._windows.leaves.load(plan.missing)
+        found = self._fill_nowait(plan.pieces, (stop - first) << 12) if end - start <= INLINE_BYTES else None
+        if found is None:
+            found = await self._fill(plan.pieces, (stop - first) << 12)
+        return _cut(found, start, end)
+
+    def block_at_nowait(self, place: int, crc: int) -> Buffer | None:
+        """One verified block by its place if its page is cached. Raises Corrupt."""
+        return self._fill_nowait([Piece(0, 1, place, array("I", (crc,)))], BLOCK_BYTES)
+
+    async def block_at(self, place: int, crc: int) -> Buffer:
+        """One verified block by its place. Raises Corrupt or StoreFailed."""
+        return await self._fill([Piece(0, 1, place, array("I", (crc,)))], BLOCK_BYTES)
+
+    def _block_nowait(self, identifier: LeafId, slot: int) -> Buffer | None:
+        leaf = self._cached_leaf(identifier)
+        if leaf is None:
+            return None
+        self._windows.leaves.touch(identifier)
+        place = leaf.place_of(slot)
+        if not place:
+            return bytes(BLOCK_BYTES)
+        buffer = bytearray(BLOCK_BYTES)
+        if not self._segments.read_nowait(place, buffer):
+            return None
+        if crc32c(buffer) != leaf.crcs[slot]:
+            raise _corrupt(place)
+        return buffer
+
+    def _plan(self, lookup: Callable[[int], LeafReference], first: int, stop: int) -> Plan:
+        pieces: list[Piece] = []
+        block = first
+        while block < stop:
+            slot = block & 2047
+            count = min(BLOCKS_PER_LEAF - slot, stop - block)
+            reference = lookup(block >> 11)
+            if reference:
+                leaf = self._windows.leaf(reference)
+                if leaf is None:
+                    return Plan([], reference)
+                base = block - slot - first
+                pieces += [
+                    Piece((base + at) << 12, blocks, place, leaf.crcs[at : at + blocks])
+                    for at, blocks, place in leaf.pieces(slot, count)
+                ]
+            block += count
+        return Plan(pieces, LeafReference(0))
+
+    def _fill_nowait(self, pieces: list[Piece], length: int) -> bytearray | None:
+        buffer = bytearray(length)
+        view = memoryview(buffer)
+        for position, count, place, _ in pieces:
+            if not self._segments.read_nowait(place, view[position : position + (count << 12)]):
+                return None
+        verify(view, pieces)
+        return buffer
+
+    async def _fill(self, pieces: list[Piece], length: int) -> bytearray:
+        if not pieces:
+            return bytearray(length)
+        with self._in_flight.read():
+            return await trio.to_thread.run_sync(self._fill_blocking, pieces, length)
+
+    def _fill_blocking(self, pieces: list[Piece], length: int) -> bytearray:
+        buffer = bytearray(length)
+        view = memoryview(buffer)
+        for position, count, place, _ in pieces:
+            self._segments.read(place, view[position : position + (count << 12)])
+        verify(view, pieces)
+        return buffer
+
+
+def verify(view: memoryview, pieces: list[Piece]) -> None:
+    """Compare each block of `view` with the checksum that its leaf keeps. Raises Corrupt."""
+    for position, count, place, crcs in pieces:
+        end = position + (count << 12)
+        found = [crc32c(view[start : start + 4096]) for start in range(position, end, 4096)]
+        if found != crcs.tolist():
+            bad = next(index for index in range(count) if found[index] != crcs[index])
+            raise _corrupt(place + bad)
+
+
+def _corrupt(place: int) -> Corrupt:
+    _log.error("block %d does not match its checksum", place)
+    return Corrupt(f"block {place} does not match its checksum")
+
+
+def _cut(buffer: Buffer, start: int, end: int) -> Buffer:
+    """The bytes [start, end) of the file out of a buffer that begins with the block of `start`."""
+    head = start & 4095
+    if head == 0 and end - start == len(buffer):
+        return buffer
+    return memoryview(buffer)[head : head + end - start]

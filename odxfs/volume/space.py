@@ -1,0 +1,488 @@
+"""Space: which blocks are used, how many leaf slots name a shared one, and where the next write goes.
+
+For each group of 16,384 blocks (64 MiB of a segment) there are two bitmaps. `used` has the blocks that leaves name; it is
+what a commit persists. `busy` has those that must not be handed out: the used ones, those whose data is being written, and
+those that were freed but may still be needed (by a crash before the next commit, or by a read under way). Counts are kept
+only for blocks that two or more slots name.
+"""
+
+import zlib
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from sortedcontainers import SortedSet
+
+from odxfs.errors import Corrupt, NoSpace
+from odxfs.volume.blocks.segments import BLOCKS_PER_SEGMENT, Segments
+from odxfs.volume.catalog.interface import Row, Table
+from odxfs.volume.catalog.overlay import CatalogView
+from odxfs.volume.leaf import Leaf, Run
+
+GROUP_SHIFT = 14
+BLOCKS_PER_GROUP = 1 << GROUP_SHIFT
+_SLOT_MASK = BLOCKS_PER_GROUP - 1
+_GROUPS_PER_SEGMENT = BLOCKS_PER_SEGMENT // BLOCKS_PER_GROUP
+_BITMAP_BYTES = BLOCKS_PER_GROUP // 8
+_ONES = b"\xff" * _BITMAP_BYTES
+
+_LARGE_BLOCKS = 64
+"""Requests from here on go to their own group, so that small writes do not cut up the room for long runs."""
+
+_WORTH_OPENING = {False: 64, True: 1024}
+"""Free blocks that make a group worth opening for small and for large requests: below that the pieces are too short."""
+
+_EXPANDED_GROUPS = 256
+"""Count pages kept unpacked, 64 KiB each."""
+
+CountPage = npt.NDArray[np.uint32]
+
+
+def set_bits(bits: bytearray, first: int, count: int) -> None:
+    """Set `count` bits from `first` on."""
+    if count == 1:
+        bits[first >> 3] |= 1 << (first & 7)
+        return
+    number = ((1 << count) - 1) << (first & 7)
+    start, end = first >> 3, (first + count + 7) >> 3
+    number |= int.from_bytes(bits[start:end], "little")
+    bits[start:end] = number.to_bytes(end - start, "little")
+
+
+def clear_bits(bits: bytearray, first: int, count: int) -> None:
+    """Clear `count` bits from `first` on."""
+    if count == 1:
+        bits[first >> 3] &= ~(1 << (first & 7))
+        return
+    start, end = first >> 3, (first + count + 7) >> 3
+    number = int.from_bytes(bits[start:end], "little") & ~(((1 << count) - 1) << (first & 7))
+    bits[start:end] = number.to_bytes(end - start, "little")
+
+
+def runs_of(slots: npt.NDArray[np.int64]) -> list[Run]:
+    """Ascending numbers as (first, count) runs."""
+    if not len(slots):
+        return []
+    breaks = np.flatnonzero(np.diff(slots) != 1) + 1
+    starts = np.concatenate((np.zeros(1, dtype=np.int64), breaks))
+    lengths = np.diff(np.append(starts, len(slots)))
+    return list(zip(slots[starts].tolist(), lengths.tolist(), strict=True))
+
+
+def set_slots(bits: bytes | bytearray) -> npt.NDArray[np.int64]:
+    """The numbers of the bits that are set."""
+    return np.flatnonzero(np.unpackbits(np.frombuffer(bits, dtype=np.uint8), bitorder="little"))
+
+
+class Group:
+    """The bitmaps and counts of 16,384 blocks."""
+
+    __slots__ = (
+        "_counts",
+        "_packed",
+        "_packed_shared",
+        "busy",
+        "free_blocks",
+        "number",
+        "used",
+        "used_blocks",
+    )
+
+    def __init__(self, number: int, used: bytes = bytes(_BITMAP_BYTES), counts: bytes | None = None) -> None:
+        if len(used) != _BITMAP_BYTES:
+            raise Corrupt(f"the bitmap of block group {number} has {len(used)} bytes")
+        self.number = number
+        self.used = bytearray(used)
+        self.busy = bytearray(used)
+        if number % _GROUPS_PER_SEGMENT == 0:
+            set_bits(self.busy, 0, 1)  # the segment's header
+        self.used_blocks = int.from_bytes(used, "little").bit_count()
+        self.free_blocks = BLOCKS_PER_GROUP - int.from_bytes(self.busy, "little").bit_count()
+        self._packed = counts
+        self._packed_shared = -1
+        self._counts: CountPage | None = None
+
+    @property
+    def counts(self) -> CountPage | None:
+        """How many slots name each block where two or more do, 0 elsewhere; None while nothing is shared."""
+        if self._counts is None and self._packed is not None:
+            self._counts = self._unpack_counts(self._packed)
+            self._packed = None
+        return self._counts
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether `counts` is not None, without unpacking them."""
+        return self._counts is not None or self._packed is not None
+
+    def shared_blocks(self) -> int:
+        """Blocks that two or more slots name."""
+        if self._counts is not None:
+            return int(np.count_nonzero(self._counts))
+        if self._packed is not None and self._packed_shared < 0:
+            self._packed_shared = int(np.count_nonzero(self._unpack_counts(self._packed)))
+        return 0 if self._packed is None else self._packed_shared
+
+    def need_counts(self) -> CountPage:
+        """The counts, made when there are none."""
+        counts = self.counts
+        if counts is None:
+            counts = self._counts = np.zeros(BLOCKS_PER_GROUP, dtype=np.uint32)
+        return counts
+
+    def fold_counts(self) -> None:
+        """Keep the counts packed only."""
+        if self._counts is not None:
+            self._packed = self._pack_counts()
+            self._packed_shared = int(np.count_nonzero(self._counts))
+            self._counts = None
+
+    @property
+    def has_unpacked_counts(self) -> bool:
+        return self._counts is not None
+
+    def row(self) -> Row:
+        """The columns of Table.SPACE."""
+        packed = self._packed if self._counts is None else self._pack_counts()
+        if packed is None:
+            self._counts = None
+        return (bytes(self.used), packed)
+
+    def _unpack_counts(self, packed: bytes) -> CountPage:
+        try:
+            counts = np.frombuffer(zlib.decompress(packed), dtype=np.uint32).copy()
+        except zlib.error as error:
+            raise Corrupt(f"the counts of block group {self.number} are damaged") from error
+        if len(counts) != BLOCKS_PER_GROUP:
+            raise Corrupt(f"the counts of block group {self.number} are of a wrong length")
+        return counts
+
+    def _pack_counts(self) -> bytes | None:
+        assert self._counts is not None
+        return zlib.compress(self._counts.tobytes(), 1) if self._counts.any() else None
+
+
+class _Cursor:
+    """A group checked out for allocation: its free runs, last first. All of them are busy while it is open."""
+
+    __slots__ = ("group", "large", "runs")
+
+    def __init__(self, *, large: bool) -> None:
+        self.large = large
+        self.group: Group | None = None
+        self.runs: list[Run] = []
+
+
+class Space:
+    """The pool's blocks. All methods are synchronous and for the trio thread."""
+
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
+        self._groups: list[Group] = []
+        self._dirty: set[int] = set()
+        self._cursors = {large: _Cursor(large=large) for large in (False, True)}
+        self._roomy = {large: SortedSet() for large in (False, True)}
+        self._expanded: deque[Group] = deque()
+        self._pressed: list[Run] | None = None
+        self.used_blocks = 0
+        self.freed: list[Run] = []
+        """Freed since the last commit began: busy, no longer used."""
+        self.freed_blocks = 0
+        self.held_blocks = 0
+        """Blocks that are freed and not yet to be had again (freed_blocks included)."""
+
+    async def load(self, view: CatalogView) -> None:
+        """Read every group. Raises Corrupt."""
+        for (number,), (used, counts) in await view.range(Table.SPACE, (0,), (1 << 50,)):
+            assert isinstance(number, int)
+            assert isinstance(used, bytes)
+            assert counts is None or isinstance(counts, bytes)
+            self._grow(number)
+            self._groups.append(Group(number, used, counts))
+            self._settle(self._groups[number])
+            self.used_blocks += self._groups[number].used_blocks
+        self._grow(self._segments.count * _GROUPS_PER_SEGMENT)
+
+    # -- allocation -----------------------------------------------------------------------------------------------
+
+    def allocate(self, count: int) -> list[Run]:
+        """Take `count` blocks for data about to be written: as few runs as can be had, none crossing a group.
+
+        They are nobody's until `adopt` or `give_back`. Raises NoSpace (under pressure only, see `press`) or StoreFailed.
+        """
+        if self._pressed is not None:
+            return self._allocate_pressed(count)
+        cursor = self._cursors[count >= _LARGE_BLOCKS]
+        taken: list[Run] = []
+        while count:
+            if not cursor.runs:
+                try:
+                    self._open_next(cursor)
+                except BaseException:
+                    self.give_back(taken)
+                    raise
+            place, free = cursor.runs[-1]
+            if free > count:
+                cursor.runs[-1] = (place + count, free - count)
+                taken.append((place, count))
+                return taken
+            cursor.runs.pop()
+            taken.append((place, free))
+            count -= free
+        return taken
+
+    def adopt(self, place: int, count: int) -> None:
+        """Allocated blocks are named by a leaf from now on. They lie in one group."""
+        group = self._groups[place >> GROUP_SHIFT]
+        set_bits(group.used, place & _SLOT_MASK, count)
+        group.used_blocks += count
+        self.used_blocks += count
+        self._dirty.add(group.number)
+
+    def give_back(self, runs: Iterable[Run]) -> None:
+        """Allocated blocks that nothing came to name are free again, at once."""
+        for place, count in runs:
+            group = self._groups[place >> GROUP_SHIFT]
+            clear_bits(group.busy, place & _SLOT_MASK, count)
+            group.free_blocks += count
+            self._settle(group)
+
+    def press(self) -> None:
+        """The disk is full: from now on hand out only free blocks that have disk space already."""
+        self.relax()
+        self._close_cursors()
+        self._pressed = []
+        for place, count in reversed(self._segments.with_disk_space()):
+            for number in range((place + count - 1) >> GROUP_SHIFT, (place >> GROUP_SHIFT) - 1, -1):
+                if number < len(self._groups) and self._groups[number].free_blocks:
+                    self._pressed += self._take_free_between(self._groups[number], place, place + count)
+
+    def relax(self) -> None:
+        """The disk has room again: hand out blocks that need disk space, too."""
+        if self._pressed is not None:
+            pressed, self._pressed = self._pressed, None
+            self.give_back(pressed)
+
+    @property
+    def is_pressed(self) -> bool:
+        return self._pressed is not None
+
+    # -- sharing and freeing --------------------------------------------------------------------------------------
+
+    def share(self, place: int, count: int) -> None:
+        """One more slot names each of these used blocks."""
+        while count:
+            group = self._groups[place >> GROUP_SHIFT]
+            first = place & _SLOT_MASK
+            length = min(count, BLOCKS_PER_GROUP - first)
+            part = self._counts_to_change(group)[first : first + length]
+            part[part == 0] = 1
+            part += 1
+            place, count = place + length, count - length
+
+    def share_leaf(self, leaf: Leaf) -> None:
+        """One more slot names each block of `leaf`: it has been copied."""
+        places = leaf.place_array()
+        if places is None:
+            for _, count, place in leaf.runs or ():
+                self.share(place, count)
+            return
+        for group, slots in self._by_group(places):
+            counts = self._counts_to_change(group)
+            more = np.bincount(slots, minlength=BLOCKS_PER_GROUP).astype(np.uint32)
+            counts[(more != 0) & (counts == 0)] = 1
+            counts += more
+
+    def release(self, place: int, count: int) -> None:
+        """One slot less names each of these used blocks; those nobody names are freed."""
+        while count:
+            group = self._groups[place >> GROUP_SHIFT]
+            first = place & _SLOT_MASK
+            length = min(count, BLOCKS_PER_GROUP - first)
+            if not group.has_counts:
+                self._free(group, first, length)
+            else:
+                self._release_counted(group, first, length)
+            place, count = place + length, count - length
+
+    def release_leaf(self, leaf: Leaf) -> None:
+        """The leaf is gone: one slot less names each of its blocks."""
+        places = leaf.place_array()
+        if places is None:
+            for _, count, place in leaf.runs or ():
+                self.release(place, count)
+            return
+        for group, slots in self._by_group(places):
+            less = np.bincount(slots, minlength=BLOCKS_PER_GROUP)
+            if not group.has_counts:
+                freed = np.flatnonzero(less)
+            else:
+                counts = self._counts_to_change(group)
+                left = np.maximum(counts, 1).astype(np.int64) - less
+                freed = np.flatnonzero((less != 0) & (left <= 0))
+                counts[:] = np.where(left >= 2, left, 0)
+            for first, count in runs_of(freed):
+                self._free(group, first, count)
+
+    # -- commits --------------------------------------------------------------------------------------------------
+
+    def collect(self, view: CatalogView) -> None:
+        """Put the changed groups into the view."""
+        for number in self._dirty:
+            view.put(Table.SPACE, (number,), self._groups[number].row())
+        self._dirty.clear()
+        while len(self._expanded) > _EXPANDED_GROUPS:
+            self._expanded.popleft().fold_counts()
+
+    def take_freed(self) -> list[Run]:
+        """The blocks that the commit frees which takes what was collected up to now."""
+        freed, self.freed, self.freed_blocks = self.freed, [], 0
+        return freed
+
+    def refuse(self, freed: list[Run]) -> None:
+        """The commit failed: what it freed waits for the next."""
+        self.freed = freed + self.freed
+        self.freed_blocks += sum(count for _, count in freed)
+
+    def reuse(self, freed: list[Run]) -> None:
+        """What a durable commit freed, and no read can still want, may be handed out."""
+        self.give_back(freed)
+        self.held_blocks -= sum(count for _, count in freed)
+
+    # -- for statistics and check ---------------------------------------------------------------------------------
+
+    @property
+    def groups(self) -> list[Group]:
+        """Every group in order of number; the caller reads only."""
+        return self._groups
+
+    def shared_blocks(self) -> int:
+        """Blocks that two or more slots name."""
+        return sum(group.shared_blocks() for group in self._groups)
+
+    def checked_out_blocks(self) -> int:
+        """Blocks that are busy only because allocation is about to hand them out."""
+        runs = [run for cursor in self._cursors.values() for run in cursor.runs] + (self._pressed or [])
+        return sum(count for _, count in runs)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _open_next(self, cursor: _Cursor) -> None:
+        """Check out the next group with room, after the one that is used up; make a new one when there is none."""
+        last, cursor.group = cursor.group, None
+        roomy = self._roomy[cursor.large]
+        while True:
+            if not roomy:
+                self._segments.create_next()
+                self._grow(self._segments.count * _GROUPS_PER_SEGMENT)
+            index = roomy.bisect_right(last.number) if last is not None else 0
+            group = self._groups[roomy[index % len(roomy)]]
+            roomy.discard(group.number)
+            runs = self._take_free(group)
+            if not cursor.large or max(count for _, count in runs) >= _LARGE_BLOCKS:
+                cursor.group, cursor.runs = group, runs
+                return
+            self._put_back(group, runs)
+            last = group
+
+    def _grow(self, groups: int) -> None:
+        while len(self._groups) < groups:
+            self._groups.append(Group(len(self._groups)))
+            self._settle(self._groups[-1])
+
+    def _settle(self, group: Group) -> None:
+        """Note whether the group is worth opening."""
+        for large, enough in _WORTH_OPENING.items():
+            if group.free_blocks >= enough and not self._is_open(group):
+                self._roomy[large].add(group.number)
+
+    def _is_open(self, group: Group) -> bool:
+        return any(cursor.group is group for cursor in self._cursors.values())
+
+    def _forget_room(self, group: Group) -> None:
+        for roomy in self._roomy.values():
+            roomy.discard(group.number)
+
+    def _take_free(self, group: Group) -> list[Run]:
+        """All free runs of a group, last first; they are busy from now on."""
+        base = group.number << GROUP_SHIFT
+        free = set_slots(group.busy.translate(_INVERTED))
+        group.busy[:] = _ONES
+        group.free_blocks = 0
+        self._forget_room(group)
+        return [(base + first, count) for first, count in reversed(runs_of(free))]
+
+    def _take_free_between(self, group: Group, low: int, high: int) -> list[Run]:
+        """The free runs of a group that lie in places [low, high), last first; the rest of the group stays free."""
+        taken, rest = [], []
+        for place, count in self._take_free(group):
+            start, end = max(place, low), min(place + count, high)
+            if start >= end:
+                rest.append((place, count))
+                continue
+            taken.append((start, end - start))
+            rest += [(place, start - place)] if start > place else []
+            rest += [(end, place + count - end)] if end < place + count else []
+        self.give_back(rest)
+        return taken
+
+    def _put_back(self, group: Group, runs: list[Run]) -> None:
+        """Undo `_take_free` for a group that is of no use to large requests."""
+        for place, count in runs:
+            clear_bits(group.busy, place & _SLOT_MASK, count)
+            group.free_blocks += count
+        if group.free_blocks >= _WORTH_OPENING[False]:
+            self._roomy[False].add(group.number)
+
+    def _close_cursors(self) -> None:
+        for cursor in self._cursors.values():
+            runs, cursor.runs, cursor.group = cursor.runs, [], None
+            self.give_back(runs)
+
+    def _allocate_pressed(self, count: int) -> list[Run]:
+        assert self._pressed is not None
+        taken: list[Run] = []
+        while count and self._pressed:
+            place, free = self._pressed.pop()
+            length = min(free, count)
+            if length < free:
+                self._pressed.append((place + length, free - length))
+            taken.append((place, length))
+            count -= length
+        if count:
+            self.give_back(taken)
+            raise NoSpace("the disk is full")
+        return taken
+
+    def _free(self, group: Group, first: int, count: int) -> None:
+        clear_bits(group.used, first, count)
+        group.used_blocks -= count
+        self.used_blocks -= count
+        self._dirty.add(group.number)
+        self.freed.append(((group.number << GROUP_SHIFT) + first, count))
+        self.freed_blocks += count
+        self.held_blocks += count
+
+    def _release_counted(self, group: Group, first: int, count: int) -> None:
+        counts = self._counts_to_change(group)
+        part = counts[first : first + count]
+        freed = np.flatnonzero(part == 0)
+        part[part != 0] -= 1
+        part[part == 1] = 0
+        for start, length in runs_of(freed):
+            self._free(group, first + start, length)
+
+    def _counts_to_change(self, group: Group) -> CountPage:
+        if not group.has_unpacked_counts:
+            self._expanded.append(group)
+        self._dirty.add(group.number)
+        return group.need_counts()
+
+    def _by_group(self, places: npt.NDArray[np.int64]) -> Iterable[tuple[Group, npt.NDArray[np.int64]]]:
+        numbers = places >> GROUP_SHIFT
+        for number in np.unique(numbers).tolist():
+            yield self._groups[number], places[numbers == number] & _SLOT_MASK
+
+
+_INVERTED = bytes(255 - value for value in range(256))

@@ -1,0 +1,210 @@
+"""The windows of files: finding a file's leaves, making a leaf one's own before it changes, and letting leaves go.
+
+Everything that changes state here is synchronous. `load_*` brings into memory what a change will need.
+"""
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from odxfs.types import BLOCKS_PER_LEAF, LEAF_BYTES
+from odxfs.volume.catalog.interface import Table
+from odxfs.volume.catalog.overlay import CatalogView
+from odxfs.volume.extents import (
+    ExtentMap,
+    LeafCache,
+    LeafReference,
+    LeafReferences,
+    allocated_blocks,
+    leaf_id,
+    reference_to,
+    unpack_page,
+)
+from odxfs.volume.identifiers import Identifiers
+from odxfs.volume.leaf import Leaf
+from odxfs.volume.space import Space
+
+if TYPE_CHECKING:
+    from odxfs.volume.inodes import Inode
+
+_PAGES_PER_TURN = 8
+"""Extent pages (4 GiB of file each) given back before other tasks get their turn."""
+
+
+class Windows:
+    """The extent maps, leaves and leaf holders of a pool, kept consistent with each other and with `space`."""
+
+    def __init__(self, view: CatalogView, space: Space, identifiers: Identifiers) -> None:
+        self._view = view
+        self._identifiers = identifiers
+        self.space = space
+        self.leaves = LeafCache(view)
+        self.references = LeafReferences()
+        self._changed: dict[int, ExtentMap] = {}
+
+    # -- finding --------------------------------------------------------------------------------------------------
+
+    def extents(self, inode: "Inode", first: int, last: int) -> ExtentMap | None:
+        """The file's map if it is in memory for windows first..last."""
+        extents = inode.extents
+        if extents is None:
+            extents = self._changed.get(inode.number)
+            if extents is None:
+                if inode.allocated_blocks:
+                    return None
+                extents = ExtentMap(inode.number, whole=True)
+            inode.extents = extents
+        return extents if extents.is_loaded(first, last) else None
+
+    async def load_extents(self, inode: "Inode", first: int, last: int) -> ExtentMap:
+        """The file's map, in memory for windows first..last on return."""
+        while (extents := self.extents(inode, first, last)) is None:
+            if inode.extents is None:
+                inode.extents = ExtentMap(inode.number)
+            await inode.extents.load(self._view, first, last)
+        return extents
+
+    def leaf(self, reference: LeafReference) -> Leaf | None:
+        """The leaf if it is cached."""
+        leaf = self.leaves.get(leaf_id(reference))
+        if leaf is not None:
+            self.leaves.touch(leaf.id)
+        return leaf
+
+    def missing_leaf(self, extents: ExtentMap, first_block: int, stop_block: int) -> LeafReference:
+        """A leaf that a change of these blocks needs and that is not cached; 0 when all are there.
+
+        Windows that are replaced whole need no leaf.
+        """
+        for window in edge_windows(first_block, stop_block):
+            reference = extents.get(window)
+            if reference and self.leaves.get(leaf_id(reference)) is None:
+                return reference
+        return LeafReference(0)
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def own_leaf(self, extents: ExtentMap, window: int, first: int, count: int) -> Leaf:
+        """A leaf of this window that may be changed, for replacing the `count` slots from `first` on.
+
+        A leaf with other holders is copied without these slots; a window replaced whole starts with an empty leaf. The
+        caller changes the slots and calls `settle`.
+        """
+        reference = extents.get(window)
+        if not reference:
+            return self._new_leaf()
+        if count == BLOCKS_PER_LEAF:
+            self.references.drop(reference)
+            return self._new_leaf()
+        leaf = self.leaf(reference)
+        assert leaf is not None, "the leaf was to be loaded before"
+        if not self.references.is_shared(reference):
+            return leaf
+        twin = leaf.copy(self._identifiers.leaf())
+        twin.unmap(first, count)
+        self.space.share_leaf(twin)
+        self.references.drop(reference)
+        self.leaves.add(twin)
+        return twin
+
+    def settle(self, inode: "Inode", extents: ExtentMap, window: int, leaf: Leaf) -> None:
+        """Enter a changed leaf into the file's map."""
+        old = extents.get(window)
+        new = reference_to(leaf)
+        if new != old:
+            inode.allocated_blocks += allocated_blocks(new) - allocated_blocks(old)
+            extents.set(window, new)
+            self._changed[inode.number] = extents
+        if not new:
+            self.leaves.forget(leaf)
+            self._view.delete(Table.LEAF, (leaf.id,))
+        elif not leaf.dirty:
+            self.leaves.mark_dirty(leaf)
+
+    def replace(self, inode: "Inode", extents: ExtentMap, window: int, reference: LeafReference) -> None:
+        """Let a window have a leaf that somebody else holds too, or be a hole (0)."""
+        old = extents.get(window)
+        if reference:
+            self.references.hold(reference)
+        if old:
+            self.references.drop(old)
+        if old != reference:
+            inode.allocated_blocks += allocated_blocks(reference) - allocated_blocks(old)
+            extents.set(window, reference)
+            self._changed[inode.number] = extents
+
+    def clear(self, inode: "Inode", extents: ExtentMap, first_block: int, stop_block: int) -> None:
+        """Make blocks [first, stop) of a file a hole. The leaves of windows cleared in part are cached."""
+        first, last = first_block // BLOCKS_PER_LEAF, (stop_block - 1) // BLOCKS_PER_LEAF
+        for window in list(extents.windows.irange(first, last)):
+            base = window * BLOCKS_PER_LEAF
+            low, high = max(first_block - base, 0), min(stop_block - base, BLOCKS_PER_LEAF)
+            if high - low == BLOCKS_PER_LEAF:
+                self.replace(inode, extents, window, LeafReference(0))
+                continue
+            leaf = self.leaf(extents.get(window))
+            assert leaf is not None, "the leaf was to be loaded before"
+            if leaf.pieces(low, high - low):
+                leaf = self.own_leaf(extents, window, low, high - low)
+                for place, count in leaf.unmap(low, high - low):
+                    self.space.release(place, count)
+                self.settle(inode, extents, window, leaf)
+
+    async def discard(self, number: int) -> None:
+        """Let every leaf of a deleted file go. A crash meanwhile leaves the rest to be discarded again."""
+        changed = self._changed.pop(number, None)
+        if changed is not None:
+            changed.collect(self._view)
+        rows = await self._view.range(Table.EXTENTS, (number, 0), (number + 1, 0))
+        for turn, ((_, page), (body,)) in enumerate(rows, 1):
+            assert isinstance(page, int)
+            assert isinstance(body, bytes)
+            for reference in unpack_page(number, page, body).values():
+                self.references.drop(reference)
+            self._view.delete(Table.EXTENTS, (number, page))
+            if turn % _PAGES_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
+
+    async def reap(self, limit: int) -> None:
+        """Free the blocks of up to `limit` leaves that nobody holds any more."""
+        dead = self.references.dead
+        for turn in range(min(limit, len(dead))):
+            if not dead:
+                return
+            leaf = await self.leaves.load(dead[0])
+            if not dead or leaf_id(dead[0]) != leaf.id:
+                continue  # another task reaped it meanwhile
+            reference = dead.popleft()
+            self.space.release_leaf(leaf)
+            self.leaves.forget(leaf)
+            self.references.bury(reference)
+            self._view.delete(Table.LEAF, (leaf.id,))
+            if turn % 16 == 15:
+                await trio.lowlevel.checkpoint()
+
+    def collect(self) -> None:
+        """Put changed leaves, extent pages and holder counts into the view."""
+        self.leaves.collect(self._view)
+        for extents in self._changed.values():
+            extents.collect(self._view)
+        self._changed.clear()
+        self.references.collect(self._view)
+
+    def _new_leaf(self) -> Leaf:
+        leaf = Leaf(self._identifiers.leaf())
+        self.leaves.add(leaf)
+        return leaf
+
+
+def edge_windows(first_block: int, stop_block: int) -> tuple[int, ...]:
+    """The windows that the blocks [first, stop) cover in part only."""
+    first, last = first_block // BLOCKS_PER_LEAF, (stop_block - 1) // BLOCKS_PER_LEAF
+    if first == last:
+        return () if stop_block - first_block == BLOCKS_PER_LEAF else (first,)
+    head = (first,) if first_block % BLOCKS_PER_LEAF else ()
+    return (*head, last) if stop_block % BLOCKS_PER_LEAF else head
+
+
+def window_of(offset: int) -> int:
+    """The window that a byte offset lies in."""
+    return offset // LEAF_BYTES

@@ -1,0 +1,241 @@
+"""Writing: data goes to free blocks first, then the leaves come to name them, all at once.
+
+A write is staged (blocks allocated, bytes written, checksums computed), which nobody can see, and then applied in one step
+without a checkpoint. What staging relied on (the old bytes around an unaligned write) is compared again before applying.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import trio
+from crc32c import crc32c
+
+from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer
+from odxfs.volume.blocks.segments import Segments
+from odxfs.volume.extents import ExtentMap, LeafReference
+from odxfs.volume.leaf import Run
+from odxfs.volume.reads import Reader
+from odxfs.volume.windows import Windows
+
+if TYPE_CHECKING:
+    from odxfs.volume.inodes import Inode
+
+_ZEROS = bytes(BLOCK_BYTES)
+
+
+class Edge(NamedTuple):
+    """A block that a write changes in part."""
+
+    place: int
+    crc: int
+
+
+Edges = dict[Edge, Buffer]
+"""The old bytes of such blocks, read beforehand."""
+
+
+class Staged(NamedTuple):
+    """Blocks that are written and that nothing names yet."""
+
+    first: int
+    """The first block of the file that they are for."""
+    runs: list[Run]
+    crcs: Sequence[int]
+
+
+Missing = LeafReference | Edge
+"""What must be brought into memory before a write can go on."""
+
+
+class Writer:
+    """Stages and applies writes."""
+
+    def __init__(self, windows: Windows, segments: Segments, reader: Reader) -> None:
+        self._windows = windows
+        self._space = windows.space
+        self._segments = segments
+        self._reader = reader
+        self.uncommitted_blocks = 0
+        """Blocks written since the last freeze."""
+
+    def try_write(self, inode: "Inode", offset: int, data: memoryview, edges: Edges) -> Missing | None:
+        """Write now if all that is needed is in memory; else nothing has changed and what is missing is returned.
+
+        The extent map must be loaded. Raises NoSpace, StoreFailed or Corrupt; then nothing has changed.
+        """
+        first, stop = offset >> 12, (offset + len(data) + 4095) >> 12
+        extents = self._windows.extents(inode, first >> 11, (stop - 1) >> 11)
+        assert extents is not None, "the extent map was to be loaded before"
+        missing = self._windows.missing_leaf(extents, first, stop)
+        if missing:
+            return missing
+        buffers = self._buffers(inode, extents, offset, data, edges)
+        if isinstance(buffers, Edge):
+            return buffers
+        runs = self._space.allocate(stop - first)
+        self._stage_and_apply(inode, extents, first, runs, buffers)
+        return None
+
+    async def write_large(
+        self, inode: "Inode", offset: int, data: memoryview, edges: Edges
+    ) -> Missing | None:
+        """Like `try_write`, but the bytes are written in a worker thread.
+
+        Also Missing when the file changed around the edges meanwhile: the caller fetches what is missing and comes again.
+        """
+        first, stop = offset >> 12, (offset + len(data) + 4095) >> 12
+        extents = self._windows.extents(inode, first >> 11, (stop - 1) >> 11)
+        assert extents is not None, "the extent map was to be loaded before"
+        missing = self._windows.missing_leaf(extents, first, stop)
+        if missing:
+            return missing
+        buffers = self._buffers(inode, extents, offset, data, edges)
+        if isinstance(buffers, Edge):
+            return buffers
+        before = self._surroundings(inode, extents, offset, len(data))
+        runs = self._space.allocate(stop - first)
+        try:
+            staged = await trio.to_thread.run_sync(self._stage, first, runs, buffers)
+        except BaseException:  # the thread has ended in any case, or never began
+            self._space.give_back(runs)
+            raise
+        missing = self._windows.missing_leaf(extents, first, stop)
+        if missing or inode.gone or before != self._surroundings(inode, extents, offset, len(data)):
+            self._space.give_back(runs)
+            return missing or LeafReference(0)
+        self._apply(inode, extents, staged)
+        return None
+
+    def has_block(self, extents: ExtentMap, block: int) -> bool:
+        """Whether a block of a file is not a hole. Its leaf is cached."""
+        return self._place(extents, block) != 0
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _surroundings(self, inode: "Inode", extents: ExtentMap, offset: int, length: int) -> tuple[int, ...]:
+        """What the padding of an unaligned write was made from: equal before and after means it still holds."""
+        end = offset + length
+        places = []
+        if offset & 4095:
+            places.append(self._place(extents, offset >> 12))
+        if end & 4095:
+            places += [self._place(extents, end >> 12), min(inode.size, (end | 4095) + 1)]
+        return tuple(places)
+
+    def _place(self, extents: ExtentMap, block: int) -> int:
+        reference = extents.get(block >> 11)
+        if not reference:
+            return 0
+        leaf = self._windows.leaf(reference)
+        return -1 if leaf is None else leaf.place_of(block & 2047)
+
+    def _buffers(
+        self, inode: "Inode", extents: ExtentMap, offset: int, data: memoryview, edges: Edges
+    ) -> list[memoryview] | Edge:
+        """The data as whole blocks: the edges padded with the old bytes, the middle as it is."""
+        head, end = offset & 4095, offset + len(data)
+        tail = end & 4095
+        if not head and not tail:
+            return [data]
+        first, last = offset >> 12, (end - 1) >> 12
+        buffers: list[memoryview] = []
+        if head or first == last:
+            needed = head > 0 or end < inode.size
+            old = self._old_block(extents, first, edges) if needed else _ZEROS
+            if isinstance(old, Edge):
+                return old
+            block = bytearray(old)
+            taken = min(len(data), BLOCK_BYTES - head)
+            block[head : head + taken] = data[:taken]
+            buffers.append(memoryview(block))
+            if first == last:
+                return buffers
+            data = data[taken:]
+        if tail:
+            old = self._old_block(extents, last, edges) if end < inode.size else _ZEROS
+            if isinstance(old, Edge):
+                return old
+            block = bytearray(old)
+            block[:tail] = data[len(data) - tail :]
+            data = data[: len(data) - tail]
+            return [*buffers, *((data,) if len(data) else ()), memoryview(block)]
+        return [*buffers, data]
+
+    def _old_block(self, extents: ExtentMap, block: int, edges: Edges) -> Buffer | Edge:
+        reference = extents.get(block >> 11)
+        if not reference:
+            return _ZEROS
+        leaf = self._windows.leaf(reference)
+        assert leaf is not None, "the leaf was to be loaded before"
+        place = leaf.place_of(block & 2047)
+        if not place:
+            return _ZEROS
+        edge = Edge(place, leaf.crcs[block & 2047])
+        return edges.get(edge) or self._reader.block_at_nowait(*edge) or edge
+
+    def _stage_and_apply(
+        self, inode: "Inode", extents: ExtentMap, first: int, runs: list[Run], buffers: list[memoryview]
+    ) -> None:
+        try:
+            staged = self._stage(first, runs, buffers)
+        except BaseException:
+            self._space.give_back(runs)
+            raise
+        self._apply(inode, extents, staged)
+
+    def _stage(self, first: int, runs: list[Run], buffers: list[memoryview]) -> Staged:
+        """Write `buffers` to the blocks of `runs`. Blocking; changes no state."""
+        if len(runs) == 1:
+            self._segments.write(runs[0][0], buffers)
+        else:
+            for (place, _), parts in zip(runs, _split(buffers, runs), strict=True):
+                self._segments.write(place, parts)
+        if len(buffers) == 1 and len(buffers[0]) == BLOCK_BYTES:
+            return Staged(first, runs, (crc32c(buffers[0]),))
+        crcs = [
+            crc32c(buffer[start : start + BLOCK_BYTES])
+            for buffer in buffers
+            for start in range(0, len(buffer), BLOCK_BYTES)
+        ]
+        return Staged(first, runs, array("I", crcs))
+
+    def _apply(self, inode: "Inode", extents: ExtentMap, staged: Staged) -> None:
+        """Let the file's leaves name the staged blocks; frees what they named before."""
+        block, runs, crcs = staged
+        stop = block + sum(count for _, count in runs)
+        done = 0
+        ready = -1
+        for start, count in runs:
+            self._space.adopt(start, count)
+            place, end = start, start + count
+            while place < end:
+                window, slot = block >> 11, block & 2047
+                length = min(end - place, BLOCKS_PER_LEAF - slot)
+                if window != ready:
+                    ready = window
+                    leaf = self._windows.own_leaf(
+                        extents, window, slot, min(stop - block, BLOCKS_PER_LEAF - slot)
+                    )
+                for old_place, old_count in leaf.map(slot, length, place, crcs[done : done + length]):
+                    self._space.release(old_place, old_count)
+                self._windows.settle(inode, extents, window, leaf)
+                block, place, done = block + length, place + length, done + length
+        self.uncommitted_blocks += done
+
+
+def _split(buffers: Iterable[memoryview], runs: list[Run]) -> list[list[memoryview]]:
+    """Cut whole-block buffers along the runs they go to."""
+    waiting = list(reversed(list(buffers)))
+    split: list[list[memoryview]] = []
+    for _, count in runs:
+        wanted, parts = count * BLOCK_BYTES, list[memoryview]()
+        while wanted:
+            buffer = waiting.pop()
+            if len(buffer) > wanted:
+                waiting.append(buffer[wanted:])
+                buffer = buffer[:wanted]
+            parts.append(buffer)
+            wanted -= len(buffer)
+        split.append(parts)
+    return split
