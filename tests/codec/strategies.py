@@ -13,11 +13,30 @@ from typing import Any
 from hypothesis import strategies as st
 
 import odxfs.wire
-from odxfs.wire import cancel, change_notify, close, create, echo, error, flush, ioctl, lock, logoff, negotiate
+from odxfs.wire import (
+    cancel,
+    change_notify,
+    close,
+    create,
+    echo,
+    error,
+    flush,
+    ioctl,
+    lock,
+    logoff,
+    negotiate,
+    oplock_break,
+    query_directory,
+    query_info,
+    read,
+    session_setup,
+    set_info,
+    tree_connect,
+    tree_disconnect,
+    write,
+)
 from odxfs.wire import create_contexts as cc
 from odxfs.wire import negotiate_contexts as nc
-from odxfs.wire import oplock_break, query_directory, query_info, read, session_setup, set_info, tree_connect
-from odxfs.wire import tree_disconnect, write
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc import directory_information as di
 from odxfs.wire.fscc import ea, file_names, notify
@@ -26,8 +45,19 @@ from odxfs.wire.fscc import file_system_information as fs
 from odxfs.wire.fscc import security_descriptor as sd
 from odxfs.wire.fscc.classes import FileInformationClass
 from odxfs.wire.fscc.sid import Sid
-from odxfs.wire.fsctl import copychunk, duplicate_extents, file_regions, integrity, network_interface, offload
-from odxfs.wire.fsctl import resiliency, resume_key, sparse, trim, validate_negotiate
+from odxfs.wire.fsctl import (
+    copychunk,
+    duplicate_extents,
+    file_regions,
+    integrity,
+    network_interface,
+    offload,
+    resiliency,
+    resume_key,
+    sparse,
+    trim,
+    validate_negotiate,
+)
 
 Strategy = st.SearchStrategy[Any]
 
@@ -72,7 +102,9 @@ responses_3_1_1 = st.builds(
 )
 
 MESSAGES: dict[type, Strategy] = {
-    negotiate.NegotiateRequest: st.builds(negotiate.NegotiateRequest, with_3_1_1, u16, u32, guid, context_lists),
+    negotiate.NegotiateRequest: st.builds(
+        negotiate.NegotiateRequest, with_3_1_1, u16, u32, guid, context_lists
+    ),
     negotiate.NegotiateResponse: responses_3_1_1,
     session_setup.SessionSetupRequest: st.builds(
         session_setup.SessionSetupRequest, blob, u8, u8, u32, u32, u64
@@ -117,7 +149,9 @@ MESSAGES: dict[type, Strategy] = {
     query_directory.QueryDirectoryResponse: st.builds(query_directory.QueryDirectoryResponse, blob),
     change_notify.ChangeNotifyRequest: st.builds(change_notify.ChangeNotifyRequest, file_ids, u32, u32, u16),
     change_notify.ChangeNotifyResponse: st.builds(change_notify.ChangeNotifyResponse, blob),
-    query_info.QueryInfoRequest: st.builds(query_info.QueryInfoRequest, u8, u8, file_ids, u32, u32, u32, blob),
+    query_info.QueryInfoRequest: st.builds(
+        query_info.QueryInfoRequest, u8, u8, file_ids, u32, u32, u32, blob
+    ),
     query_info.QueryInfoResponse: st.builds(query_info.QueryInfoResponse, blob),
     set_info.SetInfoRequest: st.builds(set_info.SetInfoRequest, u8, u8, file_ids, blob, u32),
     set_info.SetInfoResponse: st.builds(set_info.SetInfoResponse),
@@ -167,7 +201,9 @@ fixed_parts = {
     fi.FileAlignmentInformation: st.builds(fi.FileAlignmentInformation, u32),
 }
 file_name_information = st.builds(file_names.FileNameInformation, texts)
-socket_addresses = st.one_of(st.integers(0, 2**32 - 1).map(IPv4Address), st.integers(0, 2**128 - 1).map(IPv6Address))
+socket_addresses = st.one_of(
+    st.integers(0, 2**32 - 1).map(IPv4Address), st.integers(0, 2**128 - 1).map(IPv6Address)
+)
 
 STRUCTURES: dict[type, Strategy] = {
     **negotiate_contexts,
@@ -188,7 +224,9 @@ STRUCTURES: dict[type, Strategy] = {
     cc.LeaseV2: st.builds(cc.LeaseV2, guid, u32, u32, u64, guid, u16),
     cc.AppInstanceId: st.builds(cc.AppInstanceId, guid),
     cc.AppInstanceVersion: st.builds(cc.AppInstanceVersion, u64, u64),
-    fi.FileNetworkOpenInformation: st.builds(fi.FileNetworkOpenInformation, i64, i64, i64, i64, i64, i64, u32),
+    fi.FileNetworkOpenInformation: st.builds(
+        fi.FileNetworkOpenInformation, i64, i64, i64, i64, i64, i64, u32
+    ),
     fi.FileAttributeTagInformation: st.builds(fi.FileAttributeTagInformation, u32, u32),
     fi.FileCompressionInformation: st.builds(fi.FileCompressionInformation, i64, u16, u8, u8, u8),
     fi.FileStandardLinkInformation: st.builds(fi.FileStandardLinkInformation, u32, u32, flag, flag),
@@ -350,7 +388,11 @@ def parser_classes() -> list[type]:
     """Every public class of the codec that has both `unpack` and `pack`."""
     found: dict[type, None] = {}
     for module_info in pkgutil.walk_packages(odxfs.wire.__path__, "odxfs.wire."):
-        if "connection" in module_info.name or "crypto" in module_info.name or "transform" in module_info.name:
+        if (
+            "connection" in module_info.name
+            or "crypto" in module_info.name
+            or "transform" in module_info.name
+        ):
             continue
         module = importlib.import_module(module_info.name)
         for name, value in inspect.getmembers(module, inspect.isclass):

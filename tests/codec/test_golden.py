@@ -83,7 +83,9 @@ def test_the_administrators_sid() -> None:
     assert Sid.parse("S-1-5-32-544").pack() == wire
 
 
-@pytest.mark.parametrize("text", ["", "S-1", "S-1-5", "S-2-5-32", "S-1-5-", "S-1-5-4294967296", "S-1-5" + "-1" * 16])
+@pytest.mark.parametrize(
+    "text", ["", "S-1", "S-1-5", "S-2-5-32", "S-1-5-", "S-1-5-4294967296", "S-1-5" + "-1" * 16]
+)
 def test_what_is_no_sid(text: str) -> None:
     with pytest.raises(ValueError, match="not a SID"):
         Sid.parse(text)

@@ -32,7 +32,9 @@ def test_a_sync_header_reads_back_the_same(header: Header) -> None:
 
 @given(u64)
 def test_an_async_header_carries_its_id_instead_of_a_tree(async_id: int) -> None:
-    header = Header(Command.READ, flags=HeaderFlags.ASYNC_COMMAND | HeaderFlags.SERVER_TO_REDIR, async_id=async_id)
+    header = Header(
+        Command.READ, flags=HeaderFlags.ASYNC_COMMAND | HeaderFlags.SERVER_TO_REDIR, async_id=async_id
+    )
     assert Header.unpack(header.pack()) == header
 
 
@@ -40,8 +42,17 @@ def test_the_places_of_the_fields() -> None:
     wire = Header(Command.WRITE, 2, 3, 4, 8, 5, 6, 0, 7, 9, bytes(range(16))).pack()
     assert wire.hex() == (
         "fe534d424000"  # protocol id, structure size
-        "0200" "03000000" "0900" "0400" "08000000" "05000000" "0600000000000000"
-        "00000000" "07000000" "0900000000000000" "000102030405060708090a0b0c0d0e0f"
+        "0200"
+        "03000000"
+        "0900"
+        "0400"
+        "08000000"
+        "05000000"
+        "0600000000000000"
+        "00000000"
+        "07000000"
+        "0900000000000000"
+        "000102030405060708090a0b0c0d0e0f"
     )
 
 
@@ -58,7 +69,9 @@ def test_any_bytes_are_refused_or_a_header(data: bytes) -> None:
     assert len(data) >= HEADER_BYTES
 
 
-@pytest.mark.parametrize("wire", [b"", Header(0).pack()[:-1], b"\xfd" + Header(0).pack()[1:], b"\xfeSMB\x41" + bytes(60)])
+@pytest.mark.parametrize(
+    "wire", [b"", Header(0).pack()[:-1], b"\xfd" + Header(0).pack()[1:], b"\xfeSMB\x41" + bytes(60)]
+)
 def test_what_is_no_header(wire: bytes) -> None:
     with pytest.raises(ProtocolError):
         Header.unpack(wire)

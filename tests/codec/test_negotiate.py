@@ -18,7 +18,9 @@ CONTEXTS = (
     nc.EncryptionCapabilities((nc.Cipher.AES_128_GCM, nc.Cipher.AES_128_CCM)),
     nc.NetnameNegotiateContextId("server"),
 )
-MODERN = NegotiateRequest((Dialect.SMB_2_1, Dialect.SMB_3_1_1), client_guid=bytes(16), negotiate_contexts=CONTEXTS)
+MODERN = NegotiateRequest(
+    (Dialect.SMB_2_1, Dialect.SMB_3_1_1), client_guid=bytes(16), negotiate_contexts=CONTEXTS
+)
 
 
 def unpack(body: bytes) -> NegotiateRequest:

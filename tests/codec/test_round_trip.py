@@ -68,7 +68,9 @@ def test_any_bytes_are_refused_or_a_value(kind: Any) -> None:
         whole = bytearray(data.draw(ALL[kind]).pack())
         for _ in range(data.draw(st.integers(1, 4))):
             if whole:
-                whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.sampled_from([0, 1, 8, 0x7F, 0xFF]))
+                whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(
+                    st.sampled_from([0, 1, 8, 0x7F, 0xFF])
+                )
         unpack_or_refuse(unpack, kind, bytes(whole))
 
     check()
