@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import trio
+
 from odxfs.errors import NotFound, VolumeError
 from odxfs.smb.sessions import SessionState
 from odxfs.types import InodeNumber
@@ -67,12 +69,11 @@ async def _present_name(opened: SmbOpen) -> tuple[InodeNumber, bytes]:
 
 
 async def close_tree(server: SmbServer, tree: Tree) -> None:
-    """End a tree connect: its waiting requests are cancelled and its opens closed."""
+    """End a tree connect: its opens are closed, and what still waits is cancelled."""
     session = tree.session
     session.trees.pop(tree.id, None)
+    await _close_opens(server, [opened for opened in session.opens.values() if opened.tree is tree])
     session.connection.cancel_pending(tree=tree)
-    for opened in [opened for opened in session.opens.values() if opened.tree is tree]:
-        await close_open(server, opened)
 
 
 async def close_session(server: SmbServer, session: Session) -> None:
@@ -82,7 +83,15 @@ async def close_session(server: SmbServer, session: Session) -> None:
     session.state = SessionState.CLOSED
     server.sessions.pop(session.id, None)
     session.connection.sessions.pop(session.id, None)
+    await _close_opens(server, list(session.opens.values()))
     session.connection.cancel_pending(session=session)
-    for opened in list(session.opens.values()):
-        await close_open(server, opened)
     session.trees.clear()
+
+
+async def _close_opens(server: SmbServer, opens: list[SmbOpen]) -> None:
+    """One after the other: who waits for a lock of the first gets it before its own open is closed, as on Windows."""
+    for opened in opens:
+        had_locks = opened.entry is not None and opened.entry.lock_count > 0
+        await close_open(server, opened)
+        if had_locks:
+            await trio.lowlevel.checkpoint()

@@ -29,6 +29,7 @@ def make_reply(request: Request, status: Status, response: Response) -> Reply:
 class CompoundRun:
     """Executes the requests of one chain one after the other and sends what they answer.
 
+    `detached` is set when it had to wait and the connection went on without it; until then its replies are gathered.
     Only the last request of a compound may wait (go asynchronous): then the answers so far leave first, and its own leaves
     alone.
     """
@@ -38,6 +39,9 @@ class CompoundRun:
         self._chain = chain
         self._replies: list[Reply] = []
         self._pending: PendingRequest | None = None
+        self._released = False
+        self.detached = False
+        self.credits = sum(request.header.credit_charge or 1 for request in chain.requests)
         self._previous: RequestContext | None = None
 
     async def run(self) -> None:
@@ -50,10 +54,11 @@ class CompoundRun:
             if self._pending is not None:
                 self._connection.pending.discard(self._pending)
 
-    @property
-    def pends(self) -> bool:
-        """Whether the interim answer has been sent: the run then waits for something outside of this connection."""
-        return self._pending is not None
+    def release_credits(self) -> None:
+        """Give the connection back what this run counts for, once."""
+        if not self._released:
+            self._released = True
+            self._connection.give_back(self.credits)
 
     async def _one(self, request: Request) -> None:
         context = self._context(request)
@@ -91,13 +96,18 @@ class CompoundRun:
             raise SmbError(Status.INTERNAL_ERROR, "only the last request of a compound may wait")
         pending = self._connection.pending.add(context, scope)
         self._pending = pending
-        await self._flush()
+        await self._flush(now=True)
         interim = self._connection.protocol.interim(self._chain, context.request, pending.async_id)
-        self._connection.release_credits(self._chain)
+        self.release_credits()
         await self._connection.sender.send(interim)
         pending.arm()
 
-    async def _flush(self) -> None:
+    async def _flush(self, *, now: bool = False) -> None:
         replies, self._replies = self._replies, []
-        if replies:
-            await self._connection.sender.send(self._connection.protocol.send(self._chain, replies))
+        if not replies:
+            return
+        buffers = self._connection.protocol.send(self._chain, replies)
+        if self.detached or now:
+            await self._connection.sender.send(buffers)
+        else:
+            self._connection.gather(buffers)

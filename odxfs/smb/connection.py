@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -62,6 +63,13 @@ class Connection:
         self._socket = sock
         self._scope = trio.CancelScope()
         self._login_scope = trio.CancelScope()
+        self._nursery: trio.Nursery
+        self._received: deque[Chain] = deque()
+        self._gathered: list[Buffer] = []
+        self._gathered_bytes = 0
+        self._passes = 0
+        self._leading_run: CompoundRun | None = None
+        self._successor_waits = False
         self._working_credits = 0
         self._released = trio.Event()
         server.connections.add(self)
@@ -118,7 +126,7 @@ class Connection:
     def login_succeeded(self) -> None:
         """A session became valid: the connection may stay."""
         self.logged_in = True
-        self._login_scope.deadline = float("inf")
+        self._login_scope.cancel()
 
     def cancel_pending(self, *, session: Session | None = None, tree: Tree | None = None) -> None:
         """Cancel what waits in a session or a tree that ends."""
@@ -134,8 +142,9 @@ class Connection:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    await self._serve(nursery)
-                    nursery.cancel_scope.cancel()
+                    self._nursery = nursery
+                    nursery.start_soon(self._expect_login)
+                    await self._lead()
         except* Exception:
             logger.exception("connection %s ends for a reason that is not the client's", self)
         finally:
@@ -149,82 +158,108 @@ class Connection:
         for session in list(self.sessions.values()):
             await close_session(self.server, session)
 
-    async def _serve(self, nursery: trio.Nursery) -> None:
-        self._login_scope.deadline = trio.current_time() + LOGIN_SECONDS
+    async def _expect_login(self) -> None:
         with self._login_scope:
-            try:
-                await self._receive(nursery)
-            except ProtocolError as error:
-                logger.info("connection %s is closed: %s", self, error)
-            except (OSError, PeerStalled) as error:
-                logger.debug("connection %s is gone: %s", self, error)
-        if self._login_scope.cancelled_caught:
-            logger.info("connection %s is closed: no login within %.0f seconds", self, LOGIN_SECONDS)
+            await trio.sleep(LOGIN_SECONDS)
+            self.abort(f"no login within {LOGIN_SECONDS:.0f} seconds")
 
-    async def _receive(self, nursery: trio.Nursery) -> None:
-        passes = 0
-        while True:
-            try:
-                received = self._socket.recv_into(self.protocol.get_buffer())
-            except BlockingIOError:
-                passes = 0
-                await trio.lowlevel.wait_readable(self._socket)
-                continue
-            if received == 0:
-                return
-            await self._handle(self.protocol.received(received), nursery)
-            passes += 1
-            if passes >= MAX_PASSES_WITHOUT_CHECKPOINT:
-                passes = 0
-                await trio.lowlevel.checkpoint()
+    async def _lead(self) -> None:
+        """Receive and execute requests, one after the other, until a handler has to wait; then another task leads.
 
-    async def _handle(self, chains: list[Chain], nursery: trio.Nursery) -> None:
-        """Answer what can be answered at once, with one send for all of it; start the rest."""
-        gathered: list[Buffer] = []
-        gathered_bytes = 0
-        for chain in chains:
-            response = try_now(self, chain) if len(chain.requests) == 1 else None
-            if response is not None:
-                reply = make_reply(chain.requests[0], Status.SUCCESS, response)
-                buffers = self.protocol.send(chain, (reply,))
-                gathered += buffers
-                gathered_bytes += sum(map(len, buffers))
-                if gathered_bytes > MAX_GATHERED_BYTES:
-                    await self.sender.send(gathered)
-                    gathered, gathered_bytes = [], 0
-            else:
-                await self._start(chain, nursery)
-        if gathered:
-            await self.sender.send(gathered)
-
-    async def _start(self, chain: Chain, nursery: trio.Nursery) -> None:
-        chain.requests = [request for request in chain.requests if not self._cancelled(request.header)]
-        if not chain.requests:
-            return
-        if any(request.header.command in _IN_ORDER for request in chain.requests):
-            await CompoundRun(self, chain).run()
-            return
-        while self._working_credits >= MAX_WORKING_CREDITS:
-            self._released = trio.Event()
-            await self._released.wait()
-        self._working_credits += _credits(chain)
-        nursery.start_soon(self._run, chain)
-
-    async def _run(self, chain: Chain) -> None:
-        run = CompoundRun(self, chain)
+        So requests begin in the order in which they came, whatever does not wait is answered without a task of its own, and
+        whatever waits keeps nobody waiting. Whoever leads is the only one that receives.
+        """
         try:
-            await run.run()
+            while True:
+                if not await self._execute_received():
+                    return
+                await self._receive()
         except ProtocolError as error:
             self.abort(str(error))
+        except EOFError:
+            self._scope.cancel()
         except (OSError, PeerStalled) as error:
             self.abort(f"the peer is gone: {error}")
-        finally:
-            if not run.pends:
-                self.release_credits(chain)
 
-    def release_credits(self, chain: Chain) -> None:
-        """`chain` is answered, or waits for something that is not this connection's."""
-        self._working_credits -= _credits(chain)
+    async def _receive(self) -> None:
+        """Fill `_received` with the chains of one receive. Raises EOFError when the client has closed."""
+        while True:
+            try:
+                count_bytes = self._socket.recv_into(self.protocol.get_buffer())
+            except BlockingIOError:
+                self._passes = 0
+                await trio.lowlevel.wait_readable(self._socket)
+                continue
+            if count_bytes == 0:
+                raise EOFError
+            self._received.extend(self.protocol.received(count_bytes))
+            self._passes += 1
+            if self._passes >= MAX_PASSES_WITHOUT_CHECKPOINT:
+                self._passes = 0
+                await trio.lowlevel.checkpoint()
+            return
+
+    async def _execute_received(self) -> bool:
+        """Work through `_received`, with one send for all that was answered; False when another task leads by now."""
+        while self._received:
+            chain = self._received.popleft()
+            response = try_now(self, chain) if len(chain.requests) == 1 else None
+            if response is not None:
+                self.gather(self.protocol.send(chain, (make_reply(chain.requests[0], Status.SUCCESS, response),)))
+            elif not await self._execute(chain):
+                return False
+            if self._gathered_bytes > MAX_GATHERED_BYTES:
+                await self._send_gathered()
+        await self._send_gathered()
+        return True
+
+    async def _execute(self, chain: Chain) -> bool:
+        """Run one chain the long way; False when it had to wait and another task took the lead meanwhile."""
+        chain.requests = [request for request in chain.requests if not self._cancelled(request.header)]
+        if not chain.requests:
+            return True
+        run = CompoundRun(self, chain)
+        if any(request.header.command in _IN_ORDER for request in chain.requests):
+            await run.run()
+            return True
+        while self._working_credits >= MAX_WORKING_CREDITS:
+            await self._send_gathered()
+            self._released = trio.Event()
+            await self._released.wait()
+        self._working_credits += run.credits
+        self._leading_run = run
+        if not self._successor_waits:
+            self._successor_waits = True
+            self._nursery.start_soon(self._succeed)
+        try:
+            await run.run()
+        finally:
+            run.release_credits()
+            if not run.detached:
+                self._leading_run = None
+        return not run.detached
+
+    async def _succeed(self) -> None:
+        """Runs when the leading task waits for the first time: take the lead if what it waits in is a handler."""
+        self._successor_waits = False
+        run, self._leading_run = self._leading_run, None
+        if run is not None:
+            run.detached = True
+            await self._lead()
+
+    def gather(self, buffers: list[Buffer]) -> None:
+        """Keep a reply for the next send of whoever leads."""
+        self._gathered += buffers
+        self._gathered_bytes += sum(map(len, buffers))
+
+    async def _send_gathered(self) -> None:
+        if self._gathered:
+            gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            await self.sender.send(gathered)
+
+    def give_back(self, given: int) -> None:
+        """A run is over, or waits for something that is not this connection's."""
+        self._working_credits -= given
         self._released.set()
 
     def _cancelled(self, header: Header) -> bool:
@@ -248,10 +283,6 @@ class Connection:
 
 def _same_session(pending: PendingRequest, header: Header) -> bool:
     return pending.context.header.session_id == header.session_id
-
-
-def _credits(chain: Chain) -> int:
-    return sum(request.header.credit_charge or 1 for request in chain.requests)
 
 
 def _address(name: object) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from odxfs.smb.access import may_traverse
 from odxfs.smb.limits import MAX_PATH_CHARACTERS
 from odxfs.smb.request import SmbError
 from odxfs.types import MAX_NAME_BYTES
-from odxfs.volume import decode_name, encode_name
+from odxfs.volume.names import decode_name, encode_name
 from odxfs.wire.cursor import encode_utf16
 from odxfs.wire.error import SymbolicLinkErrorResponse
 
@@ -63,9 +63,12 @@ def wire_name(stored: bytes) -> str:
 def stored_name(name: str) -> bytes:
     """The stored form of one component of a client's path.
 
-    Raises SmbError(OBJECT_NAME_INVALID) for a name that no file can have, for one with wildcards, and for a stream's.
+    Raises SmbError: OBJECT_NAME_INVALID for a name that no file can have, for one with wildcards and for a stream's;
+    OBJECT_PATH_SYNTAX_BAD for the way up, which no client needs.
     """
-    if name in ("", ".", "..") or not _FORBIDDEN.isdisjoint(name):
+    if name == "..":
+        raise SmbError(Status.OBJECT_PATH_SYNTAX_BAD)
+    if name in ("", ".") or not _FORBIDDEN.isdisjoint(name):
         raise SmbError(Status.OBJECT_NAME_INVALID)
     stored = encode_name(_stored_text(name))
     if stored in (b".", b"..") or b"/" in stored or b"\0" in stored or len(stored) > MAX_NAME_BYTES:

@@ -21,7 +21,7 @@ def read_now(context: RequestContext) -> ReadResponse | None:
     if opened.is_pipe or request.length == 0:
         return None
     data = opened.tree.volume.read_nowait(opened.inode, request.offset, request.length)
-    return _respond(request, data) if data is not None else None
+    return _respond(opened, request, data) if data is not None else None
 
 
 async def read(context: RequestContext) -> ReadResponse | Answer:
@@ -31,9 +31,9 @@ async def read(context: RequestContext) -> ReadResponse | Answer:
     if opened.pipe is not None:
         data, more = opened.pipe.read(request.length)
         return Answer(Status.BUFFER_OVERFLOW, ReadResponse(data)) if more else ReadResponse(data)
-    if request.length == 0:
+    if request.length == 0 and request.minimum_count == 0:
         return ReadResponse(b"")
-    return _respond(request, await opened.tree.volume.read(opened.inode, request.offset, request.length))
+    return _respond(opened, request, await opened.tree.volume.read(opened.inode, request.offset, request.length))
 
 
 def _check(context: RequestContext, request: ReadRequest) -> SmbOpen:
@@ -57,7 +57,8 @@ def _check(context: RequestContext, request: ReadRequest) -> SmbOpen:
     return opened
 
 
-def _respond(request: ReadRequest, data: Buffer) -> ReadResponse:
+def _respond(opened: SmbOpen, request: ReadRequest, data: Buffer) -> ReadResponse:
     if not data or len(data) < request.minimum_count:
         raise SmbError(Status.END_OF_FILE)
+    opened.position = request.offset + len(data)
     return ReadResponse(data)

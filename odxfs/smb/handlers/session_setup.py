@@ -14,7 +14,12 @@ from odxfs.smb.sessions import Session, SessionState, new_session_id
 from odxfs.smb.settings import Encryption
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiate_contexts import Cipher
-from odxfs.wire.session_setup import SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse
+from odxfs.wire.session_setup import (
+    SessionFlags,
+    SessionSetupFlags,
+    SessionSetupRequest,
+    SessionSetupResponse,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ def write_now(context: RequestContext) -> WriteResponse | None:
         return None
     if not opened.tree.volume.write_nowait(opened.inode, offset, request.data):
         return None
+    opened.position = offset + len(request.data)
     return WriteResponse(len(request.data))
 
 
@@ -37,6 +38,7 @@ async def write(context: RequestContext) -> WriteResponse:
     volume = opened.tree.volume
     if request.data:
         await volume.write(opened.inode, offset, request.data)
+        opened.position = offset + len(request.data)
     if _wants_durable(opened, request):
         await volume.sync(opened.inode)
     return WriteResponse(len(request.data))
