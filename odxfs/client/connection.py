@@ -141,7 +141,11 @@ class Connection:
         credit_charge: int = 1,
         encrypt: bool = False,
     ) -> Response:
-        """One request and its final response, whatever its status; waits for credits first."""
+        """One request and its final response, whatever its status; waits for credits first.
+
+        A cancelled caller is told before anything is sent, even when answers always are quicker than its waiting.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
         await self.wait_for_room(credit_charge)
         pending = self.submit(
             command,

@@ -81,18 +81,19 @@ class Copy:
             begun = True
             await _make_zeros(destination, source.size)
             yield destination
+            await destination.close()
         except BaseException:
             await self._clean_up(destination, delete=begun)
             raise
-        await destination.close()
 
     async def _clean_up(self, destination: File, *, delete: bool) -> None:
         """Close, and delete what the copy has begun to change. A second failure would only hide the first."""
         with trio.move_on_after(CLEANING_SECONDS, shield=True):
+            await _close_quietly(destination)
+            if not delete:
+                return
             try:
-                await destination.close()
-                if delete:
-                    await self._destination.delete()
+                await self._destination.delete()
             except UserError as error:
                 _log.info("the partial destination %s could not be removed: %s", destination.name, error)
 
@@ -167,7 +168,7 @@ async def _closing(file: File) -> AsyncIterator[File]:
 
 
 async def _close_quietly(file: File) -> None:
-    """The source was only read, and another error is on its way: what its close says changes nothing."""
+    """Another error is on its way already: what this close says changes nothing."""
     try:
         await file.close()
     except UserError as error:

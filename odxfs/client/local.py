@@ -55,8 +55,11 @@ class LocalFile:
         await self._run(os.ftruncate, self.descriptor, size)
 
     async def close(self) -> None:
-        """Close the descriptor; a delayed write error is told now."""
-        await self._run(os.close, self.descriptor)
+        """Close the descriptor, once; a delayed write error is told now."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            with trio.CancelScope(shield=True):  # a number that is forgotten but not closed would leak
+                await self._run(os.close, descriptor)
 
     async def _run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         try:
