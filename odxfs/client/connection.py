@@ -4,6 +4,9 @@ The protocol itself is `odxfs.wire.client_connection`; here are the socket, the 
 whoever has a request sends. A request that was sent is answered, refused or fails with the connection; it is never lost.
 """
 
+import errno
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -290,5 +293,9 @@ async def _negotiate(connection: Connection) -> None:
 def _reason(error: OSError) -> str:
     """trio says only that all attempts failed; the attempts know why."""
     causes = error.__cause__.exceptions if isinstance(error.__cause__, BaseExceptionGroup) else [error]
-    first = causes[0]
-    return getattr(first, "strerror", None) or str(first)
+    cause = causes[0]
+    if isinstance(cause, socket.gaierror):
+        return str(cause.strerror).lower()
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
+        return os.strerror(cause.errno).lower()
+    return str(cause)
