@@ -134,23 +134,26 @@ class ServerConnection:
         return self._accept(security.unsealer.unseal(transform, frame), security)
 
     def _accept(self, message: memoryview, sealed: SessionSecurity | None) -> Chain:
+        """The requests of one frame.
+
+        A related one that has nothing to be related to, because it comes first or follows one without a session, is
+        refused with INVALID_PARAMETER, as Windows does.
+        """
         header = Header.unpack(message)
         parts = [(header, message)] if header.next_command == 0 else split_compound(message)
         chain = Chain([], sealed is not None, header.session_id, sealed)
-        previous: Header | None = None
+        session_id, orphan = header.session_id, True
         for part_header, pdu in parts:
-            related_first = False
-            if part_header.flags & HeaderFlags.RELATED:
-                if previous is None:
-                    related_first = True
-                else:
-                    part_header.session_id = previous.session_id
-            previous = part_header
+            related = part_header.flags & HeaderFlags.RELATED != 0
+            if related:
+                part_header.session_id = session_id  # whatever it says itself (3.3.5.2.7.2)
             request = self._admit(part_header, pdu, sealed)
+            session_id = part_header.session_id
             if request is None:
                 continue
-            if related_first and request.refusal is None:
+            if related and orphan:
                 request.refusal = Status.INVALID_PARAMETER
+            orphan = request.refusal == Status.USER_SESSION_DELETED or (related and orphan)
             chain.requests.append(request)
         return chain
 
@@ -321,11 +324,17 @@ class ServerConnection:
         if header.command == Command.SESSION_SETUP and security is None and reply.status == Status.SUCCESS:
             security = self.sessions.get(session_id)
             sign = security is not None and (security.signing_required or self.dialect >= Dialect.SMB_3_0)
+        flags = HeaderFlags.SERVER_TO_REDIR | header.flags & _ECHOED_FLAGS
+        signature = NO_SIGNATURE
+        if security is None and header.flags & HeaderFlags.SIGNED:
+            # There are no keys to sign with. Samba gives the client its own signature back, and its client takes no
+            # answer to a signed request that does not at least claim to be signed.
+            flags |= HeaderFlags.SIGNED
+            signature = header.signature
         granted = 0
         if not request.granted:
             request.granted = True
             granted = self._window.grant((header.credits or 1) if self.sessions else 1)
-        flags = HeaderFlags.SERVER_TO_REDIR | header.flags & _ECHOED_FLAGS
         low, high = 0, header.tree_id if reply.tree_id is None else reply.tree_id
         if reply.async_id:
             flags |= HeaderFlags.ASYNC_COMMAND
@@ -345,7 +354,7 @@ class ServerConnection:
             low,
             high,
             session_id,
-            NO_SIGNATURE,
+            signature,
         )
         signer = security if sign else None
         return OutgoingMessage(head + reply.body, reply.payload, header.message_id, signer)

@@ -344,6 +344,28 @@ def test_a_compound_without_end_closes_the_connection() -> None:
         pair.server.receive(frame(b"".join(parts)))
 
 
+def test_related_requests_without_one_to_be_related_to_are_refused_and_unrelated_ones_go_on() -> None:
+    pair = established(client_offer(signing_required=False), server_offer(signing_required=False))
+    first = pair.client._account.next_message_id
+    related = HeaderFlags.RELATED
+    wanted = [
+        (related, SESSION_ID, Status.INVALID_PARAMETER),
+        (related, 5, Status.INVALID_PARAMETER),
+        (0, SESSION_ID, None),
+        (related, 5, None),
+        (0, 5, Status.USER_SESSION_DELETED),
+        (related, SESSION_ID, Status.INVALID_PARAMETER),
+    ]
+    parts = []
+    for number, (flags, session_id, _) in enumerate(wanted):
+        last = number == len(wanted) - 1
+        header = Header(ECHO, 1, flags=flags, message_id=first + number, session_id=session_id)
+        header.next_command = 0 if last else 72
+        parts.append(header.pack() + ECHO_BODY + bytes(4))
+    (chain,) = pair.server.receive(frame(b"".join(parts)))
+    assert [request.refusal for request in chain.requests] == [status for _, _, status in wanted]
+
+
 # -- negotiate --
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 from hashlib import md5
 
+from odxfs.ntstatus import Status
 from odxfs.smb.auth.errors import LogonFailure
 from odxfs.smb.auth.rc4 import Rc4
 from odxfs.smb.auth.users import User
@@ -197,12 +198,13 @@ class NtlmAcceptor:
         nt_response, domain, name = (_field(message, offset) for offset in (20, 28, 36))
         wrapped_key, flags = _field(message, 52), _U32.unpack_from(message, 60)[0]
         self._refuse_weak(nt_response, name, flags)
+        av_flags = _av_flags(nt_response[_SMALLEST_V2_BYTES:])
         user_name, domain_name = _decode(name), _decode(domain)
         user = self._find_user(user_name) or self._find_user(user_name.partition("@")[0])
         secret = user.nt_hash if user is not None else secrets.token_bytes(16)
         key = response_key(secret, user_name, domain_name)
-        proof, blob = nt_response[:_PROOF_BYTES], nt_response[_PROOF_BYTES:]
-        right = hmac.compare_digest(hmac.digest(key, challenge + blob, "md5"), proof)
+        proof = nt_response[:_PROOF_BYTES]
+        right = hmac.compare_digest(hmac.digest(key, challenge + nt_response[_PROOF_BYTES:], "md5"), proof)
         if user is None or not right:
             raise LogonFailure(f"{'wrong password of' if user else 'no such user as'} {user_name!r}")
         session_key = hmac.digest(key, proof, "md5")
@@ -210,7 +212,8 @@ class NtlmAcceptor:
             if len(wrapped_key) != 16:
                 raise LogonFailure("an EncryptedRandomSessionKey that has not 16 bytes")
             session_key = Rc4(session_key).apply(wrapped_key)
-        self._verify_mic(message, blob, session_key)
+        if av_flags & _MIC_PRESENT:
+            self._verify_mic(message, session_key)
         return NtlmLogin(user, session_key, NtlmSecurity(session_key, flags))
 
     @staticmethod
@@ -224,10 +227,8 @@ class NtlmAcceptor:
         if len(nt_response) < _SMALLEST_V2_BYTES or nt_response[_PROOF_BYTES : _PROOF_BYTES + 2] != b"\x01\x01":
             raise LogonFailure("an NTLMv2 response that is malformed")
 
-    def _verify_mic(self, message: bytes, blob: bytes, session_key: bytes) -> None:
-        """The MIC covers all three messages; the proven part of the response says whether it is there."""
-        if not _av_flags(blob[28:]) & _MIC_PRESENT:
-            return
+    def _verify_mic(self, message: bytes, session_key: bytes) -> None:
+        """The MIC covers all three messages; the proven part of the response has said that it is there."""
         if len(message) < _MIC_OFFSET + _MIC_BYTES:
             raise LogonFailure("an NTLM MIC was announced but is not there")
         end = _MIC_OFFSET + _MIC_BYTES
@@ -271,7 +272,10 @@ def _decode(text: bytes) -> str:
 
 
 def _av_flags(pairs: bytes) -> int:
-    """MsvAvFlags of the target information in an NTLMv2 response, 0 when there is none."""
+    """MsvAvFlags of the target information in an NTLMv2 response, 0 when there is none.
+
+    Windows answers INVALID_PARAMETER to a list that is malformed, before it looks at the proof; so does this.
+    """
     offset = 0
     while offset + _AV_PAIR.size <= len(pairs):
         identifier, length = _AV_PAIR.unpack_from(pairs, offset)
@@ -279,10 +283,10 @@ def _av_flags(pairs: bytes) -> int:
         if identifier == AvId.EOL:
             return 0
         if offset + length > len(pairs):
-            raise LogonFailure("target information that runs past its end")
+            raise LogonFailure("target information that runs past its end", Status.INVALID_PARAMETER)
         if identifier == AvId.FLAGS:
             if length != _U32.size:
-                raise LogonFailure("MsvAvFlags that has not 4 bytes")
+                raise LogonFailure("MsvAvFlags that has not 4 bytes", Status.INVALID_PARAMETER)
             value: int = _U32.unpack_from(pairs, offset)[0]
             return value
         offset += length
