@@ -17,9 +17,9 @@ from odxfs.smb.shares import Share, ShareStore
 from odxfs.volume import Pool, Volume, create_pool, open_pool
 
 USER = "alice"
-PASSWORD = "correct horse"  # noqa: S105
+PASSWORD = "correct horse"
 OTHER_USER = "bob"
-OTHER_PASSWORD = "battery staple"  # noqa: S105
+OTHER_PASSWORD = "battery staple"
 SHARE = "vol"
 
 

@@ -1,0 +1,203 @@
+"""Logging in and out, as a client and as somebody who should not get in meet it."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from odxfs.ntstatus import Status
+from odxfs.smb.settings import Encryption, ServerSettings
+from odxfs.smb.shares import Share
+from odxfs.wire.create import CreateDisposition, CreateRequest
+from odxfs.wire.echo import EchoRequest
+from odxfs.wire.header import Command
+from odxfs.wire.logoff import LogoffRequest
+from odxfs.wire.negotiate import Dialect
+from odxfs.wire.read import ReadRequest
+from odxfs.wire.session_setup import SessionSetupFlags, SessionSetupRequest
+from odxfs.wire.tree_connect import TreeConnectRequest
+from odxfs.wire.tree_disconnect import TreeDisconnectRequest
+from tests.support.peer import FILE_ALL_ACCESS, Peer, Refused, connect, logged_in
+from tests.support.serving import OTHER_PASSWORD, OTHER_USER, PASSWORD, SHARE, USER, serve
+
+TREE = TreeConnectRequest(f"\\\\127.0.0.1\\{SHARE}")
+CREATE = CreateRequest("file", FILE_ALL_ACCESS, 7, CreateDisposition.OPEN_IF)
+
+
+async def _nothing_works(peer: Peer) -> None:
+    for command, body in ((Command.TREE_CONNECT, TREE), (Command.CREATE, CREATE), (Command.LOGOFF, LogoffRequest())):
+        response = await peer.answer(command, body)
+        assert response.header.status == Status.USER_SESSION_DELETED, command
+
+
+async def test_nothing_works_before_a_login(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, connect(served.port) as peer:
+        await _nothing_works(peer)
+        assert (await peer.answer(Command.ECHO, EchoRequest())).header.status == Status.SUCCESS
+
+
+@pytest.mark.parametrize(("user", "password"), [(USER, "wrong"), ("nobody", PASSWORD), (USER, "")])
+async def test_a_failed_login_opens_nothing(tmp_path: Path, user: str, password: str) -> None:
+    async with serve(tmp_path) as served, connect(served.port) as peer:
+        with pytest.raises(Refused) as refused:
+            await peer.login(user, password)
+        assert refused.value.status == Status.LOGON_FAILURE
+        await _nothing_works(peer)
+        for session_id in range(1, 4):
+            peer.session_id = session_id
+            await _nothing_works(peer)
+        assert not served.server.sessions
+        peer.session_id = 0
+        await peer.login(USER, PASSWORD)
+        await peer.connect_tree(SHARE)
+
+
+async def test_a_session_of_another_connection_is_of_no_use(tmp_path: Path) -> None:
+    async with (
+        serve(tmp_path) as served,
+        logged_in(served.port, USER, PASSWORD, SHARE) as owner,
+        connect(served.port) as thief,
+    ):
+        thief.session_id, thief.tree_id = owner.session_id, owner.tree_id
+        await _nothing_works(thief)
+        await owner.open("still mine")
+
+
+async def test_an_open_of_another_session_is_of_no_use(tmp_path: Path) -> None:
+    async with (
+        serve(tmp_path) as served,
+        logged_in(served.port, USER, PASSWORD, SHARE) as owner,
+        logged_in(served.port, OTHER_USER, OTHER_PASSWORD, SHARE) as thief,
+    ):
+        fid = await owner.open("secret")
+        response = await thief.answer(Command.READ, ReadRequest(fid, 0, 10))
+        assert response.header.status == Status.FILE_CLOSED
+
+
+async def test_logging_off_ends_everything_of_the_session(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        await peer.open("one")
+        await peer.open("two")
+        await peer.call(Command.LOGOFF, LogoffRequest())
+        assert len(served.server.registry) == 0
+        assert len(served.server.opens) == 0
+        assert not served.server.sessions
+        await _nothing_works(peer)
+
+
+async def test_a_tree_connect_ends_with_its_opens(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        fid = await peer.open("one")
+        first = peer.tree_id
+        second = await peer.connect_tree(SHARE)
+        kept = await peer.open("two")
+        response = await peer.answer(Command.READ, ReadRequest(fid, 0, 1))
+        assert response.header.status == Status.FILE_CLOSED, "an open belongs to its tree connect"
+        peer.tree_id = first
+        await peer.call(Command.TREE_DISCONNECT, TreeDisconnectRequest())
+        assert (await peer.answer(Command.CREATE, CREATE)).header.status == Status.NETWORK_NAME_DELETED
+        peer.tree_id = second
+        await peer.close(kept)
+        assert len(served.server.opens) == 0
+
+
+async def test_a_lost_connection_closes_everything_and_deletes_on_close(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+            await peer.open("kept")
+            await peer.open("temporary", create_options=0x1000)
+        with trio.fail_after(5):
+            while served.server.connections:
+                await trio.sleep(0.01)
+        assert len(served.server.opens) == 0
+        names = [entry.name for entry in await served.volume.list_directory(served.volume.root)]
+        assert names == [b"kept"]
+
+
+async def test_a_client_that_comes_back_ends_its_lost_session(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as old:
+        await old.open("file", share_access=0)
+        async with connect(served.port) as stranger:
+            await stranger.login(OTHER_USER, OTHER_PASSWORD, previous=old.session_id)
+            await old.open("another")
+        async with connect(served.port) as again:
+            await again.login(USER, PASSWORD, previous=old.session_id)
+            await again.connect_tree(SHARE)
+            await again.open("file", share_access=0)
+        response = await old.answer(Command.CREATE, CREATE)
+        assert response.header.status == Status.USER_SESSION_DELETED
+
+
+async def test_binding_a_second_connection_to_a_session_is_refused(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        request = SessionSetupRequest(b"", flags=SessionSetupFlags.BINDING)
+        response = await peer.answer(Command.SESSION_SETUP, request)
+        assert response.header.status == Status.REQUEST_NOT_ACCEPTED
+        await peer.open("the session is unharmed")
+
+
+async def test_a_share_that_is_not_there(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, connect(served.port) as peer:
+        await peer.login(USER, PASSWORD)
+        with pytest.raises(Refused) as refused:
+            await peer.connect_tree("nothing")
+        assert refused.value.status == Status.BAD_NETWORK_NAME
+        await peer.connect_tree(SHARE.upper())
+
+
+async def test_a_server_that_demands_encryption(tmp_path: Path) -> None:
+    settings = ServerSettings(encryption=Encryption.REQUIRED)
+    async with serve(tmp_path, settings) as served:
+        async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+            assert peer.wire.sessions[peer.session_id].encrypt_data
+            fid = await peer.open("file")
+            await peer.write(fid, 0, b"sealed")
+            assert await peer.read(fid, 0, 10) == b"sealed"
+        async with connect(served.port, [Dialect.SMB_2_1]) as old:
+            with pytest.raises(Refused) as refused:
+                await old.login(USER, PASSWORD)
+            assert refused.value.status == Status.ACCESS_DENIED
+
+
+async def test_a_share_that_demands_encryption_refuses_plain_requests(tmp_path: Path) -> None:
+    shares = [Share("sealed", encrypt_required=True)]
+    async with serve(tmp_path, shares=shares) as served:
+        async with connect(served.port) as peer:
+            await peer.login(USER, PASSWORD)
+            await peer.connect_tree("sealed")
+            assert (await peer.answer(Command.CREATE, CREATE)).header.status == Status.ACCESS_DENIED
+        async with connect(served.port, [Dialect.SMB_2_1]) as old:
+            await old.login(USER, PASSWORD)
+            with pytest.raises(Refused) as refused:
+                await old.connect_tree("sealed")
+            assert refused.value.status == Status.ACCESS_DENIED
+
+
+async def test_a_connection_without_a_login_is_closed_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.smb.connection.LOGIN_SECONDS", 0.05)
+    async with serve(tmp_path) as served, connect(served.port) as idle:
+        with trio.fail_after(5):
+            assert await idle.closed_by_server()
+
+
+async def test_too_many_sessions_on_one_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odxfs.smb.handlers.session_setup.MAX_SESSIONS_PER_CONNECTION", 2)
+    async with serve(tmp_path) as served, connect(served.port) as peer:
+        await peer.login(USER, PASSWORD)
+        await peer.login(OTHER_USER, OTHER_PASSWORD)
+        with pytest.raises(Refused) as refused:
+            await peer.login(USER, PASSWORD)
+        assert refused.value.status == Status.INSUFFICIENT_RESOURCES
+
+
+async def test_connections_without_a_login_make_room_for_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.smb.listener.MAX_UNAUTHENTICATED_CONNECTIONS", 2)
+    async with serve(tmp_path) as served, connect(served.port) as first, connect(served.port), connect(served.port):
+        with trio.fail_after(5):
+            assert await first.closed_by_server()
+        async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+            await peer.open("in")
