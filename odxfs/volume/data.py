@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, Stale, StoreFailed
-from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, MAX_FILE_BYTES, Buffer
+from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import ContentChanged
 from odxfs.volume.cloning import Cloner
-from odxfs.volume.extents import ExtentMap, allocated_blocks
+from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, allocated_blocks
 from odxfs.volume.pins import Pin
 from odxfs.volume.reads import INLINE_BYTES, Reader
 from odxfs.volume.windows import Windows
@@ -159,8 +159,16 @@ class DataPath:
 
     async def next_data(self, inode: "Inode", offset: int) -> int | None:
         """The first byte at or behind `offset` that is not in a hole, or None when only a hole follows (SEEK_DATA)."""
-        found = await self.allocated_ranges(inode, offset, MAX_FILE_BYTES, 1)
-        return found[0][0] if found else None
+        window, last = offset // LEAF_BYTES, (inode.size - 1) // LEAF_BYTES
+        while window <= last:
+            through = min(window | (WINDOWS_PER_PAGE - 1), last)
+            extents = await self._windows.load_extents(inode, window, through)
+            for mapped in extents.windows.irange(window, through):
+                for low, high in await self._data_blocks(extents, mapped):
+                    if offset < min(high << 12, inode.size):
+                        return max(low << 12, offset)
+            window = through + 1
+        return None
 
     async def sync(self, inode: "Inode | None" = None) -> None:
         """Make everything up to now durable; one commit serves all who wait. Raises ReadOnly, NoSpace or StoreFailed."""
