@@ -41,7 +41,7 @@ def frame(message: bytes) -> bytes:
 
 def plain(pair: Pair, command: int, body: bytes, **fields: int) -> bytes:
     """An unsigned request that takes the client's next message id."""
-    message_id = pair.client._account.spend([fields.get("credit_charge", 1)])[0]
+    message_id = pair.client.account.spend([fields.get("credit_charge", 1)])[0]
     header = Header(command, 1, credits=1, session_id=SESSION_ID, message_id=message_id)
     for name, value in fields.items():
         setattr(header, name, value)
@@ -279,7 +279,7 @@ def test_a_message_id_is_good_once_and_only_when_it_was_granted() -> None:
 
 def test_ids_may_be_used_in_any_order_within_the_window() -> None:
     pair = established()
-    first = pair.client._account.next_message_id
+    first = pair.client.account.next_message_id
     order = [first + offset for offset in (5, 0, 3, 1, 4, 2, 6)]
     for message_id in order:
         pair.server.receive(plain(pair, ECHO, ECHO_BODY, message_id=message_id))
@@ -290,7 +290,7 @@ def test_ids_may_be_used_in_any_order_within_the_window() -> None:
 
 def test_a_charge_uses_up_as_many_ids() -> None:
     pair = established()
-    first = pair.client._account.next_message_id
+    first = pair.client.account.next_message_id
     pair.server.receive(plain(pair, ECHO, ECHO_BODY, credit_charge=16))
     with pytest.raises(ProtocolError):
         pair.server.receive(plain(pair, ECHO, ECHO_BODY, message_id=first + 15))
@@ -334,7 +334,7 @@ def test_a_compound_that_leads_nowhere_closes_the_connection(next_command: int) 
 
 def test_a_compound_without_end_closes_the_connection() -> None:
     pair = established()
-    first = pair.client._account.next_message_id
+    first = pair.client.account.next_message_id
     parts = [
         Header(ECHO, 1, next_command=72, message_id=first + number, session_id=SESSION_ID).pack() + bytes(8)
         for number in range(MAX_COMPOUND_REQUESTS)
@@ -346,7 +346,7 @@ def test_a_compound_without_end_closes_the_connection() -> None:
 
 def test_related_requests_without_one_to_be_related_to_are_refused_and_unrelated_ones_go_on() -> None:
     pair = established(client_offer(signing_required=False), server_offer(signing_required=False))
-    first = pair.client._account.next_message_id
+    first = pair.client.account.next_message_id
     related = HeaderFlags.RELATED
     wanted = [
         (related, SESSION_ID, Status.INVALID_PARAMETER),

@@ -157,8 +157,8 @@ def test_a_multi_protocol_smb1_negotiate_leads_to_smb2() -> None:
     assert NegotiateResponse.unpack(memoryview(data)[4:]).dialect_revision == Dialect.WILDCARD
     client = ClientConnection(client_offer())
     client.negotiate()
-    client._account.available += 1  # what the SMB1 answer granted
-    client._outstanding.clear()
+    client.account.available += 1  # what the SMB1 answer granted
+    client.outstanding.clear()
     _, buffers = client.negotiate()
     (chain,) = server.receive(join(buffers))
     assert chain.requests[0].header.message_id == 1
