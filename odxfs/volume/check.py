@@ -149,6 +149,7 @@ async def _check_files(view: CatalogView, holders: Counter[LeafReference], findi
         assert isinstance(number, int)
         size, blocks = row[size_at], row[blocks_at]
         assert isinstance(size, int)
+        assert isinstance(blocks, int)
         found = mapped.pop(number, 0)
         if number in orphans:
             continue  # its data may be half given back
@@ -178,7 +179,7 @@ async def _check_references(
         expected = counted.get(found, 1)
         if holders[found] != expected:
             findings.add(
-                "holders", f"leaf {leaf_id(found)} has {holders[found]} holders, {expected} are counted"
+                "holders", f"leaf {leaf_id(found)} has {holders[found]:d} holders, {expected} are counted"
             )
     return dead
 

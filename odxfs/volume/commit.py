@@ -79,7 +79,7 @@ class Committer:
     async def commit(self) -> None:
         """Return when everything up to this call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
         self._pool.check_writable()
-        if not self._running and not self._pool.collect():
+        if not (self._running or self._pool.collect() or self._has_remains()):
             return
         attempt = self._next
         attempt.awaited = True
@@ -93,6 +93,8 @@ class Committer:
         self._wake = trio.Event()
         with trio.CancelScope(shield=True):
             async with self._turn:
+                if self._has_remains():
+                    await trio.lowlevel.checkpoint()  # what waits to be deleted gets its turn first
                 error = await self._reap()
                 attempt, self._next = self._next, _Attempt()
                 if error is None and self._pool.failure is None:
@@ -137,6 +139,10 @@ class Committer:
         await attempt.done.wait()
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _has_remains(self) -> bool:
+        """Whether deleted files or dead leaves are still to be given back."""
+        return bool(self._pool.references.dead) or self._pool.namespace.orphans.waiting > 0
 
     async def _reap(self) -> VolumeError | None:
         try:

@@ -451,7 +451,7 @@ class Space:
             taken.append((place, length))
             count -= length
         if count:
-            self.give_back(taken)
+            self._pressed += reversed(taken)
             raise NoSpace("the disk is full")
         return taken
 
