@@ -3,8 +3,8 @@
 import errno
 import functools
 import logging
-from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 import pyfuse3
 
@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def answered(operation: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def answered(operation: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
     """Turn VolumeError into the errno it names; anything unforeseen into EIO, with its traceback in the log.
 
     An exception that left an operation would end the whole mount and leave the caller waiting for ever, so a defect in

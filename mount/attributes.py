@@ -1,6 +1,7 @@
 """The operations on attributes: stat, chmod, chown, truncate, utimens, extended attributes, statfs."""
 
 import errno
+import stat
 from collections.abc import Sequence
 
 import pyfuse3
@@ -21,10 +22,8 @@ class AttributeOperations(FrontEnd):
 
     @answered
     async def getattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        """stat(2) and fstat(2): the kernel does not say which, so an open inode is always answered."""
-        if self.handles.is_open(self.numbers.of_kernel(inode)):
-            return self.describe(await self.numbers.inode(inode))
-        return self.describe(await self.named(inode))
+        """stat(2) and fstat(2)."""
+        return self.describe(await self.at_path_or_open(inode))
 
     @answered
     async def setattr(
@@ -36,10 +35,10 @@ class AttributeOperations(FrontEnd):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """chmod, chown, truncate, utimens; `fh` comes with ftruncate."""
-        target = await (self.named(inode) if fh is None else self.numbers.inode(inode))
+        target = await (self.at_path_or_open(inode) if fh is None else self.numbers.inode(inode))
         if fields.update_size:
             await self._truncate(target, attr.st_size, fh)
-        change = _change(target, attr, fields)
+        change = _change(attr, fields)
         if change != AttributeChange():
             await self.volume.set_attributes(target, change)
         return self.describe(target)
@@ -63,7 +62,7 @@ class AttributeOperations(FrontEnd):
         self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext
     ) -> bytes:
         """One extended attribute; ENODATA when it is not there."""
-        return await self.volume.get_xattr(await self.named(inode), name)
+        return await self.volume.get_xattr(await self.at_path_or_open(inode), name)
 
     @answered
     async def setxattr(
@@ -72,21 +71,24 @@ class AttributeOperations(FrontEnd):
         """Set an extended attribute; pyfuse3 has checked XATTR_CREATE and XATTR_REPLACE."""
         if len(name) > MAX_XATTR_NAME_BYTES:
             raise pyfuse3.FUSEError(errno.ERANGE)
-        await self.volume.set_xattr(await self.named(inode), name, value)
+        await self.volume.set_xattr(await self.at_path_or_open(inode), name, value)
 
     @answered
     async def listxattr(
         self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext
     ) -> Sequence[pyfuse3.XAttrNameT]:
         """The names of the extended attributes."""
-        return [pyfuse3.XAttrNameT(name) for name in await self.volume.list_xattrs(await self.named(inode))]
+        return [
+            pyfuse3.XAttrNameT(name)
+            for name in await self.volume.list_xattrs(await self.at_path_or_open(inode))
+        ]
 
     @answered
     async def removexattr(
         self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext
     ) -> None:
         """Remove an extended attribute; ENODATA when it is not there."""
-        await self.volume.remove_xattr(await self.named(inode), name)
+        await self.volume.remove_xattr(await self.at_path_or_open(inode), name)
 
     @answered
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
@@ -102,9 +104,9 @@ class AttributeOperations(FrontEnd):
         return answer
 
 
-def _change(target: Inode, attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChange:
+def _change(attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChange:
     return AttributeChange(
-        mode=attr.st_mode if fields.update_mode else None,
+        mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
         uid=attr.st_uid if fields.update_uid else None,
         gid=attr.st_gid if fields.update_gid else None,
         atime_ns=attr.st_atime_ns if fields.update_atime else None,

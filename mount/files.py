@@ -31,7 +31,7 @@ class FileOperations(FrontEnd):
         self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.FileInfo:
         """Open a file; with O_TRUNC it is emptied in the same step. EBUSY where an SMB open does not share the access."""
-        file = await self.named(inode)
+        file = await self.at_path(inode)
         info = self._open(file, flags)
         if flags & os.O_TRUNC:
             try:
@@ -84,8 +84,7 @@ class FileOperations(FrontEnd):
         data = self.volume.read_nowait(file, off, size)
         if data is None:
             data = await self.volume.read(file, off, size)
-        if _access_time_is_due(file):
-            self.volume.touch(file, accessed=True)
+        self.volume.touch(file, accessed=True)
         return data
 
     @answered
@@ -114,6 +113,7 @@ class FileOperations(FrontEnd):
     @answered
     async def flush(self, fh: pyfuse3.FileHandleT) -> None:
         """A descriptor was closed: all its writes are in the volume already, and close(2) promises no durability."""
+        self.handles.closing(fh)
 
     @answered
     async def release(self, fh: pyfuse3.FileHandleT) -> None:
@@ -146,8 +146,3 @@ class FileOperations(FrontEnd):
         for number in directories:
             await self.volume.release(self.handles.remove_directory(number).inode)
         await self.numbers.forget_all()
-
-
-def _access_time_is_due(file: Inode) -> bool:
-    """The access time moves only once after each change, as with Linux's relatime; else reading would mean writing."""
-    return file.atime_ns <= max(file.mtime_ns, file.ctime_ns)

@@ -3,6 +3,7 @@
 import errno
 
 import pyfuse3
+import trio
 
 from odxfs.opens import OpenTable
 from odxfs.types import BLOCK_BYTES, SECTOR_BYTES, InodeNumber
@@ -33,6 +34,17 @@ class FrontEnd(pyfuse3.Operations):
         self.numbers = InodeNumbers(volume)
         self.handles = Handles()
         self.invalidation = Invalidation(volume, self.numbers)
+        self.initialised = trio.Event()
+
+    def init(self) -> None:
+        """The kernel has said hello (FUSE_INIT): from now on it caches, and can be told what to forget."""
+        self.volume.pool.add_observer(self.invalidation.changed)
+        self.initialised.set()
+
+    def leave(self) -> None:
+        """The kernel takes no notices any more."""
+        if self.initialised.is_set():
+            self.volume.pool.remove_observer(self.invalidation.changed)
 
     def describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
         """The attributes of `inode` for the kernel, which counts as told; no await may stand before the answer."""
@@ -58,14 +70,20 @@ class FrontEnd(pyfuse3.Operations):
     def enter(self, inode: Inode) -> pyfuse3.EntryAttributes:
         """Describe `inode` in the answer to a lookup or creation, which adds to its lookup count."""
         self.numbers.told(inode)
+        self.invalidation.found_by_name(inode.number)
         return self.describe(inode)
 
-    async def named(self, number: pyfuse3.InodeT) -> Inode:
-        """The inode an operation by path means; ESTALE makes the kernel look the path up once more."""
-        mine = self.numbers.of_kernel(number)
-        if self.invalidation.is_renamed(mine):
+    async def at_path(self, number: pyfuse3.InodeT) -> Inode:
+        """The inode of an operation that the kernel reached by a path; ESTALE makes it walk the path afresh."""
+        if self.invalidation.name_is_doubtful(self.numbers.of_kernel(number)):
             raise pyfuse3.FUSEError(errno.ESTALE)
         return await self.numbers.inode(number)
+
+    async def at_path_or_open(self, number: pyfuse3.InodeT) -> Inode:
+        """The same where the kernel does not say whether it was a path or an open file, which must not see ESTALE."""
+        if self.handles.is_open(self.numbers.of_kernel(number)):
+            return await self.numbers.inode(number)
+        return await self.at_path(number)
 
     def require_sharing(self, number: InodeNumber, access: int, share: int) -> None:
         """EBUSY where an SMB open does not share `access`, or will delete the file (MS-FSA 2.1.5.1.2.2)."""

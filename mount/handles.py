@@ -20,6 +20,8 @@ class FileHandle:
     inode: Inode
     entry: OpenEntry
     flags: int
+    closing: bool = False
+    """A descriptor of it was closed, and it was not used since: the kernel says only later that it was the last one."""
 
     @property
     def appends(self) -> bool:
@@ -34,9 +36,10 @@ class FileHandle:
 
 @dataclass(slots=True, eq=False)
 class DirectoryHandle:
-    """An open directory."""
+    """An open directory; nothing tells of its closing before its end."""
 
     inode: Inode
+    closing: bool = False
 
 
 class Handles:
@@ -46,25 +49,31 @@ class Handles:
         self._numbers = itertools.count(1)
         self._files: dict[int, FileHandle] = {}
         self._directories: dict[int, DirectoryHandle] = {}
-        self._open_counts: dict[InodeNumber, int] = {}
+        self._by_inode: dict[InodeNumber, set[FileHandle | DirectoryHandle]] = {}
 
     def add_file(self, handle: FileHandle) -> pyfuse3.FileHandleT:
         """Keep `handle` and number it."""
         number = next(self._numbers)
         self._files[number] = handle
-        self._count(handle.inode.number, 1)
+        self._by_inode.setdefault(handle.inode.number, set()).add(handle)
         return pyfuse3.FileHandleT(number)
 
     def add_directory(self, handle: DirectoryHandle) -> pyfuse3.FileHandleT:
         """Keep `handle` and number it."""
         number = next(self._numbers)
         self._directories[number] = handle
-        self._count(handle.inode.number, 1)
+        self._by_inode.setdefault(handle.inode.number, set()).add(handle)
         return pyfuse3.FileHandleT(number)
 
     def file(self, number: int) -> FileHandle:
-        """The open file of that number."""
-        return self._files[number]
+        """The open file of that number, which is about to be used."""
+        handle = self._files[number]
+        handle.closing = False
+        return handle
+
+    def closing(self, number: int) -> None:
+        """A descriptor of the open file was closed."""
+        self._files[number].closing = True
 
     def directory(self, number: int) -> DirectoryHandle:
         """The open directory of that number."""
@@ -73,26 +82,26 @@ class Handles:
     def remove_file(self, number: int) -> FileHandle:
         """Forget the open file, and hand it back to be closed."""
         handle = self._files.pop(number)
-        self._count(handle.inode.number, -1)
+        self._forget(handle)
         return handle
 
     def remove_directory(self, number: int) -> DirectoryHandle:
         """Forget the open directory, and hand it back to be closed."""
         handle = self._directories.pop(number)
-        self._count(handle.inode.number, -1)
+        self._forget(handle)
         return handle
 
     def is_open(self, number: InodeNumber) -> bool:
-        """Whether somebody has the inode open on the mount."""
-        return number in self._open_counts
+        """Whether somebody has the inode open on the mount, as far as one can tell."""
+        handles = self._by_inode.get(number)
+        return handles is not None and any(not handle.closing for handle in handles)
 
     def remaining(self) -> tuple[list[int], list[int]]:
         """The numbers of the files and of the directories that are still open."""
         return list(self._files), list(self._directories)
 
-    def _count(self, number: InodeNumber, change: int) -> None:
-        count = self._open_counts.get(number, 0) + change
-        if count:
-            self._open_counts[number] = count
-        else:
-            del self._open_counts[number]
+    def _forget(self, handle: FileHandle | DirectoryHandle) -> None:
+        handles = self._by_inode[handle.inode.number]
+        handles.discard(handle)
+        if not handles:
+            del self._by_inode[handle.inode.number]

@@ -2,11 +2,13 @@
 
 Two notices with different manners. That cached *attributes* are old is said on the spot, inside the change: the kernel only
 sets a mark and never waits. That cached *pages* or *names* are old may make the kernel wait for an operation that this very
-thread has to answer, so a worker thread says it. Until that is done the inode counts as `renamed`: an operation that
-arrives for it through an old name is refused with ESTALE, on which the kernel looks the path up afresh.
+thread has to answer, so a worker thread says it, a moment later. To cover that moment, the next operation that reaches an
+inode whose name went is refused once with ESTALE: the kernel then walks the path again without its cache, and the program
+sees only the true answer.
 """
 
 import logging
+from collections.abc import Callable
 
 import pyfuse3
 import trio
@@ -36,14 +38,21 @@ class Invalidation:
         self._volume = volume
         self._numbers = numbers
         self._pages: set[InodeNumber] = set()
-        self._names: dict[Name, set[InodeNumber]] = {}
-        self._renamed: dict[InodeNumber, int] = {}
+        self._names: set[Name] = set()
+        self._renamed: set[InodeNumber] = set()
         self._resized: set[InodeNumber] = set()
         self._wake = trio.Event()
 
-    def is_renamed(self, number: InodeNumber) -> bool:
-        """Whether the kernel may still hold a name of the inode that is no longer true."""
-        return number in self._renamed
+    def name_is_doubtful(self, number: InodeNumber) -> bool:
+        """Whether the kernel may have come to the inode by a name that is gone; true once for each change."""
+        if number not in self._renamed:
+            return False
+        self._renamed.discard(number)
+        return True
+
+    def found_by_name(self, number: InodeNumber) -> None:
+        """The kernel is being given a true name of the inode: what it now does with it needs no second look."""
+        self._renamed.discard(number)
 
     def is_resized(self, number: InodeNumber) -> bool:
         """Whether the size changed behind the kernel's back since it was last told the attributes."""
@@ -94,10 +103,8 @@ class Invalidation:
         known = {number for number in numbers if number in self._numbers}
         if name[0] not in self._numbers or not known:
             return
-        waiting = self._names.setdefault(name, set())
-        for number in known - waiting:
-            self._renamed[number] = self._renamed.get(number, 0) + 1
-        waiting |= known
+        self._renamed |= known
+        self._names.add(name)
         self._wake.set()
 
     async def run(self) -> None:
@@ -106,33 +113,22 @@ class Invalidation:
             await self._wake.wait()
             self._wake = trio.Event()
             pages, self._pages = self._pages, set()
-            names, self._names = self._names, {}
-            try:
-                await trio.to_thread.run_sync(self._tell, pages, list(names))
-            finally:
-                self._names_told(names)
+            names, self._names = self._names, set()
+            await trio.to_thread.run_sync(self._tell, pages, names)
 
-    def _tell(self, pages: set[InodeNumber], names: list[Name]) -> None:
+    def _tell(self, pages: set[InodeNumber], names: set[Name]) -> None:
         """Runs in a worker thread and may block for as long as the kernel is busy with the inode or directory."""
         for parent, name in names:
             _notify(pyfuse3.invalidate_entry, self._numbers.for_kernel(parent), name)
         for number in pages:
             _notify(pyfuse3.invalidate_inode, self._numbers.for_kernel(number))
 
-    def _names_told(self, names: dict[Name, set[InodeNumber]]) -> None:
-        for numbers in names.values():
-            for number in numbers:
-                self._renamed[number] -= 1
-                if not self._renamed[number]:
-                    del self._renamed[number]
 
-
-def _notify(notice: object, *arguments: object, **options: object) -> None:
+def _notify(notice: Callable[..., None], *arguments: object, **options: object) -> None:
     """Give one notice; that the kernel does not know the inode, or no longer, is the usual case and no error."""
-    assert callable(notice)
     try:
         notice(*arguments, **options)
     except FileNotFoundError:
         return
     except OSError as error:
-        log.warning("notice=%s arguments=%s error=%s", notice.__name__, arguments, error)
+        log.warning("notice=%s arguments=%s error=%s", notice, arguments, error)

@@ -78,7 +78,7 @@ class NameOperations(FrontEnd):
     @answered
     async def readlink(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
         """The target of a symbolic link."""
-        return pyfuse3.FileNameT((await self.named(inode)).target)
+        return pyfuse3.FileNameT((await self.at_path(inode)).target)
 
     @answered
     async def link(
@@ -89,7 +89,7 @@ class NameOperations(FrontEnd):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """A further name of an inode."""
-        target = await self.named(inode)
+        target = await self.at_path(inode)
         await self.volume.link(target, self.numbers.of_kernel(new_parent_inode), new_name)
         return self.enter(target)
 

@@ -34,19 +34,19 @@ async def run_mount(
     """
     operations = Operations(volume, opens)
     _init(operations, volume, mountpoint)
-    volume.pool.add_observer(operations.invalidation.changed)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(operations.invalidation.run)
             nursery.start_soon(_serve, nursery.cancel_scope)
-            task_status.started()
             try:
+                await operations.initialised.wait()
+                task_status.started()
                 await trio.sleep_forever()
             finally:
                 with trio.CancelScope(shield=True):
                     await _leave(str(mountpoint))
     finally:
-        volume.pool.remove_observer(operations.invalidation.changed)
+        operations.leave()
         pyfuse3.close(unmount=True)
         with trio.CancelScope(shield=True):
             await operations.close_all()

@@ -1,5 +1,6 @@
 """Taking a FUSE mount away, and finding ours in the kernel's list. Plain blocking calls; used by the command line too."""
 
+import ctypes
 import os
 import re
 import subprocess
@@ -8,6 +9,9 @@ from pathlib import Path
 
 FILE_SYSTEM_TYPE = "fuse.odxfs"
 """How the kernel lists our mounts: FUSE with the subtype odxfs."""
+
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+"""Flags of umount2(2)."""
 
 MOUNTS = Path("/proc/self/mounts")
 
@@ -40,16 +44,24 @@ def find_mount(mountpoint: str) -> MountEntry | None:
 
 
 def unmount(mountpoint: str, *, lazy: bool = False) -> str | None:
-    """Unmount; None when it worked, else the reason in the words of umount(8).
+    """Unmount; None when it worked, else the reason in words.
 
     `lazy` detaches the mount at once and lets it go when nobody uses it any more, which works for a dead one as well.
     """
     if os.geteuid() == 0:
-        command = ["umount", "--no-canonicalize", *(["--lazy"] if lazy else []), "--", mountpoint]
-    else:
-        command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", mountpoint]
+        return _unmount_directly(mountpoint, lazy=lazy)
+    command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", mountpoint]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return None if result.returncode == 0 else result.stderr.strip() or f"exit code {result.returncode}"
+
+
+def _unmount_directly(mountpoint: str, *, lazy: bool) -> str | None:
+    """umount2(2). No program is started, since a fork waits for the mount when this process has a file open on it."""
+    library = ctypes.CDLL(None, use_errno=True)
+    flags = UMOUNT_NOFOLLOW | (MNT_DETACH if lazy else 0)
+    if library.umount2(os.fsencode(mountpoint), flags) == 0:
+        return None
+    return os.strerror(ctypes.get_errno())
 
 
 def _real_path(path: str) -> str:

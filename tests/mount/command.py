@@ -1,0 +1,97 @@
+"""The odxfs command as a process of its own, and a pool that it mounts for a test."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from odxfs_mount.unmounting import find_mount, unmount
+
+ODXFS = Path(sys.executable).with_name("odxfs")
+TIMEOUT_SECONDS = 120
+"""Ends a test whose mount hangs; no test takes a tenth of it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def odxfs(*words: str | Path, stdin: str = "", env: dict[str, str] | None = None) -> Result:
+    """Run `odxfs WORDS`."""
+    done = subprocess.run(
+        [str(ODXFS), *map(str, words)],
+        input=stdin,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def odxfs_ok(*words: str | Path, stdin: str = "") -> Result:
+    """Run `odxfs WORDS` and insist that it succeeds."""
+    result = odxfs(*words, stdin=stdin)
+    assert result.code == 0, f"odxfs {' '.join(map(str, words))}: {result.code} {result.err}{result.out}"
+    return result
+
+
+def run(*words: str | Path, stdin: bytes = b"") -> bytes:
+    """Run any program and insist that it succeeds; its stdout."""
+    done = subprocess.run(
+        list(map(str, words)), input=stdin, capture_output=True, timeout=TIMEOUT_SECONDS, check=False
+    )
+    assert done.returncode == 0, f"{words}: {done.returncode} {done.stderr.decode()} {done.stdout.decode()}"
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class MountedPool:
+    """A pool and where it is mounted."""
+
+    directory: Path
+    mountpoint: Path
+
+
+@contextmanager
+def mounted_pool(base: Path, *options: str) -> Iterator[MountedPool]:
+    """A fresh pool under `base`, mounted by a process of its own; afterwards it must unmount and be clean."""
+    directory, mountpoint = base / "pool", base / "mnt"
+    mountpoint.mkdir()
+    try:
+        odxfs_ok("mount", directory, mountpoint, "--create", *options)
+        yield MountedPool(directory, mountpoint)
+        odxfs_ok("umount", mountpoint)
+        assert odxfs_ok("fsck", directory, "--json").json["found"] == []
+        assert complaints(directory) == []
+    finally:
+        clear(mountpoint)
+
+
+def complaints(directory: Path) -> list[str]:
+    """The warnings and worse in the log of the process that served the pool."""
+    log = (directory / "odxfs.log").read_text()
+    return [line for line in log.splitlines() if "level=info" not in line]
+
+
+def clear(mountpoint: Path) -> None:
+    """Leave nothing mounted, whatever happened."""
+    if find_mount(str(mountpoint)) is not None:
+        odxfs("umount", mountpoint)
+    if find_mount(str(mountpoint)) is not None:
+        unmount(str(mountpoint), lazy=True)

@@ -1,0 +1,237 @@
+"""What the share changes is there on the mount at once, and the reverse; opens and locks of one hold for the other."""
+
+import errno
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+import trio
+
+from odxfs.opens.share_modes import DELETE, FILE_READ_DATA, FILE_SHARE_ALL, FILE_SHARE_READ, FILE_WRITE_DATA
+from odxfs.types import InodeNumber
+from odxfs.volume import AttributeChange, Inode, RenameFlags
+from odxfs_mount.unmounting import find_mount
+from tests.mount.inside import Inside, mounted_inside, on
+
+FILE = stat.S_IFREG | 0o644
+FOLDER = stat.S_IFDIR | 0o755
+
+
+async def make(inside: Inside, name: bytes, data: bytes = b"", parent: InodeNumber | None = None) -> Inode:
+    """A file as the share would make it."""
+    share = inside.share
+    inode = await share.create(share.root if parent is None else parent, name, FILE, 0, 0)
+    await share.write(inode, 0, data)
+    return inode
+
+
+async def test_what_the_share_creates_and_writes_is_there_at_once(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        assert await on(os.listdir, inside.path) == []
+        assert not await on((inside.path / "new").exists)
+        await make(inside, b"new", b"from the share")
+        assert await on((inside.path / "new").read_bytes) == b"from the share"
+        assert await on(os.listdir, inside.path) == ["new"]
+
+
+async def test_cached_pages_do_not_survive_a_write_by_the_share(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        file = await make(inside, b"file", b"a" * 300_000)
+        path = inside.path / "file"
+        opened = await on(path.open, "rb", 0)
+        assert await on(os.pread, opened.fileno(), 300_000, 0) == b"a" * 300_000
+        for number in range(20):
+            fill = bytes([number])
+            await inside.share.write(file, number * 10_000, fill * 10_000)
+            assert await on(os.pread, opened.fileno(), 10_000, number * 10_000) == fill * 10_000
+        await on(opened.close)
+        assert (await on(path.read_bytes))[200_000:] == b"a" * 100_000
+
+
+async def test_the_size_follows_the_share(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        file = await make(inside, b"file", b"12345")
+        path = inside.path / "file"
+        assert (await on(path.stat)).st_size == 5
+        await inside.share.write(file, 5, b"6789")
+        assert (await on(path.stat)).st_size == 9
+        await inside.share.truncate(file, 2)
+        assert (await on(path.stat)).st_size == 2
+        assert await on(path.read_bytes) == b"12"
+
+
+async def test_an_append_goes_behind_what_the_share_appended(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        file = await make(inside, b"log", b"first ")
+        opened = await on((inside.path / "log").open, "ab", 0)
+        await on(opened.write, b"second ")
+        await inside.share.write(file, file.size, b"third ")
+        await on(opened.write, b"fourth")
+        await on(opened.close)
+        assert bytes(await inside.share.read(file, 0, 100)) == b"first second third fourth"
+        assert await on((inside.path / "log").read_bytes) == b"first second third fourth"
+
+
+async def test_names_follow_the_share(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        share, root = inside.share, inside.share.root
+        for number in range(30):
+            old, new = f"old-{number}", f"new-{number}"
+            await make(inside, old.encode(), old.encode())
+            assert await on((inside.path / old).read_bytes) == old.encode()
+            await share.rename(root, old.encode(), root, new.encode())
+            assert not await on((inside.path / old).exists)
+            assert await on((inside.path / new).read_bytes) == old.encode()
+            await share.unlink(root, new.encode())
+            assert not await on((inside.path / new).exists)
+        assert await on(os.listdir, inside.path) == []
+
+
+async def test_a_name_that_the_share_replaces_means_the_new_file(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        share, root = inside.share, inside.share.root
+        await make(inside, b"target", b"old")
+        assert await on((inside.path / "target").read_bytes) == b"old"
+        for number in range(30):
+            await make(inside, b"fresh", b"%d" % number)
+            await share.rename(root, b"fresh", root, b"target")
+            assert await on((inside.path / "target").read_bytes) == b"%d" % number
+        await make(inside, b"other", b"other")
+        await on((inside.path / "other").stat)
+        await share.rename(root, b"other", root, b"target", RenameFlags.EXCHANGE)
+        assert await on((inside.path / "target").read_bytes) == b"other"
+        assert await on((inside.path / "other").read_bytes) == b"29"
+
+
+async def test_a_folder_that_the_share_moves_takes_its_paths_along(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        share, root = inside.share, inside.share.root
+        folder = await share.create(root, b"folder", FOLDER, 0, 0)
+        await make(inside, b"file", b"inside", folder.number)
+        assert await on((inside.path / "folder" / "file").read_bytes) == b"inside"
+        await share.rename(root, b"folder", root, b"moved")
+        assert not await on((inside.path / "folder" / "file").exists)
+        assert await on((inside.path / "moved" / "file").read_bytes) == b"inside"
+
+
+async def test_attributes_follow_the_share(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        file = await make(inside, b"file")
+        path = inside.path / "file"
+        await on(path.stat)
+        await inside.share.set_attributes(file, AttributeChange(mode=0o600, mtime_ns=1_234_567_890))
+        info = await on(path.stat)
+        assert (stat.S_IMODE(info.st_mode), info.st_mtime_ns) == (0o600, 1_234_567_890)
+
+
+async def test_what_the_mount_changes_is_the_shares_at_once(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        share, root = inside.share, inside.share.root
+        await on((inside.path / "file").write_bytes, b"from the mount")
+        file = await share.lookup(root, b"file")
+        assert bytes(await share.read(file, 0, 100)) == b"from the mount"
+        await on(os.rename, inside.path / "file", inside.path / "renamed")
+        assert (await share.lookup(root, b"renamed")) is file
+
+
+async def test_an_open_that_does_not_share_keeps_the_mount_out(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        file = await make(inside, b"file", b"data")
+        path = inside.path / "file"
+        entry = inside.opens.open(
+            file.number, FILE_READ_DATA | FILE_WRITE_DATA, FILE_SHARE_READ, "an SMB open"
+        )
+        for attempt in (
+            lambda: path.open("r+b"),
+            path.unlink,
+            lambda: path.rename(inside.path / "other"),
+            lambda: os.truncate(path, 0),
+        ):
+            with pytest.raises(OSError, check=lambda error: error.errno == errno.EBUSY):
+                await on(attempt)
+        assert inside.opens.check(file.number, FILE_READ_DATA, FILE_SHARE_ALL)
+        inside.opens.close(entry)
+        await on(path.unlink)
+
+
+async def test_a_file_open_on_the_mount_is_seen_by_the_share(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        path = inside.path / "file"
+        await on(path.write_bytes, b"data")
+        opened = await on(path.open, "r+b", 0)
+        number = (await inside.share.lookup(inside.share.root, b"file")).number
+        assert not inside.opens.check(number, FILE_READ_DATA, FILE_SHARE_READ)
+        assert inside.opens.check(number, FILE_READ_DATA | DELETE, FILE_SHARE_ALL)
+        await on(opened.close)
+        with trio.fail_after(10):
+            while not inside.opens.check(number, FILE_READ_DATA, FILE_SHARE_READ):
+                await trio.sleep(0.01)  # the kernel sends RELEASE after close(2) has returned
+
+
+async def test_byte_range_locks_of_the_share_hold_on_the_mount(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        file = await make(inside, b"file", bytes(20_000))
+        entry = inside.opens.open(file.number, FILE_READ_DATA, FILE_SHARE_ALL, "an SMB open")
+        opened = await on((inside.path / "file").open, "r+b", 0)
+        assert inside.opens.lock(entry, 4096, 4096, exclusive=True)
+        with pytest.raises(BlockingIOError):
+            await on(os.pwrite, opened.fileno(), b"x", 5000)
+        with pytest.raises(BlockingIOError):
+            await on(os.pread, opened.fileno(), 100, 5000)
+        assert await on(os.pwrite, opened.fileno(), b"x", 10_000) == 1
+        inside.opens.close(entry)
+        assert await on(os.pwrite, opened.fileno(), b"x", 5000) == 1
+        await on(opened.close)
+
+
+async def test_a_file_the_share_deletes_stays_readable_where_it_is_open(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        await make(inside, b"file", b"still here")
+        opened = await on((inside.path / "file").open, "rb", 0)
+        await inside.share.unlink(inside.share.root, b"file")
+        with pytest.raises(FileNotFoundError):
+            await on((inside.path / "file").open)
+        assert (await on(os.fstat, opened.fileno())).st_nlink == 0
+        assert await on(opened.read) == b"still here"
+        await on(opened.close)
+
+
+async def test_the_mount_deletes_for_the_share_when_it_closes_last(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        file = await make(inside, b"file", b"data")
+        entry = inside.opens.open(file.number, DELETE, FILE_SHARE_ALL, "an SMB open")
+        opened = await on((inside.path / "file").open, "rb", 0)
+        inside.opens.set_delete_pending(file.number, True)
+        with pytest.raises(OSError, check=lambda error: error.errno == errno.EBUSY):
+            await on((inside.path / "file").open, "rb")
+        assert not inside.opens.close(entry)
+        await on(opened.close)
+        with trio.fail_after(10):
+            while await on(os.listdir, inside.path):
+                await trio.sleep(0.01)
+
+
+async def test_leaving_takes_the_mount_away_though_a_file_is_open(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        script = f"exec 3>{inside.path}/file; echo open; read line; echo more >&3"
+        holder = await trio.lowlevel.open_process(
+            ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert await holder.stdout.receive_some() == b"open\n"
+    assert find_mount(str(tmp_path / "mnt")) is None
+    await holder.stdin.aclose()
+    await holder.stdout.aclose()
+    assert await holder.wait() != 0
+
+
+async def test_unmounting_from_outside_ends_the_session(tmp_path: Path) -> None:
+    async with mounted_inside(tmp_path) as inside:
+        await on((inside.path / "file").write_bytes, b"data")
+        done = await trio.run_process(["umount", str(inside.path)], check=False)
+        assert done.returncode == 0
+        await inside.ended.wait()
+        assert not find_mount(str(inside.path))
