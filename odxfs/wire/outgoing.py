@@ -26,9 +26,12 @@ class OutgoingMessage:
     message_id: int
     signer: SessionSecurity | None = None
     cancel: bool = False
+    padding: bytes = b""
 
     def pieces(self) -> list[Buffer]:
         """The message as it stands, without a copy of the payload."""
+        if self.padding:
+            return [self.head, self.payload or b"", self.padding]
         return [self.head] if self.payload is None else [self.head, self.payload]
 
     def clear_signed(self) -> None:

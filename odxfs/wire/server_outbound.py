@@ -131,14 +131,14 @@ class ServerOutbound:
 
 
 def _sealing(replies: Sequence[Reply]) -> SessionSecurity | None:
-    """Whose keys encrypt the answers to a plain request: a session or tree that demands it, but never a login's own."""
+    """Whose keys encrypt the answers to a plain request: those of a session or tree that demands it (3.3.4.1.4).
+
+    A login's own answer is never encrypted, and neither is that of the TREE_CONNECT that learns of the demand.
+    """
     for reply in replies:
-        security = reply.request.security
-        if (
-            security is not None
-            and security.sealer is not None
-            and (reply.encrypt or security.encrypt_data)
-            and reply.request.header.command != Command.SESSION_SETUP
-        ):
+        security, command = reply.request.security, reply.request.header.command
+        if security is None or security.sealer is None or command == Command.SESSION_SETUP:
+            continue
+        if security.encrypt_data or (reply.encrypt and command != Command.TREE_CONNECT):
             return security
     return None
