@@ -246,4 +246,6 @@ def summary(result: "CopyResult") -> str:
         f"{percent:.0f} % offloaded by {result.tokens} tokens; "
         f"on the wire {format_bytes(result.wire_sent_bytes)} sent, {format_bytes(result.wire_received_bytes)} received"
     )
-    return line if result.reason is None else f"{line}\nnot offloaded: {result.reason}"
+    if result.reason is None:
+        return line
+    return f"{line}\nnot {'all ' if result.offloaded_bytes else ''}offloaded: {result.reason}"

@@ -86,9 +86,11 @@ class Connection:
         return self.wire.credits >= credit_charge
 
     async def wait_for_room(self, credit_charge: int = 1) -> None:
-        """Return when the server's credits allow such a request, or when the connection has failed."""
+        """Return when the server's credits allow such a request. Raises NetworkFailed when the connection has failed."""
         while not self.has_room(credit_charge) and self._failure is None:
             await self._credits_came.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def submit(
         self,

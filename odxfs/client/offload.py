@@ -23,6 +23,9 @@ from odxfs.wire.ioctl import IoctlResponse
 MAX_CALLS_IN_FLIGHT = 64
 """Enough to keep a server busy while the answers of the last batch are read; with 8 MiB tokens half a GiB is under way."""
 
+CALLS_PER_SEND = 4
+"""So that the server is at work on the first calls while the next are packed."""
+
 READ_OUTPUT_BYTES = 528
 WRITE_OUTPUT_BYTES = 16
 ALL_ZERO_BEYOND_CURRENT_RANGE = 0x00000001
@@ -38,16 +41,18 @@ async def copy_by_token(
     The destination is at its full size and all zeros. Raises NetworkFailed; a refusal raises nothing.
     """
     connections = {file.tree.session.connection for file in (source, destination)}
+    same_server = is_same_server(source, destination)
     under_way: UnderWay = deque()
     while not ledger.finished:
         if not under_way:
             for connection in connections:
                 await connection.wait_for_room()
-        _submit_calls(source, destination, ledger, under_way)
+        submitted = _submit_calls(source, destination, ledger, under_way)
         for connection in connections:
             await connection.flush()
+        if submitted == CALLS_PER_SEND or not under_way:
+            continue
         await under_way[0][1].wait()
-        same_server = is_same_server(source, destination)
         while under_way and under_way[0][1].done:
             call, pending = under_way.popleft()
             _take_answer(call, await pending.wait(), ledger, same_server=same_server)
@@ -75,17 +80,21 @@ def is_same_server(source: SmbFile, destination: SmbFile) -> bool:
     return first is second or first.wire.server_guid == second.wire.server_guid
 
 
-def _submit_calls(source: SmbFile, destination: SmbFile, ledger: TokenLedger, under_way: UnderWay) -> None:
+def _submit_calls(source: SmbFile, destination: SmbFile, ledger: TokenLedger, under_way: UnderWay) -> int:
+    """Queue calls that are due, as many as one sending takes; returns how many."""
     connections = (source.tree.session.connection, destination.tree.session.connection)
-    while len(under_way) < MAX_CALLS_IN_FLIGHT and all(connection.has_room() for connection in connections):
-        call = ledger.next_call()
+    submitted = 0
+    while len(under_way) < MAX_CALLS_IN_FLIGHT and submitted < CALLS_PER_SEND:
+        call = ledger.next_call() if all(connection.has_room() for connection in connections) else None
         if call is None:
-            return
+            break
+        submitted += 1
         if isinstance(call, ReadCall):
             pending = source.submit_fsctl(Fsctl.OFFLOAD_READ, _pack(call), READ_OUTPUT_BYTES)
         else:
             pending = destination.submit_fsctl(Fsctl.OFFLOAD_WRITE, _pack(call), WRITE_OUTPUT_BYTES)
         under_way.append((call, pending))
+    return submitted
 
 
 def _pack(call: Call) -> bytes:

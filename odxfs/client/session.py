@@ -1,5 +1,6 @@
 """A user's session on a connection: NTLM inside SPNEGO by pyspnego, then requests in the session's name."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,7 +10,7 @@ from spnego.exceptions import SpnegoError
 from odxfs.client.connection import Connection, Pending
 from odxfs.client.errors import LogonFailed, NetworkFailed, RequestRefused, exit_code_of
 from odxfs.client.explain import sentence_of
-from odxfs.errors import ExitCode, ProtocolError
+from odxfs.errors import ExitCode, ProtocolError, UserError
 from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 from odxfs.wire.client_connection import Response
@@ -17,6 +18,8 @@ from odxfs.wire.header import Command
 from odxfs.wire.logoff import LogoffRequest
 from odxfs.wire.negotiate import Capabilities, SecurityMode
 from odxfs.wire.session_setup import SessionFlags, SessionSetupRequest, SessionSetupResponse
+
+_log = logging.getLogger(__name__)
 
 MAX_LEGS = 8
 """NTLM takes two, Kerberos up to four; a server that asks for ever is not followed."""
@@ -76,13 +79,16 @@ def expect_success(response: Response, subject: str) -> Response:
 async def open_session(
     connection: Connection, user: str, password: str, *, encrypt: bool = False
 ) -> AsyncIterator[Session]:
-    """Log on, and leave by closing the connection's use of the session. Raises LogonFailed, NetworkFailed.
+    """Log on, and log off on leaving. Raises LogonFailed, NetworkFailed.
 
     `user` may be `DOMAIN\\user` or `DOMAIN;user`. With `encrypt` every message of the session is sealed.
     """
     session = await _log_on(connection, user.replace(";", "\\", 1), password, encrypt=encrypt)
     yield session
-    await session.log_off()
+    try:
+        await session.log_off()
+    except UserError as error:
+        _log.info("logging off: %s", error)  # all that was to be done is done and acknowledged
 
 
 async def _log_on(connection: Connection, user: str, password: str, *, encrypt: bool) -> Session:
