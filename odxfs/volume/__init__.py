@@ -12,6 +12,7 @@ from odxfs.volume.changes import (
 from odxfs.volume.check import check_directory
 from odxfs.volume.directories import DirectoryEntry
 from odxfs.volume.inodes import AttributeChange, Inode
+from odxfs.volume.names import decode_name, encode_name
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
 from odxfs.volume.renames import RenameFlags
@@ -21,5 +22,5 @@ from odxfs.volume.volume import Volume
 __all__ = [
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
     "EntryRemoved", "EntryRenamed", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "Statfs", "Volume",
-    "check_directory", "create_pool", "open_pool",
+    "check_directory", "create_pool", "decode_name", "encode_name", "open_pool",
 ]  # fmt: skip
