@@ -62,6 +62,7 @@ class AttributeOperations(FrontEnd):
         self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext
     ) -> bytes:
         """One extended attribute; ENODATA when it is not there."""
+        _require_namespace(name)
         return await self.volume.get_xattr(await self.at_path_or_open(inode), name)
 
     @answered
@@ -71,6 +72,7 @@ class AttributeOperations(FrontEnd):
         """Set an extended attribute; pyfuse3 has checked XATTR_CREATE and XATTR_REPLACE."""
         if len(name) > MAX_XATTR_NAME_BYTES:
             raise pyfuse3.FUSEError(errno.ERANGE)
+        _require_namespace(name)
         await self.volume.set_xattr(await self.at_path_or_open(inode), name, value)
 
     @answered
@@ -88,6 +90,7 @@ class AttributeOperations(FrontEnd):
         self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext
     ) -> None:
         """Remove an extended attribute; ENODATA when it is not there."""
+        _require_namespace(name)
         await self.volume.remove_xattr(await self.at_path_or_open(inode), name)
 
     @answered
@@ -102,6 +105,12 @@ class AttributeOperations(FrontEnd):
         answer.f_ffree = answer.f_favail = numbers.free_inodes
         answer.f_namemax = MAX_NAME_BYTES
         return answer
+
+
+def _require_namespace(name: bytes) -> None:
+    """system.* holds POSIX ACLs: to keep them as mere bytes would pretend that they are obeyed (cp -a relies on it)."""
+    if name.startswith(b"system."):
+        raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
 
 
 def _change(attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChange:
