@@ -51,6 +51,7 @@ class ServingOptions:
     share: str | None = None
     listen: tuple[str, int] | None = None
     settings: ServerSettings = field(default_factory=ServerSettings)
+    token_limits: TokenLimits = field(default_factory=TokenLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,10 @@ class Serving:
     async def _serve_front_ends(self, pool: Pool) -> None:
         opens = OpenTable()
         registry = TokenRegistry(
-            pool.uuid, TokenLimits(), pool.release_pin, lambda: pool.statistics().pinned_only_bytes
+            pool.uuid,
+            self._options.token_limits,
+            pool.release_pin,
+            lambda: pool.statistics().pinned_only_bytes,
         )
         settings = self._options.settings
         engine = self._engine = OffloadEngine(registry, time.monotonic, token_bytes=settings.token_bytes)

@@ -33,7 +33,9 @@ REFRESH_SECONDS = 0.1
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("source", metavar="SRC", help="a file: a local path or smb://user@host:port/share/path")
+    parser.add_argument(
+        "source", metavar="SRC", help="a file: a local path or smb://user@host:port/share/path"
+    )
     parser.add_argument("destination", metavar="DST", help="a file, or a directory to copy into")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
@@ -41,7 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"copy by token or not at all (exit code {int(ExitCode.NOT_OFFLOADED)})",
     )
-    choice.add_argument("--no-offload", action="store_true", help="read and write, even where tokens would do")
+    choice.add_argument(
+        "--no-offload", action="store_true", help="read and write, even where tokens would do"
+    )
     add_json_option(parser)
     parser.add_argument(
         "--password-file",
@@ -158,7 +162,9 @@ async def _inside_folder(
     else:
         is_folder = destination.is_dir()
     if is_folder and source.name:
-        return destination.inside(source.name) if isinstance(destination, SmbUrl) else destination / source.name
+        return (
+            destination.inside(source.name) if isinstance(destination, SmbUrl) else destination / source.name
+        )
     if into_folder:
         raise UserError(f"{destination}: there is no such directory", ExitCode.NOT_FOUND)
     return destination
@@ -184,7 +190,9 @@ def _password(url: SmbUrl, file: Path | None) -> str:
             with file.open(encoding="utf-8") as stream:
                 return stream.readline().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{file}: the password cannot be read: {error}", ExitCode.AUTHENTICATION) from error
+            raise UserError(
+                f"{file}: the password cannot be read: {error}", ExitCode.AUTHENTICATION
+            ) from error
     password = os.environ.get(PASSWORD_VARIABLE)
     if password is not None:
         return password

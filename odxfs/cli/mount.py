@@ -13,7 +13,13 @@ from typing import Any
 
 from odxfs.cli.output import add_json_option, print_json, say
 from odxfs.cli.pools import add_directory
-from odxfs.cli.serving_options import add_serving_options, check_fuse, check_mountpoint, prepare_pool
+from odxfs.cli.serving_options import (
+    add_serving_options,
+    check_fuse,
+    check_mountpoint,
+    prepare_pool,
+    serving_options,
+)
 
 LOG_FILE = "odxfs.log"
 
@@ -34,11 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     directory = prepare_pool(arguments.directory, arguments.volume, create=arguments.create)
 
     def work(ready: Callable[[dict[str, Any]], None]) -> None:
-        from odxfs.serving import ServingOptions, serve
+        from odxfs.serving import serve
 
-        options = ServingOptions(
-            directory, arguments.volume, mountpoint, share=arguments.share, listen=arguments.smb_listen
-        )
+        options = serving_options(arguments, directory, mountpoint)
         serve(options, lambda live: ready(asdict(live)))
 
     if arguments.foreground:

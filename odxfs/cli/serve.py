@@ -11,7 +11,7 @@ from typing import Any
 from odxfs.cli.mount import run_in_foreground
 from odxfs.cli.output import add_json_option
 from odxfs.cli.pools import add_directory
-from odxfs.cli.serving_options import add_serving_options, prepare_pool
+from odxfs.cli.serving_options import add_serving_options, prepare_pool, serving_options
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
     directory = prepare_pool(arguments.directory, arguments.volume, create=arguments.create)
 
     def work(ready: Callable[[dict[str, Any]], None]) -> None:
-        from odxfs.serving import ServingOptions, serve
+        from odxfs.serving import serve
 
-        options = ServingOptions(
-            directory, arguments.volume, share=arguments.share, listen=arguments.smb_listen
-        )
+        options = serving_options(arguments, directory)
         serve(options, lambda live: ready(asdict(live)))
 
     return run_in_foreground(work, arguments)

@@ -5,16 +5,23 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from odxfs.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from odxfs.serving import ServingOptions
 
 FUSE_DEVICE = Path("/dev/fuse")
 
 MAX_PORT = 65535
+MEBIBYTE = 1024 * 1024
+MAX_TOKEN_MEBIBYTES = 256
+MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS = 5, 600
 
 
 def add_serving_options(parser: argparse.ArgumentParser) -> None:
-    """`--create`, `--share`, `--smb-listen`, `--volume`."""
+    """Which volume, which share, where, and how SMB and tokens behave."""
     parser.add_argument("--create", action="store_true", help="make the pool if DIR is empty or missing")
     parser.add_argument("--share", metavar="NAME", help="share the volume as NAME; the share is kept")
     parser.add_argument(
@@ -24,6 +31,74 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
         help="where to serve SMB (default 127.0.0.1:4450 once there is a share)",
     )
     parser.add_argument("--volume", default="main", metavar="NAME", help="the volume (default main)")
+    smb = parser.add_argument_group("SMB and tokens")
+    smb.add_argument(
+        "--signing",
+        choices=("required", "offered"),
+        default="required",
+        help="whether clients must sign (default required)",
+    )
+    smb.add_argument(
+        "--encryption",
+        choices=("off", "offered", "required"),
+        default="offered",
+        help="whether clients may or must encrypt (default offered)",
+    )
+    smb.add_argument(
+        "--token-size",
+        metavar="MIB",
+        type=parse_token_size,
+        default=8 * MEBIBYTE,
+        help="what one copy token stands for at most, 1 to 256 MiB (default 8)",
+    )
+    smb.add_argument(
+        "--token-lifetime",
+        metavar="SECONDS",
+        type=parse_token_lifetime,
+        default=60.0,
+        help="how long an unused token lives when the client does not say, 5 to 600 (default 60)",
+    )
+
+
+def serving_options(
+    arguments: argparse.Namespace, directory: Path, mountpoint: Path | None = None
+) -> "ServingOptions":
+    """What the arguments ask to be served."""
+    from odxfs.offload import TokenLimits
+    from odxfs.serving import ServingOptions
+    from odxfs.smb.settings import Encryption, ServerSettings
+
+    settings = ServerSettings(
+        signing_required=arguments.signing == "required",
+        encryption=Encryption(arguments.encryption),
+        token_bytes=arguments.token_size,
+    )
+    limits = TokenLimits(default_lifetime=arguments.token_lifetime)
+    return ServingOptions(
+        directory,
+        arguments.volume,
+        mountpoint,
+        arguments.share,
+        arguments.smb_listen,
+        settings=settings,
+        token_limits=limits,
+    )
+
+
+def parse_token_size(text: str) -> int:
+    """Whole mebibytes as bytes."""
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_TOKEN_MEBIBYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of MiB from 1 to {MAX_TOKEN_MEBIBYTES}")
+    return int(text) * MEBIBYTE
+
+
+def parse_token_lifetime(text: str) -> float:
+    """Seconds that an idle token lives."""
+    if not text.isdecimal() or not MIN_LIFETIME_SECONDS <= int(text) <= MAX_LIFETIME_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds from {MIN_LIFETIME_SECONDS} to {MAX_LIFETIME_SECONDS}"
+        )
+    return float(text)
 
 
 def parse_endpoint(text: str) -> tuple[str, int]:

@@ -44,9 +44,11 @@ def main() -> int:
     if missing := missing_tools():
         print(f"bench: needs {', '.join(missing)}; scripts/setup --dev installs them", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix=".odxfs-bench-", dir=arguments.work) as scratch:
-        with reflink_disk(Path(scratch, "disk.xfs"), DISK_BYTES) as disk:
-            rows = _measure(disk, arguments)
+    with (
+        tempfile.TemporaryDirectory(prefix=".odxfs-bench-", dir=arguments.work) as scratch,
+        reflink_disk(Path(scratch, "disk.xfs"), DISK_BYTES) as disk,
+    ):
+        rows = _measure(disk, arguments)
     _print(rows)
     if not arguments.no_history:
         _append_history(rows, arguments)

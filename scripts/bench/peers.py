@@ -107,7 +107,11 @@ def run(*command: str, stdin: str | None = None, environment: dict[str, str] | N
 @contextmanager
 def _child(command: list[str], port: int) -> Iterator[None]:
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # smbd ends its whole process group when it is terminated
     )
     try:
         _wait_for_port(port, process)
