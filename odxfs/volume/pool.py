@@ -225,7 +225,7 @@ class Pool:
     async def check(self, *, read_data: bool = False) -> list[str]:
         """What does not hold of the pool's invariants, a sentence each; [] when all do.
 
-        With `read_data` every block is read and compared with its checksum. Nothing else may change the pool meanwhile.
+        With `read_data` every block is read and compared with its checksum. Everything else waits meanwhile.
         """
         self.collect()
         findings = await check_catalog(self.view, self.segments, read_data=read_data)

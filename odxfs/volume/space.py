@@ -23,7 +23,7 @@ from odxfs.volume.leaf import Leaf, Run
 GROUP_SHIFT = 14
 BLOCKS_PER_GROUP = 1 << GROUP_SHIFT
 _SLOT_MASK = BLOCKS_PER_GROUP - 1
-_GROUPS_PER_SEGMENT = BLOCKS_PER_SEGMENT // BLOCKS_PER_GROUP
+GROUPS_PER_SEGMENT = BLOCKS_PER_SEGMENT // BLOCKS_PER_GROUP
 _BITMAP_BYTES = BLOCKS_PER_GROUP // 8
 _ONES = b"\xff" * _BITMAP_BYTES
 
@@ -95,7 +95,7 @@ class Group:
         self.number = number
         self.used = bytearray(used)
         self.busy = bytearray(used)
-        if number % _GROUPS_PER_SEGMENT == 0:
+        if number % GROUPS_PER_SEGMENT == 0:
             set_bits(self.busy, 0, 1)  # the segment's header
         self.used_blocks = int.from_bytes(used, "little").bit_count()
         self.free_blocks = BLOCKS_PER_GROUP - int.from_bytes(self.busy, "little").bit_count()
@@ -202,7 +202,8 @@ class Space:
             self._groups.append(Group(number, used, counts))
             self._settle(self._groups[number])
             self.used_blocks += self._groups[number].used_blocks
-        self._grow(self._segments.count * _GROUPS_PER_SEGMENT)
+        self._segments.drop_unfinished(-(-len(self._groups) // GROUPS_PER_SEGMENT))
+        self._grow(self._segments.count * GROUPS_PER_SEGMENT)
 
     # -- allocation -----------------------------------------------------------------------------------------------
 
@@ -375,7 +376,7 @@ class Space:
         while True:
             if not roomy:
                 self._segments.create_next()
-                self._grow(self._segments.count * _GROUPS_PER_SEGMENT)
+                self._grow(self._segments.count * GROUPS_PER_SEGMENT)
             index = roomy.bisect_right(last.number) if last is not None else 0
             group = self._groups[roomy[index % len(roomy)]]
             roomy.discard(group.number)

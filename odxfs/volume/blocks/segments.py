@@ -12,7 +12,7 @@ from uuid import UUID
 
 from crc32c import crc32c
 
-from odxfs.errors import Corrupt
+from odxfs.errors import Corrupt, VolumeError
 from odxfs.types import BLOCK_BYTES, Buffer
 from odxfs.volume.blocks.files import Files
 
@@ -120,15 +120,23 @@ class Segments:
         """Disk space that all segments take."""
         return sum(self.files.disk_bytes(self._descriptor(segment)) for segment in range(self.count))
 
-    def check_headers(self) -> list[str]:
-        """What is wrong with the segments' headers, a sentence each."""
-        findings = []
-        for segment in range(self.count):
-            try:
-                self._descriptor(segment)
-            except Corrupt as error:
-                findings.append(str(error))
-        return findings
+    def drop_unfinished(self, known: int) -> None:
+        """Remove segments behind the first `known` that a crash left without a header: no commit names them."""
+        while self.count > known and self._header_fault(self.count - 1):
+            self._path(self.count - 1).unlink()
+            self.count -= 1
+
+    def check_headers(self, known: int) -> list[str]:
+        """What is wrong with the headers of the first `known` segments, a sentence each."""
+        faults = [self._header_fault(segment) for segment in range(known)]
+        return [fault for fault in faults if fault]
+
+    def _header_fault(self, segment: int) -> str:
+        try:
+            self._descriptor(segment)
+        except VolumeError as error:
+            return str(error)
+        return ""
 
     def close(self) -> None:
         """Close every descriptor."""
