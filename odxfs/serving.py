@@ -154,8 +154,11 @@ class Serving:
         )
         try:
             bound = await nursery.start(self._server.serve, address, port)
-        except OSError as error:
-            raise _cannot_listen(address, port, error) from error
+        except (OSError, BaseExceptionGroup) as error:
+            for cause in _leaves(error):
+                if isinstance(cause, OSError):
+                    raise _cannot_listen(address, port, cause) from error
+            raise
         return format_endpoint(*bound)
 
     async def _start_mount(
@@ -267,12 +270,13 @@ def single_errors() -> Iterator[None]:
         raise
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """What is in an exception group, to any depth; an exception by itself is its own leaf."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
 
 
 def serve(options: ServingOptions, ready: Callable[[Live], None]) -> None:

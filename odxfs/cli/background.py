@@ -46,13 +46,13 @@ def _be_daemon(work: Work, log_file: Path, writing: int) -> NoReturn:
         os.setsid()
         _redirect(log_file)
         configure_logging(log_file)
-        code = _work(work, writing)
+        code = _work(work, log_file, writing)
     finally:
         logging.shutdown()
         os._exit(code)
 
 
-def _work(work: Work, writing: int) -> int:
+def _work(work: Work, log_file: Path, writing: int) -> int:
     told = False
 
     def tell(message: dict[str, Any]) -> None:
@@ -71,7 +71,9 @@ def _work(work: Work, writing: int) -> int:
         return exit_code
     except BaseException as error:
         log.exception("event=stopped error=%r", str(error))
-        tell({"error": f"{error!r}; see {log.name}", "exit_code": int(ExitCode.BUG)})
+        tell(
+            {"error": f"a defect ended the server: {error!r}; see {log_file}", "exit_code": int(ExitCode.BUG)}
+        )
         return ExitCode.BUG
     return ExitCode.OK
 

@@ -1,0 +1,316 @@
+"""The odxfs command as people and scripts meet it: every subcommand a process, its words and its exit code."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from odxfs.errors import ExitCode
+from odxfs_mount.unmounting import find_mount
+from tests.mount.command import ODXFS, clear, complaints, mounted_pool, odxfs, odxfs_ok, run
+
+PASSWORD = "correct horse"
+FIRST_PORT = 46200
+
+
+def free_port() -> int:
+    """A port of this test's range that nobody listens on."""
+    for port in range(FIRST_PORT, FIRST_PORT + 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise AssertionError("no free port")
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    """An unmounted pool."""
+    odxfs_ok("mkfs", tmp_path / "pool")
+    return tmp_path / "pool"
+
+
+@pytest.fixture
+def mountpoint(tmp_path: Path) -> Iterator[Path]:
+    """An empty directory to mount on; nothing is mounted on it afterwards."""
+    place = tmp_path / "mnt"
+    place.mkdir()
+    yield place
+    clear(place)
+
+
+def fails(code: ExitCode, said: str, *words: str | Path, stdin: str = "") -> None:
+    """The command line fails with `code` and one line on stderr that contains `said`."""
+    result = odxfs(*words, stdin=stdin)
+    assert (result.code, result.out) == (code, ""), result
+    assert result.err.startswith("odxfs: "), result.err
+    assert result.err.count("\n") == 1, result.err
+    assert said in result.err, result.err
+
+
+def test_help_of_every_command() -> None:
+    listing = odxfs_ok("--help").out
+    commands = ["mkfs", "mount", "serve", "umount", "user", "share", "status", "tokens", "fsck", "cp", "help"]
+    for command in commands:
+        assert f"  {command} " in listing
+        assert f"usage: odxfs {command}" in odxfs_ok(command, "--help").out
+    assert "odxfs 0." in odxfs_ok("--version").out
+
+
+def test_wrong_usage_is_one_line() -> None:
+    fails(ExitCode.USAGE, "there is no command 'monut'", "monut")
+    fails(ExitCode.USAGE, "required: DIR", "mkfs")
+    fails(ExitCode.USAGE, "not ADDR:PORT", "serve", "x", "--smb-listen", "somewhere")
+    assert odxfs().code == ExitCode.USAGE
+
+
+def test_every_exit_code_is_explained() -> None:
+    explained = [int(line.split()[0]) for line in odxfs_ok("help", "exit-codes").out.splitlines()]
+    assert explained == [int(code) for code in ExitCode]
+
+
+def test_mkfs_wants_an_empty_directory(tmp_path: Path, pool: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    fails(ExitCode.EXISTS, "full", "mkfs", tmp_path / "full")
+    fails(ExitCode.EXISTS, "pool", "mkfs", pool)
+    assert (tmp_path / "full" / "file").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("tokens",), ("fsck",), ("serve",), ("user", "list"), ("share", "list")]
+)
+def test_a_directory_that_is_no_pool(tmp_path: Path, words: tuple[str, ...]) -> None:
+    fails(ExitCode.NOT_A_POOL, "is not a pool", *words, tmp_path)
+    fails(ExitCode.NOT_A_POOL, "does not exist", *words, tmp_path / "missing")
+
+
+def test_mounting_what_is_no_pool_or_of_a_newer_format(tmp_path: Path, pool: Path, mountpoint: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    fails(ExitCode.NOT_A_POOL, "is not a pool", "mount", tmp_path / "empty", mountpoint)
+    identity = json.loads((pool / "pool.json").read_text())
+    key = next(key for key in identity if "format" in key or "version" in key)
+    (pool / "pool.json").write_text(json.dumps({**identity, key: 999}))
+    fails(ExitCode.FORMAT, "999", "mount", pool, mountpoint)
+    assert find_mount(str(mountpoint)) is None
+
+
+def test_mount_points_that_cannot_be(tmp_path: Path, pool: Path) -> None:
+    (tmp_path / "file").touch()
+    fails(ExitCode.MOUNT_POINT, "does not exist", "mount", pool, tmp_path / "missing")
+    fails(ExitCode.MOUNT_POINT, "is not a directory", "mount", pool, tmp_path / "file")
+    fails(ExitCode.MOUNT_POINT, "is not an odxfs mount", "umount", tmp_path)
+
+
+def test_mount_status_umount(pool: Path, mountpoint: Path) -> None:
+    live = odxfs_ok("mount", pool, mountpoint, "--json").json
+    assert live["mountpoint"] == str(mountpoint)
+    assert live["smb"] is None
+    (mountpoint / "file").write_text("kept")
+    status = odxfs_ok("status", pool, "--json").json
+    assert (status["state"], status["pid"]) == ("served", live["pid"])
+    assert status["pool"]["failure"] is None
+    assert odxfs_ok("tokens", pool, "--json").json == []
+    fails(ExitCode.MOUNT_POINT, "is mounted on", "mount", pool, mountpoint)
+    fails(ExitCode.BUSY, "odxfs mount", "fsck", pool)
+    fails(ExitCode.BUSY, "odxfs mount", "serve", pool, "--smb-listen", "127.0.0.1:0")
+    assert "clean" in odxfs_ok("umount", mountpoint).out
+    assert find_mount(str(mountpoint)) is None
+    assert odxfs_ok("status", pool, "--json").json["state"] == "not served"
+    assert complaints(pool) == []
+    odxfs_ok("mount", pool, mountpoint)
+    assert (mountpoint / "file").read_text() == "kept"
+    odxfs_ok("umount", mountpoint)
+
+
+def test_umount_by_other_means_closes_the_pool_too(pool: Path, mountpoint: Path) -> None:
+    pid = odxfs_ok("mount", pool, mountpoint, "--json").json["pid"]
+    (mountpoint / "file").write_text("kept")
+    run("umount", mountpoint)
+    wait_for_end(pid)
+    assert odxfs_ok("fsck", pool, "--json").json["clean"]
+
+
+def test_a_killed_mount_is_cleared_and_mounts_again(pool: Path, mountpoint: Path) -> None:
+    pid = odxfs_ok("mount", pool, mountpoint, "--json").json["pid"]
+    with (mountpoint / "synced").open("w") as file:
+        file.write("acknowledged")
+        file.flush()
+        os.fsync(file.fileno())
+    (mountpoint / "unsynced").write_bytes(bytes(100_000))
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(pid)
+    fails(ExitCode.MOUNT_POINT, "dead mount", "mount", pool, mountpoint)
+    assert "cleared" in odxfs_ok("umount", mountpoint).out
+    assert odxfs_ok("fsck", pool, "--json").json["found"] == []
+    odxfs_ok("mount", pool, mountpoint)
+    assert (mountpoint / "synced").read_text() == "acknowledged"
+    odxfs_ok("umount", mountpoint)
+    assert odxfs_ok("fsck", pool, "--json").json["found"] == []
+
+
+def test_create_makes_the_pool_once(tmp_path: Path, mountpoint: Path) -> None:
+    for content in ("", "first"):
+        odxfs_ok("mount", tmp_path / "new", mountpoint, "--create")
+        if content:
+            assert (mountpoint / "file").read_text() == content
+        (mountpoint / "file").write_text("first")
+        odxfs_ok("umount", mountpoint)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    fails(ExitCode.EXISTS, "full", "mount", tmp_path / "full", mountpoint, "--create")
+
+
+def test_foreground_ends_with_ctrl_c_and_leaves_all_clean(pool: Path, mountpoint: Path) -> None:
+    with in_foreground("mount", str(pool), str(mountpoint), "--foreground") as process:
+        (mountpoint / "file").write_text("kept")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert find_mount(str(mountpoint)) is None
+    assert odxfs_ok("fsck", pool, "--json").json["clean"]
+
+
+def test_users_are_kept_without_their_passwords(pool: Path) -> None:
+    odxfs_ok("user", "add", pool, "Ada", "--password-stdin", "--uid", "1000", stdin=PASSWORD + "\n")
+    users = odxfs_ok("user", "list", pool, "--json").json
+    assert [(user["name"], user["uid"]) for user in users] == [("Ada", 1000)]
+    assert PASSWORD not in (pool / "users.json").read_text()
+    assert (pool / "users.json").stat().st_mode & 0o077 == 0
+    fails(ExitCode.EXISTS, "ada", "user", "add", pool, "ada", "--password-stdin", stdin="x\n")
+    fails(ExitCode.USAGE, "empty", "user", "passwd", pool, "ada", "--password-stdin")
+    fails(ExitCode.USAGE, "--password-stdin", "user", "passwd", pool, "ada", stdin="x\n")
+    odxfs_ok("user", "passwd", pool, "ada", "--password-stdin", stdin="other\n")
+    odxfs_ok("user", "del", pool, "ada")
+    fails(ExitCode.NOT_FOUND, "ada", "user", "del", pool, "ada")
+    assert odxfs_ok("user", "list", pool, "--json").json == []
+
+
+def test_shares_are_kept(pool: Path) -> None:
+    odxfs_ok(
+        "share", "add", pool, "Data", "--path", "/a/b", "--read-only", "--no-copy-offload", "--comment", "c"
+    )
+    fails(ExitCode.EXISTS, "DATA", "share", "add", pool, "DATA")
+    (share,) = odxfs_ok("share", "list", pool, "--json").json
+    assert share == {
+        "name": "Data", "volume": "main", "path": "a/b", "comment": "c",
+        "read_only": True, "copy_offload": False, "encrypt_required": False,
+    }  # fmt: skip
+    assert "Data\tmain\t/a/b\tyes\tno\tno\tc" in odxfs_ok("share", "list", pool).out
+    odxfs_ok("share", "del", pool, "data")
+    fails(ExitCode.NOT_FOUND, "data", "share", "del", pool, "data")
+
+
+def test_a_share_is_live_when_mount_returns(tmp_path: Path) -> None:
+    endpoint = f"127.0.0.1:{free_port()}"
+    with mounted_pool(tmp_path, "--share", "data", "--smb-listen", endpoint) as mounted:
+        status = odxfs_ok("status", mounted.directory, "--json").json
+        assert (status["smb"], status["shares"]) == (endpoint, ["data"])
+        odxfs_ok("user", "add", mounted.directory, "ada", "--password-stdin", stdin=PASSWORD + "\n")
+        (mounted.mountpoint / "file").write_text("through the share")
+        listed = smbclient(endpoint, "ls; get file -", PASSWORD)
+        assert "through the share" in listed.stdout
+        smbclient(endpoint, f"put {ODXFS} put", PASSWORD)
+        assert (mounted.mountpoint / "put").read_bytes() == ODXFS.read_bytes()
+        assert smbclient(endpoint, "ls", "wrong").returncode != 0
+
+
+def smbclient(endpoint: str, commands: str, password: str) -> "subprocess.CompletedProcess[str]":
+    port = endpoint.rpartition(":")[2]
+    words = ["smbclient", "//127.0.0.1/data", "-p", port, "-U", f"ada%{password}", "-c", commands]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_port_in_use_is_said_and_nothing_stays(pool: Path, mountpoint: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"127.0.0.1:{taken.getsockname()[1]}"
+        fails(
+            ExitCode.NETWORK,
+            f"{endpoint} is in use",
+            "mount",
+            pool,
+            mountpoint,
+            "--share",
+            "s",
+            "--smb-listen",
+            endpoint,
+        )
+    assert find_mount(str(mountpoint)) is None
+    assert odxfs_ok("fsck", pool, "--json").json["clean"]
+
+
+def test_serve_shares_without_a_mount_and_umount_stops_it(pool: Path) -> None:
+    with in_foreground(
+        "serve", str(pool), "--share", "data", "--smb-listen", "127.0.0.1:0", "--json"
+    ) as process:
+        status = odxfs_ok("status", pool, "--json").json
+        assert (status["mountpoint"], status["shares"]) == (None, ["data"])
+        odxfs_ok("umount", pool)
+        assert process.wait(30) == 0
+    fails(ExitCode.NOT_FOUND, "not mounted or served", "umount", pool)
+
+
+def test_a_very_long_path_still_has_a_control_socket(tmp_path: Path, mountpoint: Path) -> None:
+    directory = tmp_path / ("d" * 100) / ("e" * 100)
+    directory.parent.mkdir()
+    odxfs_ok("mount", directory, mountpoint, "--create")
+    assert odxfs_ok("status", directory, "--json").json["state"] == "served"
+    odxfs_ok("umount", mountpoint)
+
+
+def test_paths_with_blanks_and_commas(tmp_path: Path) -> None:
+    mountpoint = tmp_path / "a mount, point"
+    mountpoint.mkdir()
+    try:
+        odxfs_ok("mount", tmp_path / "a pool, with\\backslash", mountpoint, "--create")
+        (mountpoint / "file").write_text("there")
+        odxfs_ok("umount", mountpoint)
+        assert list(mountpoint.iterdir()) == []
+    finally:
+        clear(mountpoint)
+
+
+def test_the_control_socket_is_the_owners_alone(pool: Path, mountpoint: Path) -> None:
+    odxfs_ok("mount", pool, mountpoint)
+    assert (pool / "control").stat().st_mode & 0o777 == 0o600
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(pool / "control"))
+        connection.sendall(b"nonsense\n")
+        assert json.loads(connection.recv(4096))["ok"] is False
+        with suppress(ConnectionError):
+            connection.sendall(b"x" * 1_000_000)  # past the longest line: the other end hangs up
+            assert connection.recv(4096) == b""
+    odxfs_ok("status", pool)
+    odxfs_ok("umount", mountpoint)
+    assert not (pool / "control").exists()
+
+
+@contextmanager
+def in_foreground(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """An `odxfs` that stays; the block begins when it has said that it is live."""
+    with subprocess.Popen([str(ODXFS), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for_end(pid: int) -> None:
+    """Until the process has ended; it is nobody's child here, and a zombie counts as ended."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"process {pid} does not end")
