@@ -36,6 +36,7 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
         return
     if opened.delete_on_close:
         server.opens.set_delete_pending(entry.number, True)
+        server.notifications.directory_deleted(entry.number)
     try:
         if server.opens.is_last(entry) and server.opens.is_delete_pending(entry.number):
             await _remove_name(opened)

@@ -28,7 +28,8 @@ class SmbOpen:
 
     `path` is relative to the share's root, separated by backslashes, without a leading one; "" is the root itself.
     `parent` and `name` are the directory entry it was opened by (None and b"" for the root and for pipes); a rename through
-    this open updates them. `enumeration` belongs to QUERY_DIRECTORY, `watch` to CHANGE_NOTIFY, `resume_key` to IOCTL.
+    this open updates them. `keeps_change_time`: the client has set ChangeTime itself, further changes through SET_INFO leave it
+    (MS-FSA's UserSetChangeTime). `enumeration` belongs to QUERY_DIRECTORY, `watch` to CHANGE_NOTIFY, `resume_key` to IOCTL.
     """
 
     fid: FileId
@@ -49,6 +50,7 @@ class SmbOpen:
     watch: Watch | None = None
     position: int = 0
     mode: int = 0
+    keeps_change_time: bool = False
     closed: bool = False
     resume_key: bytes = field(default_factory=lambda: secrets.token_bytes(RESUME_KEY_BYTES))
 

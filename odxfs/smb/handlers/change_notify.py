@@ -21,13 +21,13 @@ async def change_notify(context: RequestContext) -> ChangeNotifyResponse:
     if not opened.is_directory:
         raise SmbError(Status.INVALID_PARAMETER)
     require(opened.granted_access, FILE_LIST_DIRECTORY)
-    wanted = Filter(request.completion_filter & ALL_FILTERS)
-    if not wanted:
-        raise SmbError(Status.INVALID_PARAMETER)
-    watch = _watch(context, opened, wanted, request)
+    await context.server.notifications.catch_up()
+    if opened.closed:
+        raise SmbError(Status.FILE_CLOSED)
+    watch = _watch(context, opened, Filter(request.completion_filter & ALL_FILTERS), request)
     if not watch.ready:
         await context.pend()
-    return ChangeNotifyResponse(_pack(await watch.next(request.output_buffer_length)))
+    return ChangeNotifyResponse(_pack(await watch.next(request.output_buffer_length, context.header.message_id)))
 
 
 def _watch(context: RequestContext, opened: SmbOpen, wanted: Filter, request: ChangeNotifyRequest) -> Watch:

@@ -60,7 +60,7 @@ async def _basic(context: RequestContext, opened: SmbOpen, buffer: bytes) -> Non
         btime_ns=_time(wanted.creation_time),
         atime_ns=_time(wanted.last_access_time),
         mtime_ns=_time(wanted.last_write_time),
-        ctime_ns=_time(wanted.change_time),
+        ctime_ns=_change_time(opened, wanted.change_time),
         dos_attributes=_dos_attributes(opened, attributes),
     )
     await opened.tree.volume.set_attributes(opened.inode, change)
@@ -71,6 +71,14 @@ def _time(filetime: Filetime) -> int | None:
     if filetime < RESUME_UPDATES:
         raise SmbError(Status.INVALID_PARAMETER)
     return None if filetime <= KEEP else to_ns(filetime)
+
+
+def _change_time(opened: SmbOpen, wanted: Filetime) -> int | None:
+    """Once a client has set it, ChangeTime stays through this open until -2 lets it move again (MS-FSA 2.1.5.15.2)."""
+    if wanted != KEEP:
+        opened.keeps_change_time = wanted != RESUME_UPDATES
+    given = _time(wanted)
+    return opened.inode.ctime_ns if given is None and opened.keeps_change_time else given
 
 
 def _dos_attributes(opened: SmbOpen, wanted: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _NAME_FIXED_BYTES = 8
 """FileNameLength and the first character, as sizeof counts them (MS-FSCC 2.4.32)."""
 
+_SHORT_NAME = re.compile(r"[A-Za-z0-9!#$%&'()@^_`{}~-]{1,8}(\.[A-Za-z0-9!#$%&'()@^_`{}~-]{1,3})?")
 _ALL_FIXED_BYTES = 104
 _STREAM_FIXED_BYTES = 32
 _NEEDS_READ_ATTRIBUTES = frozenset(
@@ -148,8 +150,11 @@ def _normalized_name(context: RequestContext, opened: SmbOpen) -> Information:
 
 
 def _alternate_name(context: RequestContext, opened: SmbOpen) -> Information:
-    """There are no 8.3 names (MS-FSA 2.1.5.12.2)."""
-    raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
+    """A name that fits into 8.3 is its own short name; others have none (MS-FSA 2.1.5.12.2)."""
+    name = opened.path.rpartition("\\")[2]
+    if not _SHORT_NAME.fullmatch(name):
+        raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
+    return Information(names.FileAlternateNameInformation(name).pack(), _NAME_FIXED_BYTES)
 
 
 def _stream(context: RequestContext, opened: SmbOpen) -> Information:

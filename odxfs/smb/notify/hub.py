@@ -52,6 +52,7 @@ class NotifyHub:
         self._names: dict[VolumeId, Volume] = {}
         self._changes: deque[Change] = deque()
         self._wake = trio.Event()
+        self._telling = trio.Lock()
 
     def watch(
         self, volume: Volume, directory: InodeNumber, wanted: Filter, capacity_bytes: int, *, tree: bool
@@ -89,6 +90,11 @@ class NotifyHub:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Return when everything that has happened is told; a new watch must not hear of it, an old one must."""
+        async with self._telling:
             while self._changes:
                 await self._tell(self._changes.popleft())
 

@@ -1,6 +1,6 @@
 """One directory that a client watches: what happened since it last asked, and whoever waits for more (MS-FSA 2.1.1.6)."""
 
-from collections import deque
+from bisect import insort
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -49,6 +49,19 @@ def packed_bytes(event: Event) -> int:
     return _ENTRY_BYTES + (len(event.name.encode("utf-16-le", "replace")) + 3 & ~3)
 
 
+class _Waiter:
+    """One request that waits: it is handed its events the moment they come, so that later ones are another answer's."""
+
+    __slots__ = ("arrived", "capacity_bytes", "events", "order", "status")
+
+    def __init__(self, capacity_bytes: int, order: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.order = order
+        self.arrived = trio.Event()
+        self.events: list[Event] = []
+        self.status: Status | None = None
+
+
 class Watch:
     """Owned by its open from the first CHANGE_NOTIFY until the close; filter, depth and size are the first request's.
 
@@ -77,11 +90,11 @@ class Watch:
         self.filter = wanted
         self.tree = tree
         self.capacity_bytes = min(capacity_bytes, MAX_GATHERED_BYTES)
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []
         self._bytes = 0
         self._overflowed = False
         self._end: Status | None = None
-        self._waiters = trio.lowlevel.ParkingLot()
+        self._waiters: list[_Waiter] = []
 
     @property
     def ready(self) -> bool:
@@ -89,7 +102,7 @@ class Watch:
         return bool(self._events) or self._overflowed or self._end is not None
 
     def add(self, events: list[Event]) -> None:
-        """Gather `events`, in order, and wake who has waited longest. A repeated MODIFIED is told once."""
+        """Gather `events`, in order, or hand them to who has waited longest. A repeated MODIFIED is told once."""
         for event in events:
             if event.action is NotifyAction.MODIFIED and self._events and self._events[-1] == event:
                 continue
@@ -97,35 +110,62 @@ class Watch:
             self._bytes += packed_bytes(event)
         if self._bytes > self.capacity_bytes:
             self.overflow()
-        self._waiters.unpark()
+        else:
+            self._hand_over()
 
     def overflow(self) -> None:
         """More happened than can be told: the next answer is NOTIFY_ENUM_DIR."""
         self._overflowed = True
-        self._events.clear()
+        self._events = []
         self._bytes = 0
-        self._waiters.unpark()
+        self._hand_over()
 
     def end(self, status: Status) -> None:
         """Answer every waiter, and every later request, with `status` (NOTIFY_CLEANUP at close, DELETE_PENDING)."""
         if self._end is None:
             self._end = status
-            self._waiters.unpark_all()
+            while self._waiters:
+                self._hand_over()
 
-    async def next(self, capacity_bytes: int) -> list[Event]:
+    async def next(self, capacity_bytes: int, order: int) -> list[Event]:
         """What happened since the last call, at least one event, waiting for it if need be.
 
+        Of several that wait the one with the lowest `order` is served first: the order in which the client asked.
         Raises SmbError: NOTIFY_ENUM_DIR when it does not fit into `capacity_bytes` or was too much to gather, or the status
         that the watch ended with.
         """
-        while not self.ready:
-            await self._waiters.park()
+        waiter = _Waiter(capacity_bytes, order)
+        insort(self._waiters, waiter, key=lambda each: each.order)
+        self._hand_over()
+        try:
+            await waiter.arrived.wait()
+        except BaseException:
+            self._withdraw(waiter)
+            raise
+        if waiter.status is not None:
+            raise SmbError(waiter.status)
+        return waiter.events
+
+    def _hand_over(self) -> None:
+        if not self.ready or not self._waiters:
+            return
+        waiter = self._waiters.pop(0)
+        waiter.status, waiter.events = self._take(waiter.capacity_bytes)
+        waiter.arrived.set()
+
+    def _take(self, capacity_bytes: int) -> tuple[Status | None, list[Event]]:
         if self._end is not None:
-            raise SmbError(self._end)
-        events, size = list(self._events), self._bytes
-        overflowed, self._overflowed = self._overflowed, False
-        self._events.clear()
-        self._bytes = 0
-        if overflowed or size > capacity_bytes:
-            raise SmbError(Status.NOTIFY_ENUM_DIR)
-        return events
+            return self._end, []
+        events, too_much = self._events, self._overflowed or self._bytes > capacity_bytes
+        self._events, self._bytes, self._overflowed = [], 0, False
+        return (Status.NOTIFY_ENUM_DIR, []) if too_much else (None, events)
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        """A request is cancelled; what it was handed but could not tell is for the next one."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        elif waiter.status is Status.NOTIFY_ENUM_DIR:
+            self.overflow()
+        elif waiter.events:
+            later, self._events, self._bytes = self._events, [], 0
+            self.add(waiter.events + later)

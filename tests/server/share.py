@@ -1,0 +1,183 @@
+"""A share of a new pool, served on loopback, and a client that says exactly what a test wants to say."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from odxfs.client.client import connect
+from odxfs.client.tree import Tree
+from odxfs.ntstatus import Status
+from odxfs.offload import OffloadEngine, TokenLimits, TokenRegistry
+from odxfs.opens import OpenTable
+from odxfs.smb.auth.users import UserStore
+from odxfs.smb.server import SmbServer
+from odxfs.smb.settings import ServerSettings
+from odxfs.smb.shares import Share, ShareStore
+from odxfs.volume import Pool, Volume, create_pool, open_pool
+from odxfs.wire.client_connection import Response
+from odxfs.wire.close import CloseRequest
+from odxfs.wire.create import CreateDisposition, CreateOptions, CreateRequest, CreateResponse
+from odxfs.wire.file_id import FileId
+from odxfs.wire.header import Command
+from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
+from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
+from odxfs.wire.set_info import SetInfoRequest
+from odxfs.wire.write import WriteRequest
+
+USER, PASSWORD = "alice", "secret"
+ALL_ACCESS = 0x001F01FF
+SHARE_ALL = 7
+DIRECTORY = CreateOptions.DIRECTORY_FILE
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server: its pool, the share `data` of volume `main`, and `read`, the same read-only."""
+
+    server: SmbServer
+    pool: Pool
+    address: str
+    port: int
+
+    @property
+    def volume(self) -> Volume:
+        """The volume as the mount sees it."""
+        return self.pool.volume("main", "mount")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One tree connect; every method answers with the status, and what came with it."""
+
+    tree: Tree
+
+    async def create(
+        self,
+        name: str,
+        disposition: int = CreateDisposition.OPEN_IF,
+        options: int = 0,
+        access: int = ALL_ACCESS,
+        share: int = SHARE_ALL,
+    ) -> FileId:
+        """An open that must succeed."""
+        status, fid = await self.try_create(name, disposition, options, access, share)
+        assert status is Status.SUCCESS
+        return fid
+
+    async def try_create(
+        self,
+        name: str,
+        disposition: int = CreateDisposition.OPEN_IF,
+        options: int = 0,
+        access: int = ALL_ACCESS,
+        share: int = SHARE_ALL,
+    ) -> tuple[Status, FileId]:
+        request = CreateRequest(name, access, share, disposition, options, file_attributes=0)
+        response = await self.tree.call(Command.CREATE, request.pack())
+        status = Status(response.header.status)
+        if status is not Status.SUCCESS:
+            return status, FileId(0, 0)
+        return status, CreateResponse.unpack(response.pdu).file_id
+
+    async def make_directory(self, name: str) -> FileId:
+        return await self.create(name, CreateDisposition.CREATE, DIRECTORY)
+
+    async def close(self, fid: FileId) -> Status:
+        return await self._status(Command.CLOSE, CloseRequest(fid).pack())
+
+    async def write(self, fid: FileId, offset: int, data: bytes) -> None:
+        request = WriteRequest(fid, offset, data)
+        charge = max(1, -(-len(data) // 65536))
+        response = await self.tree.call(Command.WRITE, request.pack_head(), data, credit_charge=charge)
+        assert response.header.status == Status.SUCCESS
+
+    async def make_file(self, name: str, data: bytes = b"") -> FileId:
+        """A new open file with that content."""
+        fid = await self.create(name, CreateDisposition.CREATE)
+        if data:
+            await self.write(fid, 0, data)
+        return fid
+
+    async def query(
+        self,
+        fid: FileId,
+        info_class: int,
+        info_type: int = InfoType.FILE,
+        room: int = 65536,
+        parts: int = 0,
+        given: bytes = b"",
+    ) -> tuple[Status, bytes]:
+        request = QueryInfoRequest(info_type, info_class, fid, room, parts, 0, given)
+        response = await self.tree.call(Command.QUERY_INFO, request.pack())
+        status = Status(response.header.status)
+        if status not in (Status.SUCCESS, Status.BUFFER_OVERFLOW):
+            return status, b""
+        return status, QueryInfoResponse.unpack(response.pdu).output_buffer
+
+    async def set(
+        self, fid: FileId, info_class: int, data: bytes, info_type: int = InfoType.FILE, parts: int = 0
+    ) -> Status:
+        request = SetInfoRequest(info_type, info_class, fid, data, parts)
+        return await self._status(Command.SET_INFO, request.pack())
+
+    async def fsctl(
+        self, fid: FileId, code: int, data: bytes = b"", room: int = 65536, flags: int = 1
+    ) -> tuple[Status, bytes]:
+        request = IoctlRequest(code, fid, data, 0, room, flags)
+        charge = max(1, -(-max(room, len(data)) // 65536))
+        response = await self.tree.call(Command.IOCTL, request.pack(), credit_charge=charge)
+        status = Status(response.header.status)
+        try:
+            return status, IoctlResponse.unpack(response.pdu).output_buffer
+        except Exception:
+            return status, b""
+
+    async def call(self, command: Command, body: bytes) -> Response:
+        return await self.tree.call(command, body)
+
+    async def _status(self, command: Command, body: bytes) -> Status:
+        return Status((await self.tree.call(command, body)).header.status)
+
+
+@asynccontextmanager
+async def served(directory: Path, settings: ServerSettings | None = None) -> AsyncIterator[Served]:
+    """Make a pool in `directory` and serve it; at the end the pool must be sound."""
+    create_pool(directory)
+    users, shares = UserStore(directory), ShareStore(directory)
+    users.add(USER, PASSWORD, 0, 0)
+    shares.add(Share("data"))
+    shares.add(Share("read", read_only=True))
+    async with open_pool(directory, owner="a test") as pool:
+        registry = TokenRegistry(
+            pool.uuid, TokenLimits(), pool.release_pin, lambda: pool.statistics().pinned_only_bytes
+        )
+        engine = OffloadEngine(registry, time.monotonic)
+        server = SmbServer(
+            pool,
+            opens=OpenTable(),
+            engine=engine,
+            users=users,
+            shares=shares,
+            settings=settings or ServerSettings(),
+        )
+        async with trio.open_nursery() as nursery:
+            address, port = await nursery.start(server.serve, "127.0.0.1", 0)
+            yield Served(server, pool, address, port)
+            nursery.cancel_scope.cancel()
+        engine.close()
+        assert await pool.check() == []
+
+
+@asynccontextmanager
+async def remote(
+    served_share: Served, share: str = "data", dialects: tuple[int, ...] = (0x0311,)
+) -> AsyncIterator[Remote]:
+    """Log on and connect to `share`."""
+    async with connect(
+        served_share.address, served_share.port, USER, PASSWORD, dialects=dialects
+    ) as client:
+        yield Remote(await client.tree(share))
