@@ -190,11 +190,10 @@ class Serving:
     async def _obey_signals(self) -> None:
         """The first SIGTERM or SIGINT stops cleanly; a second one stops now, which the next mount mends by itself."""
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as numbers:
-            async for number in numbers:
-                if self._stopping.cancel_called:
-                    self._stop_now(number)
-                log.info("signal=%s stopping=yes", signal.Signals(number).name)
-                self._stopping.cancel()
+            number = await anext(numbers)
+            log.info("signal=%s stopping=yes", signal.Signals(number).name)
+            self._stopping.cancel()
+            self._stop_now(await anext(numbers))
 
     def _stop_now(self, number: int) -> None:
         from odxfs_mount.unmounting import unmount

@@ -1,6 +1,7 @@
 """The `odxfs` command: find the subcommand, run it, turn what goes wrong into one line and an exit code."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -9,7 +10,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from odxfs import __version__
-from odxfs.errors import ExitCode, OdxfsError, UserError, VolumeError
+from odxfs.errors import ExitCode, NoSpace, OdxfsError, UserError, VolumeError
 
 COMMANDS = {
     "mkfs": "make a directory into a pool",
@@ -50,8 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OdxfsError as error:
         if debug:
             raise
-        sys.stderr.write(f"odxfs: {_one_line(error)}\n")
-        return _exit_code(error)
+        return _complain(_one_line(error), _exit_code(error))
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        code = ExitCode.NO_SPACE if error.errno == errno.ENOSPC else ExitCode.BUG
+        return _complain(f"{error.filename}: {error.strerror}", code)
 
 
 def _run(words: list[str]) -> int:
@@ -104,6 +109,11 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Descriptions are the modules' docstrings, already laid out."""
 
 
+def _complain(line: str, code: int) -> int:
+    sys.stderr.write(f"odxfs: {line}\n")
+    return code
+
+
 def _one_line(error: OdxfsError) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -111,6 +121,8 @@ def _one_line(error: OdxfsError) -> str:
 def _exit_code(error: OdxfsError) -> int:
     if isinstance(error, UserError):
         return error.exit_code
+    if isinstance(error, NoSpace):
+        return ExitCode.NO_SPACE
     return ExitCode.CORRUPT if isinstance(error, VolumeError) else ExitCode.BUG
 
 

@@ -18,6 +18,6 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedPool]:
 @pytest.fixture
 def folder(pool: MountedPool, request: pytest.FixtureRequest) -> Path:
     """An empty directory on the mount."""
-    directory = pool.mountpoint / request.node.name
+    directory: Path = pool.mountpoint / request.node.name
     directory.mkdir()
     return directory

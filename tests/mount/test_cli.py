@@ -63,6 +63,10 @@ def test_help_of_every_command() -> None:
     assert "odxfs 0." in odxfs_ok("--version").out
 
 
+def test_what_the_system_refuses_is_one_line_too() -> None:
+    fails(ExitCode.USAGE, "/proc/pool: No such file", "mkfs", "/proc/pool")
+
+
 def test_wrong_usage_is_one_line() -> None:
     fails(ExitCode.USAGE, "there is no command 'monut'", "monut")
     fails(ExitCode.USAGE, "required: DIR", "mkfs")
@@ -174,6 +178,19 @@ def test_foreground_ends_with_ctrl_c_and_leaves_all_clean(pool: Path, mountpoint
         assert process.wait(30) == 0
     assert find_mount(str(mountpoint)) is None
     assert odxfs_ok("fsck", pool, "--json").json["clean"]
+
+
+def test_sigterm_leaves_all_clean(pool: Path, mountpoint: Path) -> None:
+    pid = odxfs_ok("mount", pool, mountpoint, "--json").json["pid"]
+    (mountpoint / "file").write_text("kept")
+    os.kill(pid, signal.SIGTERM)
+    wait_for_end(pid)
+    assert find_mount(str(mountpoint)) is None
+    assert complaints(pool) == []
+    assert odxfs_ok("fsck", pool, "--json").json["clean"]
+    odxfs_ok("mount", pool, mountpoint)
+    assert (mountpoint / "file").read_text() == "kept"
+    odxfs_ok("umount", mountpoint)
 
 
 def test_users_are_kept_without_their_passwords(pool: Path) -> None:
