@@ -36,6 +36,8 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
         return
     if opened.delete_on_close:
         server.opens.set_delete_pending(entry.number, True)
+        if opened.is_directory:
+            server.notifications.directory_deleted(entry.number)
         server.notifications.directory_deleted(entry.number)
     try:
         if server.opens.is_last(entry) and server.opens.is_delete_pending(entry.number):

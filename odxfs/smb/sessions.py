@@ -53,8 +53,8 @@ class Session:
 
 
 def new_session_id(taken: dict[int, Session]) -> int:
-    """A random 64-bit id, neither 0 nor all ones nor in use: an id must tell nothing and be guessed by nobody."""
+    """A random id, not 0 and not in use; 32 bits, since some clients keep no more. It opens nothing by itself."""
     while True:
-        candidate = secrets.randbits(64)
-        if candidate not in (0, 2**64 - 1) and candidate not in taken:
+        candidate = secrets.randbits(32)
+        if candidate and candidate not in taken:
             return candidate

@@ -16,7 +16,6 @@ from odxfs.smb.request import RequestContext, SmbError
 from odxfs.wire.lock import LockElement, LockFlags, LockRequest, LockResponse
 
 MAX_LOCK_END = 2**64
-_KINDS = LockFlags.SHARED_LOCK | LockFlags.EXCLUSIVE_LOCK
 _LOCKING = frozenset(
     kind | wait for kind in (LockFlags.SHARED_LOCK, LockFlags.EXCLUSIVE_LOCK) for wait in (0, LockFlags.FAIL_IMMEDIATELY)
 )
@@ -37,10 +36,10 @@ async def lock(context: RequestContext) -> LockResponse:
 
 
 def _unlock_all(opens: OpenTable, entry: OpenEntry, locks: tuple[LockElement, ...]) -> None:
-    """Give up each range; what was given up before a failure stays given up (3.3.5.14.1)."""
-    if any(element.flags & ~LockFlags.UNLOCK & (_KINDS | LockFlags.FAIL_IMMEDIATELY) for element in locks):
-        raise SmbError(Status.INVALID_PARAMETER)
+    """Give up one range after the other; what was given up before a failure stays given up (3.3.5.14.1)."""
     for element in locks:
+        if element.flags != LockFlags.UNLOCK:
+            raise SmbError(Status.INVALID_PARAMETER)
         if not opens.unlock(entry, element.offset, element.length):
             raise SmbError(Status.RANGE_NOT_LOCKED)
 
