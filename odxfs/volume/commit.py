@@ -26,13 +26,13 @@ COMMIT_SECONDS = 2.0
 _UNCOMMITTED_BLOCKS = 65_536
 """256 MiB of new data call for a commit: what a crash may lose of unsynced writes, and what one sync has to do."""
 
-_HELD_BLOCKS = 16_384
-"""64 MiB freed but not yet to be used again call for a commit: else overwriting would eat up free space."""
+_HELD_BLOCKS = 32_768
+"""128 MiB freed but not yet to be used again call for a commit: else overwriting would eat up free space."""
 
 _DIRTY_LEAVES = 1_024
 """Changed leaves that call for a commit: 24 MiB of rows when they are dense."""
 
-_OVERRUN = 4
+_OVERRUN = 8
 """Writers wait when this many times a bound has gathered: the disk below does not keep up."""
 
 _REAP_LEAVES = 4_096
@@ -173,15 +173,8 @@ class Committer:
         finally:
             self._running = False
         self._succeeded(freed)
-        if pool.ballast.is_worth_restoring():
-            await self._restore_ballast()
+        await pool.relax_if_room()
         return None
-
-    async def _restore_ballast(self) -> None:
-        try:
-            await trio.to_thread.run_sync(self._pool.ballast.reserve)
-        except NoSpace:
-            _log.info("no room for the reserve yet")
 
     async def _commit_rows(self, changes: Changes) -> None:
         try:
@@ -190,6 +183,7 @@ class Committer:
             if not self._pool.ballast.give_up():
                 raise
             _log.warning("the disk is full: the reserve is given up to commit")
+            self._pool.space.press()  # what the reserve leaves is the catalog's
             await self._pool.engine.commit(changes)
 
     def _failed(self, error: VolumeError, freed: list[Run]) -> None:
@@ -207,4 +201,3 @@ class Committer:
         self.commits += 1
         self.is_full = False
         self._pool.in_flight.committed(freed)
-        self._pool.relax_if_room()

@@ -16,7 +16,7 @@ from odxfs.volume.blocks.files import Files
 POOL_FORMAT = 1
 """The layout of the directory. A larger one was written by a newer odxfs; this one must not touch it."""
 
-_BALLAST_BYTES = 32 * 1024 * 1024
+RESERVE_BYTES = 32 * 1024 * 1024
 """Room for the rows of a commit at its bounds (1024 dense leaves are 24 MiB)."""
 
 
@@ -124,12 +124,17 @@ class Ballast:
         self._path.unlink(missing_ok=True)
         descriptor = self._files.open(self._path, create=True)
         try:
-            self._files.allocate(descriptor, _BALLAST_BYTES)
+            self._files.allocate(descriptor, RESERVE_BYTES)
         except BaseException:
             self._path.unlink()
             raise
         finally:
             self._files.close(descriptor)
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether the space is held back."""
+        return self._path.exists()
 
     def give_up(self) -> bool:
         """Give the space back to the file system; False when that has happened before."""
@@ -138,7 +143,3 @@ class Ballast:
         except FileNotFoundError:
             return False
         return True
-
-    def is_worth_restoring(self) -> bool:
-        """Whether the space is given up and there is plenty of room to take it again."""
-        return not self._path.exists() and self._files.room(self._path.parent)[1] > 3 * _BALLAST_BYTES

@@ -196,15 +196,14 @@ class Leaf:
         if count <= _SMALL_SCAN:
             return self._scan(first, self.places[first : first + count])
         places = np.frombuffer(self.places, dtype=np.int64, offset=8 * first, count=count)
-        breaks = np.flatnonzero(np.diff(places) != 1) + 1
+        # A hole is place 0: what follows it begins a piece even if it lies at place 1.
+        breaks = np.flatnonzero((np.diff(places) != 1) | (places[:-1] == 0)) + 1
         starts = np.concatenate((np.zeros(1, dtype=np.int64), breaks))
         lengths = np.diff(np.append(starts, count))
         begins = places[starts]
         data = begins != 0
         return list(
-            zip(
-                (starts[data] + first).tolist(), lengths[data].tolist(), begins[data].tolist(), strict=True
-            )
+            zip((starts[data] + first).tolist(), lengths[data].tolist(), begins[data].tolist(), strict=True)
         )
 
     @staticmethod
@@ -272,7 +271,9 @@ class Leaf:
         if self.places is None:
             return
         slots = np.frombuffer(self.places, dtype=np.int64)
-        starts = np.count_nonzero((np.diff(slots) != 1) & (slots[1:] != 0)) + int(slots[0] != 0)
+        starts = np.count_nonzero(((np.diff(slots) != 1) | (slots[:-1] == 0)) & (slots[1:] != 0)) + int(
+            slots[0] != 0
+        )
         if starts <= _REJOIN_RUNS:
             del slots
             self.runs, self.places = self._dense_pieces(0, BLOCKS_PER_LEAF), None

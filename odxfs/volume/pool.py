@@ -22,7 +22,7 @@ from odxfs.volume.changes import Change
 from odxfs.volume.check import check_catalog, check_memory
 from odxfs.volume.commit import Committer
 from odxfs.volume.data import DataPath
-from odxfs.volume.directory import Ballast, PoolDirectory
+from odxfs.volume.directory import RESERVE_BYTES, Ballast, PoolDirectory
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.namespace import Namespace, new_volume_rows
 from odxfs.volume.pins import Pin, Pins
@@ -34,7 +34,7 @@ from odxfs.volume.windows import Windows
 from odxfs.volume.writes import Writer
 
 _RELAX_BYTES = 16 * 1024 * 1024
-"""Room on the disk from which on new disk space is taken again after it was full."""
+"""Room on the disk, beside the reserve, from which on new disk space is taken again after it was full."""
 
 _log = logging.getLogger(__name__)
 
@@ -111,18 +111,21 @@ async def open_pool(
                 raise UserError(f"{place.catalog} has no pool row", ExitCode.NEEDS_FSCK)
             pool = Pool(place, uuid, engine, segments, PoolRow(*row), clock)  # type: ignore[arg-type]
             await pool.load()
-            failure: Exception | None = None
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(pool.committer.run)
-                nursery.start_soon(pool.namespace.reap)
-                try:
-                    yield pool
-                except Exception as error:  # raised again below: a nursery would wrap it in a group
-                    failure = error
-                finally:
+            failure: BaseException | None = None
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(pool.committer.run)
+                    nursery.start_soon(pool.namespace.reap)
+                    try:
+                        yield pool
+                    except trio.Cancelled:
+                        raise
+                    except BaseException as error:  # raised again below: a nursery would wrap it in a group
+                        failure = error
                     nursery.cancel_scope.cancel()
-                    with trio.CancelScope(shield=True):
-                        await pool.finish()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await pool.finish()
             if failure is not None:
                 raise failure
         finally:
@@ -268,9 +271,9 @@ class Pool:
 
         First blocks that are free and have disk space, then those that a commit sets free.
         """
-        if turn == 1 and self.space.is_pressed and self._has_room():
-            self.space.relax()
-        elif turn <= 2:
+        if turn == 1 and await self.relax_if_room():
+            return
+        if turn <= 2:
             self.space.press()
         elif turn == 3 and (self.space.held_blocks or self.references.dead):
             await self.windows.reap(len(self.references.dead))
@@ -279,10 +282,18 @@ class Pool:
         else:
             raise NoSpace("the disk is full")
 
-    def relax_if_room(self) -> None:
-        """Take new disk space again when there is some."""
-        if self.space.is_pressed and self._has_room():
-            self.space.relax()
+    async def relax_if_room(self) -> bool:
+        """Hold space back again, and then take new disk space again, if there is enough; returns whether this is new."""
+        if not self.ballast.is_reserved and self._room_beyond() > RESERVE_BYTES + _RELAX_BYTES:
+            try:
+                await trio.to_thread.run_sync(self.ballast.reserve)
+            except NoSpace:
+                _log.info("no room for the reserve yet")
+        enough = self.ballast.is_reserved and self._room_beyond() > _RELAX_BYTES
+        if not (enough and self.space.is_pressed):
+            return False
+        self.space.relax()
+        return True
 
     def latch(self, reason: str) -> None:
         """Refuse every further change: what the disk holds can no longer be told. Reads go on."""
@@ -319,6 +330,9 @@ class Pool:
         await self.namespace.load()
         pins = await self.pins.drop_old(self.view)
         orphans = await self.namespace.recover()
+        if not self.ballast.is_reserved:  # what room there is, is the catalog's, until there is more
+            self.space.press()
+            await self.relax_if_room()
         if not self._was_clean:
             _log.info("the last owner did not leave in order: dropped %d pins, %d orphans", pins, orphans)
 
@@ -332,8 +346,8 @@ class Pool:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _has_room(self) -> bool:
-        return self.segments.files.room(self.directory)[1] > _RELAX_BYTES
+    def _room_beyond(self) -> int:
+        return self.segments.files.room(self.directory)[1]
 
     def _numbers_of_commit(self) -> tuple[int, int, int]:
         """(disk bytes of segments, shared blocks, blocks only pins hold), which take longer to find out."""

@@ -22,7 +22,7 @@ class Model:
     def __init__(self) -> None:
         self.places = [0] * BLOCKS_PER_LEAF
         self.crcs = [0] * BLOCKS_PER_LEAF
-        self.next_place = 1000
+        self.next_place = 1
 
     def pieces(self, first: int, count: int) -> list[Piece]:
         found: list[Piece] = []

@@ -1,0 +1,174 @@
+"""A disk that fails or is full: nothing acknowledged is lost, nothing unsound is kept, and the refusal has a name."""
+
+import contextlib
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from odxfs.errors import NoSpace, ReadOnly, StoreFailed
+from odxfs.types import Buffer
+from odxfs.volume import Inode, Volume, check_directory, create_pool, open_pool
+from odxfs.volume.blocks.files import Files
+
+
+class FailingFiles(Files):
+    """Fails what `fail` names from the moment it is set."""
+
+    fail = ""
+
+    def write(self, descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
+        if self.fail == "write":
+            raise StoreFailed("writing a segment failed: Input/output error")
+        super().write(descriptor, buffers, offset)
+
+    def sync(self, descriptor: int) -> None:
+        if self.fail == "sync":
+            raise StoreFailed("syncing a segment failed: Input/output error")
+        super().sync(descriptor)
+
+    def read_nowait(self, descriptor: int, buffer: memoryview | bytearray, offset: int) -> bool:
+        return self.fail != "cache" and super().read_nowait(descriptor, buffer, offset)
+
+
+async def make(volume: Volume, name: bytes) -> Inode:
+    return await volume.create(volume.root, name, 0o644, 0, 0)
+
+
+@pytest.mark.parametrize("failing", ["write", "sync"])
+async def test_after_an_error_the_pool_is_read_only_and_keeps_what_was_durable(
+    tmp_path: Path, failing: str, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the pool is read-only")
+    create_pool(tmp_path / "pool")
+    files = FailingFiles()
+    async with open_pool(tmp_path / "pool", owner="first", files=files) as pool:
+        volume = pool.volume("main")
+        inode = await make(volume, b"a")
+        await volume.write(inode, 0, b"durable")
+        await volume.sync()
+        files.fail = failing
+        with pytest.raises((StoreFailed, ReadOnly)):
+            await change_durably(volume, inode)
+        for change in (
+            volume.write(inode, 0, b"x"),
+            volume.sync(),
+            volume.truncate(inode, 1),
+            make(volume, b"b"),
+        ):
+            with pytest.raises(ReadOnly):
+                await change
+        assert pool.failure is not None
+        assert "Input/output error" in pool.failure
+        assert bytes(await volume.read(inode, 0, 7)) in (b"durable", b"changed")
+    assert await check_directory(tmp_path / "pool", read_data=True) == []
+    async with open_pool(tmp_path / "pool", owner="second") as pool:
+        volume = pool.volume("main")
+        inode = await volume.lookup(volume.root, b"a")
+        assert bytes(await volume.read(inode, 0, 7)) == b"durable"
+
+
+async def test_what_is_not_in_the_page_cache_is_read_by_a_thread(tmp_path: Path) -> None:
+    create_pool(tmp_path / "pool")
+    files = FailingFiles()
+    async with open_pool(tmp_path / "pool", owner="first", files=files) as pool:
+        volume = pool.volume("main")
+        inode = await make(volume, b"a")
+        await volume.write(inode, 0, b"0123456789" * 5000)
+        files.fail = "cache"
+        assert volume.read_nowait(inode, 0, 10) is None
+        assert bytes(await volume.read(inode, 9_995, 10)) == b"5678901234"
+        assert not volume.write_nowait(inode, 3, b"unaligned")
+        await volume.write(inode, 3, b"unaligned")
+        assert bytes(await volume.read(inode, 0, 14)) == b"012unaligned23"
+        await volume.truncate(inode, 4)
+        await volume.truncate(inode, 8)
+        assert bytes(await volume.read(inode, 0, 8)) == b"012u\0\0\0\0"
+        assert await pool.check() == []
+
+
+async def change_durably(volume: Volume, inode: Inode) -> None:
+    await volume.write(inode, 0, b"changed")
+    await volume.sync()
+
+
+def fill_with_foreign_bytes(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        with contextlib.suppress(OSError):  # no space left on device
+            while True:
+                file.write(bytes(65536))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 96 MiB."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "none", directory], check=True)
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+async def fill(volume: Volume, name: bytes) -> list[Inode]:
+    """Write 4 MiB files until the disk is full; the last one is what fitted."""
+    inodes: list[Inode] = []
+    while True:
+        inodes.append(await make(volume, name + b"%d" % len(inodes)))
+        for part in range(4):
+            try:
+                await volume.write(inodes[-1], part << 20, bytes([len(inodes)]) * (1 << 20))
+            except NoSpace:
+                return inodes
+
+
+async def test_a_full_disk_loses_nothing_and_is_usable_after_a_deletion(
+    small_disk: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the disk is full")
+    create_pool(small_disk / "pool")
+    async with open_pool(small_disk / "pool", owner="first") as pool:
+        volume = pool.volume("main")
+        inodes = await fill(volume, b"f")
+        assert len(inodes) > 5
+        await volume.sync()
+        assert await pool.check(read_data=True) == []
+        for number, inode in enumerate(inodes[:-1], 1):
+            assert bytes(await volume.read(inode, 0, 4 << 20)) == bytes([number]) * (4 << 20)
+        await volume.unlink(volume.root, b"f2")
+        await volume.unlink(volume.root, b"f3")
+        fresh = await make(volume, b"fresh")
+        await volume.write(fresh, 0, b"z" * (7 << 20))
+        await volume.sync()
+        assert await pool.check(read_data=True) == []
+    async with open_pool(small_disk / "pool", owner="second") as pool:
+        volume = pool.volume("main")
+        fresh = await volume.lookup(volume.root, b"fresh")
+        assert bytes(await volume.read(fresh, 0, fresh.size)) == b"z" * (7 << 20)
+        await volume.write(fresh, 0, b"w" * 100_000)
+        await volume.unlink(volume.root, b"fresh")
+        await fill(volume, b"g")
+        assert await pool.check(read_data=True) == []
+
+
+async def test_the_reserve_lets_a_full_disk_commit(
+    small_disk: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the disk is full")
+    create_pool(small_disk / "pool")
+    async with open_pool(small_disk / "pool", owner="first") as pool:
+        volume = pool.volume("main")
+        inode = await make(volume, b"a")
+        await volume.sync()
+        stuffing = small_disk / "stuffing"
+        fill_with_foreign_bytes(stuffing)
+        with pytest.raises(NoSpace):
+            await volume.write(inode, 0, b"x" * (2 << 20))
+        for number in range(200):
+            await make(volume, b"new%d" % number)
+        await volume.sync()
+        stuffing.unlink()
+        await volume.write(inode, 0, b"x" * (2 << 20))
+        await volume.sync()
+        assert await pool.check(read_data=True) == []
+    assert await check_directory(small_disk / "pool", read_data=True) == []
