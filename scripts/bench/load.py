@@ -56,15 +56,16 @@ class Peer:
             service="cifs",
             protocol="ntlm",
         )
-        token, response = context.step(), None
-        while token:
-            body = SessionSetupRequest(security_mode=1, security_buffer=token).pack()
+        token = context.step()
+        while True:
+            body = SessionSetupRequest(token or b"", security_mode=1).pack()
             response = self._exchange(self.protocol.session_setup(body, self.session_id)[1])
             self.session_id = response.header.session_id
-            if response.header.status not in (Status.SUCCESS, Status.MORE_PROCESSING_REQUIRED):
+            if response.header.status == Status.SUCCESS:
+                break
+            if response.header.status != Status.MORE_PROCESSING_REQUIRED:
                 raise SystemExit(f"login: {status_name(response.header.status)}")
-            token = context.step(bytes(SessionSetupResponse.unpack(response.pdu).security_buffer))
-        assert response is not None
+            token = context.step(SessionSetupResponse.unpack(response.pdu).security_buffer)
         self.protocol.establish(response, context.session_key, encrypt_data=self.encrypt)
 
     def _exchange(self, buffers: list[Buffer]) -> Response:
