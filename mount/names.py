@@ -1,6 +1,7 @@
 """The operations on names: lookup, create, link, remove, rename."""
 
 import errno
+import logging
 from collections.abc import Sequence
 
 import pyfuse3
@@ -12,6 +13,8 @@ from odxfs.volume import Inode, RenameFlags
 
 from .answers import answered
 from .front_end import FrontEnd
+
+log = logging.getLogger("odxfs.mount")
 
 S_IFLNK = 0o120777
 S_IFDIR = 0o040000
@@ -33,9 +36,12 @@ class NameOperations(FrontEnd):
         return self.enter(await self.volume.lookup(parent, name))
 
     async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
-        """The kernel drops inodes; there is no answer to this operation, so nothing may be refused."""
+        """The kernel drops inodes. There is no answer to this operation, so a failure can only be logged."""
         for number, lookups in inode_list:
-            await self.numbers.forget(number, lookups)
+            try:
+                await self.numbers.forget(number, lookups)
+            except Exception:
+                log.exception("operation=forget inode=%d failed", number)
 
     @answered
     async def mknod(

@@ -234,6 +234,10 @@ def test_a_share_is_live_when_mount_returns(tmp_path: Path) -> None:
         assert "through the share" in listed.stdout
         smbclient(endpoint, f"put {ODXFS} put", PASSWORD)
         assert (mounted.mountpoint / "put").read_bytes() == ODXFS.read_bytes()
+        smbclient(endpoint, "rename put renamed; rm file; mkdir folder", PASSWORD)
+        assert sorted(path.name for path in mounted.mountpoint.iterdir()) == ["folder", "renamed"]
+        assert not (mounted.mountpoint / "put").exists()
+        assert not (mounted.mountpoint / "file").exists()
         assert smbclient(endpoint, "ls", "wrong").returncode != 0
 
 
