@@ -265,7 +265,7 @@ class Connection:
     def _cancelled(self, header: Header) -> bool:
         """Whether this is a CANCEL, which is done here: it ends a waiting request and has no reply (MS-SMB2 3.3.5.16).
 
-        A request that does not wait is not touched: it is about to be answered anyway.
+        A request that never waits is not touched: it is about to be answered anyway.
         """
         if header.command != Command.CANCEL:
             return False
@@ -274,10 +274,7 @@ class Connection:
                 lambda pending: pending.async_id == header.async_id and _same_session(pending, header)
             )
         else:
-            self.pending.cancel(
-                lambda pending: pending.context.header.message_id == header.message_id
-                and _same_session(pending, header)
-            )
+            self.pending.cancel_message(header.session_id, header.message_id)
         return True
 
 

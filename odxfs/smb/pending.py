@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -45,6 +46,7 @@ class PendingRequests:
     def __init__(self) -> None:
         self._ids = count(1)
         self._requests: dict[int, PendingRequest] = {}
+        self._early: deque[tuple[int, int]] = deque(maxlen=MAX_PENDING_REQUESTS)
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -54,6 +56,8 @@ class PendingRequests:
         if len(self._requests) >= MAX_PENDING_REQUESTS:
             raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many requests wait on this connection")
         pending = PendingRequest(next(self._ids), context, scope)
+        header = context.header
+        pending.cancelled = (header.session_id, header.message_id) in self._early
         self._requests[pending.async_id] = pending
         return pending
 
@@ -66,3 +70,15 @@ class PendingRequests:
         for pending in list(self._requests.values()):
             if wanted(pending):
                 pending.cancel()
+
+    def cancel_message(self, session_id: int, message_id: int) -> None:
+        """Cancel the request of that MessageId, also when it has not come to waiting yet: it then ends as soon as it does.
+
+        Message ids are used once, so one that was answered meanwhile is simply never asked for again.
+        """
+        for pending in list(self._requests.values()):
+            header = pending.context.header
+            if (header.session_id, header.message_id) == (session_id, message_id):
+                pending.cancel()
+                return
+        self._early.append((session_id, message_id))

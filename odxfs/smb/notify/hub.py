@@ -93,7 +93,12 @@ class NotifyHub:
             await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Return when everything that has happened is told; a new watch must not hear of it, an old one must."""
+        """Return when everything that has happened is told; a new watch must not hear of it, an old one must.
+
+        Without a checkpoint when there is nothing to tell.
+        """
+        if not self._changes and not self._telling.locked():
+            return
         async with self._telling:
             while self._changes:
                 await self._tell(self._changes.popleft())
