@@ -65,7 +65,14 @@ def test_git_clones_and_commits(folder: Path, tmp_path: Path) -> None:
 
 
 def test_fio_verifies_what_it_wrote(folder: Path) -> None:
-    common = ["--verify=crc32c", "--verify_fatal=1", "--do_verify=1", f"--directory={folder}", "--size=16m"]
+    common = [
+        "--verify=crc32c",
+        "--verify_state_save=0",
+        "--verify_fatal=1",
+        "--do_verify=1",
+        f"--directory={folder}",
+        "--size=16m",
+    ]
     run("fio", "--name=random", "--rw=randwrite", "--bs=4k", "--ioengine=psync", "--fsync=512", *common)
     run("fio", "--name=mixed", "--rw=randwrite", "--bsrange=512-64k", "--ioengine=psync", *common)
     run("fio", "--name=mapped", "--rw=randwrite", "--bs=4k", "--ioengine=mmap", *common)
