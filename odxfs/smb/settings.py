@@ -16,13 +16,18 @@ class Encryption(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Immutable for the life of a server; dialects are MS-SMB2 revision numbers, sizes are bytes."""
+    """Immutable for the life of a server; dialects are MS-SMB2 revision numbers, sizes are bytes.
+
+    `failed_login_seconds` is how long a connection waits after a failed login, so that passwords cannot be tried by the
+    thousand; Windows waits as long.
+    """
 
     server_name: str = "ODXFS"
     signing_required: bool = True
     encryption: Encryption = Encryption.OFFERED
     min_dialect: int = 0x0210
     max_dialect: int = 0x0311
+    failed_login_seconds: float = 2.0
     copy_offload: bool = True
     token_bytes: int = 8 * MEBIBYTE
     max_transact_bytes: int = 8 * MEBIBYTE

@@ -20,7 +20,7 @@ from odxfs.wire.negotiate import Dialect
 from odxfs.wire.read import ReadRequest, ReadResponse
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 from odxfs.wire.write import WriteFlags, WriteRequest
-from tests.support.peer import Peer, Refused, logged_in
+from tests.support.peer import Body, Peer, Refused, logged_in
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
 
 EXCLUSIVE, SHARED = LockFlags.EXCLUSIVE_LOCK, LockFlags.SHARED_LOCK
@@ -217,7 +217,7 @@ async def test_a_waiting_lock_ends_with_its_open(tmp_path: Path, how: Command) -
         mine, other = await first.open("file"), await second.open("file")
         await _lock(first, mine, (0, 10, EXCLUSIVE))
         message_id, _ = await _wait_for_lock(second, other)
-        bodies = {
+        bodies: dict[Command, Body] = {
             Command.CLOSE: CloseRequest(other),
             Command.TREE_DISCONNECT: TreeDisconnectRequest(),
             Command.LOGOFF: LogoffRequest(),

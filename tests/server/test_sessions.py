@@ -1,5 +1,6 @@
 """Logging in and out, as a client and as somebody who should not get in meet it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,42 @@ async def test_connections_without_a_login_make_room_for_new_ones(
             assert await first.closed_by_server()
         async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
             await peer.open("in")
+
+
+async def test_a_failed_login_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    async with serve(tmp_path, ServerSettings()) as served, connect(served.port) as peer:
+        monkeypatch.setattr("odxfs.smb.handlers.session_setup.trio.sleep", sleep)
+        with pytest.raises(Refused):
+            await peer.login(USER, "wrong")
+        assert waited == [2.0]
+        await peer.login(USER, PASSWORD)
+        assert waited == [2.0]
+
+
+async def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odxfs.smb.listener.MAX_CONNECTIONS", 1)
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
+            with trio.fail_after(5):
+                assert await stream.receive_some(1) == b""
+        await peer.open("the first one is served")
+
+
+async def test_a_damaged_file_of_shares_is_logged_and_repaired_in_place(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("no share can be connected")
+    async with serve(tmp_path) as served, connect(served.port) as peer:
+        await peer.login(USER, PASSWORD)
+        good = (tmp_path / "shares.json").read_text()
+        (tmp_path / "shares.json").write_text("{")
+        with pytest.raises(Refused) as refused:
+            await peer.connect_tree(SHARE)
+        assert refused.value.status == Status.BAD_NETWORK_NAME
+        (tmp_path / "shares.json").write_text(good)
+        await peer.connect_tree(SHARE)

@@ -42,8 +42,9 @@ async def serve(
     uid: int = 0,
     port: int = 0,
 ) -> AsyncIterator[Served]:
-    """Serve a pool in `directory` (made when it is empty) until the block ends; afterwards the pool has no damage.
+    """Serve a pool in `directory` (made when it is empty) until the block ends.
 
+    Without `settings` the server is as it comes, but does not wait after a failed login.
     `alice` acts as `uid`, `bob` as 1001. The share `vol` is the whole volume `main`.
     """
     if not (directory / "pool.json").exists():
@@ -55,7 +56,7 @@ async def serve(
         for share in (Share(SHARE), *shares):
             store.add(share)
     async with open_pool(directory, owner="tests") as pool, trio.open_nursery() as nursery:
-        server = make_server(directory, pool, settings or ServerSettings())
+        server = make_server(directory, pool, settings or ServerSettings(failed_login_seconds=0.0))
         _, port = await nursery.start(server.serve, "127.0.0.1", port)
         yield Served(server, pool, pool.volume("main"), port)
         nursery.cancel_scope.cancel()

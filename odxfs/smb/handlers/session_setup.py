@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import trio
+
 from odxfs.ntstatus import Status
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.smb.auth.errors import LogonFailure
@@ -38,6 +40,7 @@ async def session_setup(context: RequestContext) -> Response | Answer:
     except LogonFailure as failure:
         logger.info("login from %s failed: %s", context.connection, failure)
         await _give_up(context, session)
+        await trio.sleep(context.server.settings.failed_login_seconds)
         raise
     if not step.done:
         return Answer(Status.MORE_PROCESSING_REQUIRED, SessionSetupResponse(0, step.token))

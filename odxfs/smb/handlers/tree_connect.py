@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 
-from odxfs.errors import NotADirectory, NotFound
+from odxfs.errors import NotADirectory, NotFound, UserError
 from odxfs.ntstatus import Status
 from odxfs.smb.access import FILE_ALL_ACCESS, READ_ONLY_ACCESS, maximal_access, may_traverse
 from odxfs.smb.limits import MAX_TREES_PER_SESSION
@@ -21,15 +22,15 @@ from odxfs.wire.tree_connect import ShareFlags, ShareType, TreeConnectRequest, T
 ORIGIN = "smb"
 """What changes made through a share are marked with."""
 
+logger = logging.getLogger(__name__)
+
 
 async def tree_connect(context: RequestContext) -> TreeConnectResponse:
     """Connect the session to the share that the path names. SmbError: BAD_NETWORK_NAME, ACCESS_DENIED."""
     request = TreeConnectRequest.unpack(context.pdu)
     session = context.session
     _check_signed(context)
-    share = context.server.shares.find(_share_name(request.path))
-    if share is None:
-        raise SmbError(Status.BAD_NETWORK_NAME, f"there is no share {request.path!r}")
+    share = _find_share(context, _share_name(request.path))
     if share.encrypt_required and context.connection.protocol.cipher == Cipher.NONE:
         raise SmbError(Status.ACCESS_DENIED, "the share wants encryption and the connection has none")
     if len(session.trees) >= MAX_TREES_PER_SESSION:
@@ -59,6 +60,17 @@ def _share_name(path: str) -> str:
     if len(parts) != 4 or parts[0] or parts[1] or not parts[3]:
         raise SmbError(Status.INVALID_PARAMETER, f"{path!r} is not \\\\server\\share")
     return parts[3]
+
+
+def _find_share(context: RequestContext, name: str) -> Share:
+    try:
+        share = context.server.shares.find(name)
+    except UserError as error:
+        logger.error("no share can be connected: %s", error)
+        raise SmbError(Status.BAD_NETWORK_NAME) from error
+    if share is None:
+        raise SmbError(Status.BAD_NETWORK_NAME, f"there is no share {name!r}")
+    return share
 
 
 async def _connect(context: RequestContext, session: Session, share: Share) -> Tree:
