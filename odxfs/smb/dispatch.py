@@ -85,6 +85,7 @@ async def dispatch(context: RequestContext) -> Answer:
             raise SmbError(Status.INVALID_PARAMETER, f"unknown command {context.header.command}")
         _admit(context, route)
         response = await route.handler(context)
+        await context.server.notifications.catch_up()
     except (SmbError, VolumeError, OffloadRefused, ProtocolError, LogonFailure, PipeError) as error:
         return refuse(context, error)
     except Exception:

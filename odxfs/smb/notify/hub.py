@@ -31,6 +31,7 @@ MAX_DEPTH = 512
 """Directories between a change and the volume's root; a path of single letters reaches this at MAX_PATH_CHARACTERS."""
 
 _NAME = {True: Filter.DIR_NAME, False: Filter.FILE_NAME}
+_BY_RENAME = Filter.ATTRIBUTES | Filter.CREATION
 _ATTRIBUTE_FILTERS = {
     Attribute.SIZE: Filter.SIZE,
     Attribute.TIMES: Filter.LAST_WRITE | Filter.LAST_ACCESS | Filter.CREATION,
@@ -93,9 +94,10 @@ class NotifyHub:
             await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Return when everything that has happened is told; a new watch must not hear of it, an old one must.
+        """Return when everything that has happened is told; without a checkpoint when there is nothing to tell.
 
-        Without a checkpoint when there is nothing to tell.
+        Every request does this before it is answered: a watcher hears of a change while its names still stand, and before
+        the one who made it.
         """
         if not self._changes and not self._telling.locked():
             return
@@ -147,36 +149,33 @@ class NotifyHub:
             self.directory_deleted(change.number)
         action = NotifyAction.REMOVED if removed else NotifyAction.ADDED
         paths = await self._paths(volume, change.parent, change.name, _NAME[change.is_directory])
-        for watch, path in paths.items():
-            watch.add([Event(action, path)])
+        _tell_all(paths, action)
 
     async def _tell_rename(self, volume: Volume, change: EntryRenamed) -> None:
-        """One directory: old name and new name together. Two directories: gone here, come there (as Windows does)."""
+        """One directory: old name and new name together. Two directories: gone here, come there.
+
+        A file (not a directory) counts as modified too, under its new name. All of that is what Windows does.
+        """
         wanted = _NAME[change.is_directory]
         old = await self._paths(volume, change.old_parent, change.old_name, wanted)
         new = await self._paths(volume, change.new_parent, change.new_name, wanted)
         if change.replaced is not None:
-            for watch, path in new.items():
-                watch.add([Event(NotifyAction.REMOVED, path)])
+            _tell_all(new, NotifyAction.REMOVED)
         if change.old_parent == change.new_parent:
             for watch in old.keys() & new.keys():
-                watch.add(
-                    [
-                        Event(NotifyAction.RENAMED_OLD_NAME, old[watch]),
-                        Event(NotifyAction.RENAMED_NEW_NAME, new[watch]),
-                    ]
-                )
-            return
-        for watch, path in old.items():
-            watch.add([Event(NotifyAction.REMOVED, path)])
-        for watch, path in new.items():
-            watch.add([Event(NotifyAction.ADDED, path)])
+                before = Event(NotifyAction.RENAMED_OLD_NAME, old[watch])
+                watch.add([before, Event(NotifyAction.RENAMED_NEW_NAME, new[watch])])
+        else:
+            _tell_all(old, NotifyAction.REMOVED)
+            _tell_all(new, NotifyAction.ADDED)
+        if not change.is_directory:
+            touched = await self._paths(volume, change.new_parent, change.new_name, _BY_RENAME)
+            _tell_all(touched, NotifyAction.MODIFIED)
 
     async def _tell_modification(self, volume: Volume, change: ContentChanged | AttributesChanged) -> None:
         wanted = _modification_filter(change)
         for parent, name in await volume.names_of(change.number):
-            for watch, path in (await self._paths(volume, parent, name, wanted)).items():
-                watch.add([Event(NotifyAction.MODIFIED, path)])
+            _tell_all(await self._paths(volume, parent, name, wanted), NotifyAction.MODIFIED)
 
     async def _paths(
         self, volume: Volume, parent: InodeNumber, name: bytes, wanted: Filter
@@ -196,6 +195,11 @@ class NotifyHub:
                 break
             directory, path = await _outwards(volume, directory, path)
         return found
+
+
+def _tell_all(paths: dict[Watch, str], action: NotifyAction) -> None:
+    for watch, path in paths.items():
+        watch.add([Event(action, path)])
 
 
 async def _outwards(volume: Volume, directory: InodeNumber, path: str) -> tuple[InodeNumber, str | None]:
