@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from disk_image import make_disk
+from disk_image import DISK_BYTES, make_disk
 from rich.console import Console
 from rich.table import Table
 
@@ -129,7 +129,8 @@ def _copy_and_check(demo: Demo) -> bool:
         with console.status("making a VM disk with qemu-img"):
             content_bytes = make_disk(Path(scratch), disk)
         console.print(
-            f"VM disk: fixed VHDX, {_bytes(disk.stat().st_size)}, an ext4 file system with {_bytes(content_bytes)} of files"
+            f"VM disk: a fixed VHDX of {_bytes(disk.stat().st_size)} for a disk of {_bytes(DISK_BYTES)}, "
+            f"holding an ext4 file system with {_bytes(content_bytes)} of files"
         )
         with console.status("storing it through the share with smbclient"):
             _smbclient_put(demo, Path(scratch), disk)
