@@ -14,13 +14,16 @@ from odxfs.volume.changes import ContentChanged
 from odxfs.volume.cloning import Cloner
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, allocated_blocks
 from odxfs.volume.pins import Pin
-from odxfs.volume.reads import INLINE_BYTES, Reader
+from odxfs.volume.reads import Reader
 from odxfs.volume.windows import Windows
-from odxfs.volume.writes import Edge, Edges, Missing, Writer
+from odxfs.volume.writes import INLINE_BYTES, Edge, Edges, Missing, Writer
 
 if TYPE_CHECKING:
     from odxfs.volume.inodes import Inode
     from odxfs.volume.pool import Pool
+
+_COPIED_BYTES = 1 << 20
+"""What an unaligned clone copies at a time."""
 
 _LONGEST_RANGE_SCAN = 1024
 """Windows that `allocated_ranges` looks at before other tasks get their turn."""
@@ -310,7 +313,7 @@ class DataPath:
     async def _copy(self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str) -> None:
         """Copy bytes of a pin: file offset + `shift` is where they were."""
         while offset < end:
-            length = min(end - offset, INLINE_BYTES)
+            length = min(end - offset, _COPIED_BYTES)
             data = await self._reader.read_pin(pin, offset + shift - pin.offset, length)
             await self.write(inode, offset, data, origin=origin)
             offset += length

@@ -370,22 +370,28 @@ class Space:
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _open_next(self, cursor: _Cursor) -> None:
-        """Check out the next group with room, after the one that is used up; make a new one when there is none."""
+        """Check out a group with room; make new ones when there is none.
+
+        Large requests begin at the lowest group: what was freed is used again soon, while its pages are cached, and the
+        segments stay small. Small ones go round, so that they do not chase single blocks.
+        """
         last, cursor.group = cursor.group, None
+        if last is not None:
+            self._settle(last)
         roomy = self._roomy[cursor.large]
         while True:
             if not roomy:
                 self._segments.create_next()
                 self._grow(self._segments.count * GROUPS_PER_SEGMENT)
-            index = roomy.bisect_right(last.number) if last is not None else 0
-            group = self._groups[roomy[index % len(roomy)]]
-            roomy.discard(group.number)
+            index = 0 if cursor.large or last is None else roomy.bisect_right(last.number) % len(roomy)
+            group = self._groups[roomy[index]]
             runs = self._take_free(group)
-            if not cursor.large or max(count for _, count in runs) >= _LARGE_BLOCKS:
-                cursor.group, cursor.runs = group, runs
+            enough = _LARGE_BLOCKS if cursor.large else 1
+            cursor.group, cursor.runs = group, [run for run in runs if run[1] >= enough]
+            self._put_back(group, [run for run in runs if run[1] < enough])
+            if cursor.runs:
                 return
-            self._put_back(group, runs)
-            last = group
+            cursor.group = None
 
     def _grow(self, groups: int) -> None:
         while len(self._groups) < groups:
@@ -429,7 +435,7 @@ class Space:
         return taken
 
     def _put_back(self, group: Group, runs: list[Run]) -> None:
-        """Undo `_take_free` for a group that is of no use to large requests."""
+        """Undo `_take_free` for what is of no use to large requests."""
         for place, count in runs:
             clear_bits(group.busy, place & _SLOT_MASK, count)
             group.free_blocks += count

@@ -21,6 +21,9 @@ from odxfs.volume.windows import Windows
 if TYPE_CHECKING:
     from odxfs.volume.inodes import Inode
 
+INLINE_BYTES = 256 * 1024
+"""Longest write done on the trio thread. New pages cost the kernel up to 3 ms a MiB, in which others can be served."""
+
 _ZEROS = bytes(BLOCK_BYTES)
 
 
