@@ -45,7 +45,9 @@ class NotOffloaded(UserError):
     """`--require-offload` cannot be met; the destination is not left behind."""
 
     def __init__(self, cause: Cause) -> None:
-        super().__init__(f"not copied, because it would not be offloaded: {cause.sentence}", ExitCode.NOT_OFFLOADED)
+        super().__init__(
+            f"not copied, because it would not be offloaded: {cause.sentence}", ExitCode.NOT_OFFLOADED
+        )
         self.cause = cause
 
 

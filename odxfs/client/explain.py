@@ -55,7 +55,9 @@ class Cause(Enum):
     FILE_TOO_SMALL = "the file is under 256 KiB, where a token does not pay"
     DIALECT_TOO_OLD = "the connection is below SMB 3.0, and copy offload needs SMB 3.0"
     SOURCE_HAS_NO_OFFLOAD = "the source's server does no copy offload, or has it switched off for the share"
-    DESTINATION_HAS_NO_OFFLOAD = "the destination's server does no copy offload, or has it switched off for the share"
+    DESTINATION_HAS_NO_OFFLOAD = (
+        "the destination's server does no copy offload, or has it switched off for the share"
+    )
     OTHER_SERVER = "the token is from another server, which the destination's server does not know"
     EXPIRED = "the token has expired or was withdrawn by the server"
     FILE_KIND = "the server does not offload this kind of file"

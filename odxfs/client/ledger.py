@@ -124,7 +124,9 @@ class TokenLedger:
             self._stop(Cause.NO_PROGRESS)
         elif length < call.length and self.cause is None:
             self._ready.appendleft(
-                WriteCall(call.offset + length, call.length - length, call.transfer_offset + length, call.token)
+                WriteCall(
+                    call.offset + length, call.length - length, call.transfer_offset + length, call.token
+                )
             )
 
     def refused(self, call: Call, cause: Cause) -> None:
@@ -198,5 +200,7 @@ class RangeSet:
         """The (offset, length) ranges below `size` that are not in the set, ascending."""
         edges = [0, *self._ends]
         return [
-            (edge, start - edge) for edge, start in zip(edges, [*self._starts, size], strict=True) if start > edge
+            (edge, start - edge)
+            for edge, start in zip(edges, [*self._starts, size], strict=True)
+            if start > edge
         ]

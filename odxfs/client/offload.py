@@ -68,7 +68,9 @@ async def find_refusal(source: SmbFile, destination: SmbFile) -> Cause | None:
     read = await source.fsctl(Fsctl.OFFLOAD_READ, _pack(ReadCall(0, 512)), READ_OUTPUT_BYTES)
     if read.header.status:
         return cause_of_read(read.header.status)
-    write = await destination.fsctl(Fsctl.OFFLOAD_WRITE, _pack(WriteCall(0, 0, 0, bytes(512))), WRITE_OUTPUT_BYTES)
+    write = await destination.fsctl(
+        Fsctl.OFFLOAD_WRITE, _pack(WriteCall(0, 0, 0, bytes(512))), WRITE_OUTPUT_BYTES
+    )
     if write.header.status:
         return cause_of_write(write.header.status, same_server=is_same_server(source, destination))
     return None

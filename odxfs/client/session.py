@@ -33,7 +33,13 @@ class Session:
         self.id = session_id
 
     def submit(
-        self, command: Command, body: bytes, *, tree_id: int = 0, credit_charge: int = 1, encrypt: bool = False
+        self,
+        command: Command,
+        body: bytes,
+        *,
+        tree_id: int = 0,
+        credit_charge: int = 1,
+        encrypt: bool = False,
     ) -> Pending:
         """`Connection.submit` in this session's name."""
         return self.connection.submit(
@@ -97,7 +103,9 @@ async def _log_on(connection: Connection, user: str, password: str, *, encrypt: 
     except SpnegoError as error:
         raise LogonFailed(f"{connection.address}: the logon cannot be made: {error}") from error
     except ProtocolError as error:
-        raise LogonFailed(f"{connection.address}: the server cannot prove that it knows the session key: {error}") from error
+        raise LogonFailed(
+            f"{connection.address}: the server cannot prove that it knows the session key: {error}"
+        ) from error
 
 
 async def _exchange(connection: Connection, user: str, password: str, *, encrypt: bool) -> Session:
@@ -142,7 +150,9 @@ def _refuse_logon(connection: Connection, status: int) -> None:
 def _refuse_guest(connection: Connection, answer: SessionSetupResponse) -> None:
     """A guest's session has no key: nothing in it could be signed, and anybody could be the server."""
     if answer.session_flags & (SessionFlags.IS_GUEST | SessionFlags.IS_NULL):
-        raise LogonFailed(f"{connection.address}: the server does not know the user and let them in as a guest only")
+        raise LogonFailed(
+            f"{connection.address}: the server does not know the user and let them in as a guest only"
+        )
 
 
 def _check_sealing(connection: Connection, sealed: bool) -> None:

@@ -131,7 +131,9 @@ async def check_negotiation(tree: Tree) -> None:
     if not Dialect.SMB_3_0 <= wire.dialect < Dialect.SMB_3_1_1:
         return
     offer = wire.offer
-    question = ValidateNegotiateInfoRequest(wire.capabilities, offer.client_guid, offer.security_mode, offer.dialects)
+    question = ValidateNegotiateInfoRequest(
+        wire.capabilities, offer.client_guid, offer.security_mode, offer.dialects
+    )
     request = IoctlRequest(Fsctl.VALIDATE_NEGOTIATE_INFO, ANY, question.pack(), max_output_response=24)
     response = await tree.call(Command.IOCTL, request.pack())
     if response.header.status:

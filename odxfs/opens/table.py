@@ -47,7 +47,9 @@ class OpenTable:
         self._files.setdefault(number, _OpenFile()).entries.add(entry)
         return entry
 
-    def check(self, number: InodeNumber, access: int, share: int, *, besides: OpenEntry | None = None) -> bool:
+    def check(
+        self, number: InodeNumber, access: int, share: int, *, besides: OpenEntry | None = None
+    ) -> bool:
         """Whether an open with `access` and `share` would be allowed now; `besides` is an open that is not asked."""
         file = self._files.get(number)
         if file is None:

@@ -80,7 +80,12 @@ class CompoundRun:
     def _context(self, request: Request) -> RequestContext:
         connection = self._connection
         context = RequestContext(
-            connection.server, connection, request, request.header, request.pdu, encrypted=self._chain.encrypted
+            connection.server,
+            connection,
+            request,
+            request.header,
+            request.pdu,
+            encrypted=self._chain.encrypted,
         )
         previous = self._previous
         if request.header.flags & HeaderFlags.RELATED and previous is not None:

@@ -205,7 +205,9 @@ class Connection:
             chain = self._received.popleft()
             response = try_now(self, chain) if len(chain.requests) == 1 else None
             if response is not None:
-                self.gather(self.protocol.send(chain, (make_reply(chain.requests[0], Status.SUCCESS, response),)))
+                self.gather(
+                    self.protocol.send(chain, (make_reply(chain.requests[0], Status.SUCCESS, response),))
+                )
             elif not await self._execute(chain):
                 return False
             if self._gathered_bytes > MAX_GATHERED_BYTES:

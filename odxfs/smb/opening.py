@@ -35,7 +35,9 @@ NEW_DIRECTORY_MODE = stat.S_IFDIR | 0o755
 ATTEMPTS = 8
 """How often a file that appears and vanishes between looking and creating is looked for again."""
 
-_OVERWRITING = frozenset({CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF})
+_OVERWRITING = frozenset(
+    {CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF}
+)
 _MUST_EXIST = frozenset({CreateDisposition.OPEN, CreateDisposition.OVERWRITE})
 _WRITES_DATA = FILE_WRITE_DATA | FILE_APPEND_DATA
 _DIRECTORY_SETTABLE = SETTABLE & ~(FileAttributes.TEMPORARY | FileAttributes.ARCHIVE)
@@ -86,13 +88,17 @@ async def _create(
         raise
 
 
-def _check_create(context: RequestContext, request: CreateRequest, where: ResolvedPath, parent: Inode) -> None:
+def _check_create(
+    context: RequestContext, request: CreateRequest, where: ResolvedPath, parent: Inode
+) -> None:
     if request.create_disposition in _MUST_EXIST:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
     options = request.create_options
     if where.must_be_directory and not options & CreateOptions.DIRECTORY_FILE:
         raise SmbError(Status.OBJECT_NAME_INVALID)
-    if context.tree.share.read_only or not may_change_entries(parent, context.session.uid, context.session.gid):
+    if context.tree.share.read_only or not may_change_entries(
+        parent, context.session.uid, context.session.gid
+    ):
         raise SmbError(Status.ACCESS_DENIED)
     if context.server.opens.is_delete_pending(parent.number):
         raise SmbError(Status.DELETE_PENDING)
@@ -198,7 +204,9 @@ def _granted(
     return granted
 
 
-def _check_overwrite(context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode) -> None:
+def _check_overwrite(
+    context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode
+) -> None:
     """Overwriting needs the right to write (to supersede: to delete) and must repeat HIDDEN and SYSTEM."""
     superseding = request.create_disposition == CreateDisposition.SUPERSEDE
     needed = DELETE if superseding else FILE_WRITE_DATA

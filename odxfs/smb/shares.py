@@ -91,7 +91,9 @@ class ShareStore:
             self._stamp = stamp
 
     def _store(self, shares: Mapping[str, Share]) -> None:
-        text = json.dumps({"version": FORMAT_VERSION, "shares": [asdict(share) for share in shares.values()]}, indent=2)
+        text = json.dumps(
+            {"version": FORMAT_VERSION, "shares": [asdict(share) for share in shares.values()]}, indent=2
+        )
         descriptor, temporary = tempfile.mkstemp(dir=self._file.parent, prefix=FILE_NAME)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -117,7 +119,10 @@ def _parse(file: Path) -> dict[str, Share]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["version"] != FORMAT_VERSION:
-            raise UserError(f"{file} has format {content['version']!r}, this program reads {FORMAT_VERSION}", ExitCode.FORMAT)
+            raise UserError(
+                f"{file} has format {content['version']!r}, this program reads {FORMAT_VERSION}",
+                ExitCode.FORMAT,
+            )
         shares = [Share(**fields) for fields in content["shares"]]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is not a list of shares: {error}", ExitCode.CONFIG) from error

@@ -166,7 +166,9 @@ class ClientConnection(ClientState):
 
     # -- the login --
 
-    def establish(self, response: Response, session_key: bytes, *, encrypt_data: bool = False) -> SessionSecurity:
+    def establish(
+        self, response: Response, session_key: bytes, *, encrypt_data: bool = False
+    ) -> SessionSecurity:
         """Take up the session that `response`, a successful SESSION_SETUP, grants, with the authentication's whole key.
 
         Raises ProtocolError when the response is not signed with that key, or makes us a guest.

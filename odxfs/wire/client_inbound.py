@@ -111,7 +111,9 @@ class ClientInbound:
     def _settle(self, response: NegotiateResponse) -> None:
         """Check the server's choice against the offer and keep it (MS-SMB2 3.2.5.2)."""
         if response.dialect_revision not in self._state.offer.dialects:
-            raise ProtocolError(f"the server chose dialect {response.dialect_revision:#06x}, which was not offered")
+            raise ProtocolError(
+                f"the server chose dialect {response.dialect_revision:#06x}, which was not offered"
+            )
         self._state.dialect = response.dialect_revision
         self._state.server_capabilities = response.capabilities
         self._state.server_security_mode = response.security_mode
@@ -137,7 +139,9 @@ class ClientInbound:
             self._state.cipher = Cipher(_only_choice(encryption.ciphers, self._state.offer.ciphers, "cipher"))
         signing = find_context(contexts, SigningCapabilities)
         if signing is not None:
-            chosen = _only_choice(signing.signing_algorithms, self._state.offer.signing_algorithms, "signing algorithm")
+            chosen = _only_choice(
+                signing.signing_algorithms, self._state.offer.signing_algorithms, "signing algorithm"
+            )
             self._state.signing_algorithm = SigningAlgorithm(chosen)
 
 

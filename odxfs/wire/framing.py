@@ -91,7 +91,10 @@ class FrameBuffer:
     def _take(self, size: int) -> bytearray:
         """A buffer of at least `size` bytes that no message lives in any more."""
         for index in range(len(self._spare)):
-            if size <= len(self._spare[index]) <= 2 * size and sys.getrefcount(self._spare[index]) == _OWN_REFERENCES:
+            if (
+                size <= len(self._spare[index]) <= 2 * size
+                and sys.getrefcount(self._spare[index]) == _OWN_REFERENCES
+            ):
                 return self._spare.pop(index)
         return bytearray(size)
 

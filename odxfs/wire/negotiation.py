@@ -55,7 +55,11 @@ class ServerOffer:
     def choose_dialect(self, dialects: Iterable[int]) -> int:
         """The greatest dialect that both ends speak, 0 when there is none."""
         spoken = set(dialects)
-        common = [each for each in SERVED_DIALECTS if each in spoken and self.min_dialect <= each <= self.max_dialect]
+        common = [
+            each
+            for each in SERVED_DIALECTS
+            if each in spoken and self.min_dialect <= each <= self.max_dialect
+        ]
         return max(common, default=0)
 
 

@@ -63,7 +63,9 @@ class ServerOutbound:
         sign = security is not None and (request.signed or security.signing_required)
         if header.command == Command.SESSION_SETUP and security is None and reply.status == Status.SUCCESS:
             security = self._state.sessions.get(session_id)
-            sign = security is not None and (security.signing_required or self._state.dialect >= Dialect.SMB_3_0)
+            sign = security is not None and (
+                security.signing_required or self._state.dialect >= Dialect.SMB_3_0
+            )
         flags = HeaderFlags.SERVER_TO_REDIR | header.flags & _ECHOED_FLAGS
         signature = NO_SIGNATURE
         if security is None and header.flags & HeaderFlags.SIGNED:
@@ -109,7 +111,9 @@ class ServerOutbound:
         elif reply.status == Status.MORE_PROCESSING_REQUIRED and reply.session_id:
             if reply.session_id not in self._state.logins and len(self._state.logins) >= MAX_LOGINS:
                 raise ProtocolError("too many logins are half done on one connection")
-            before = extend_hash(self._state.logins.get(reply.session_id, self._state.preauth_hash), (request.pdu,))
+            before = extend_hash(
+                self._state.logins.get(reply.session_id, self._state.preauth_hash), (request.pdu,)
+            )
             self._state.logins[reply.session_id] = extend_hash(before, message.pieces())
 
     def interim(self, chain: Chain, request: Request, async_id: int) -> list[Buffer]:

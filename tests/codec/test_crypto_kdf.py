@@ -99,7 +99,9 @@ def test_keys_of_3_1_1() -> None:
 
 
 def test_keys_of_3_0() -> None:
-    keys = session_keys(Dialect.SMB_3_0, Cipher.AES_128_CCM, bytes.fromhex("7CD451825D0450D235424E44BA6E78CC"), b"")
+    keys = session_keys(
+        Dialect.SMB_3_0, Cipher.AES_128_CCM, bytes.fromhex("7CD451825D0450D235424E44BA6E78CC"), b""
+    )
     assert keys.signing.hex() == "0b7e9c5cac36c0f6ea9ab275298cedce"
     assert keys.client_to_server.hex() == "fad27796665b313ebb578f388632b4f7"
     assert keys.server_to_client.hex() == "b0f0427f7ceb416d1d9dcc0cd4f99447"
@@ -165,7 +167,9 @@ def unseal(cipher: Cipher, key: bytes, frame: bytes) -> bytes:
 
 
 def test_recorded_encrypted_messages_of_3_0_ccm() -> None:
-    keys = session_keys(Dialect.SMB_3_0, Cipher.AES_128_CCM, bytes.fromhex("B4546771B515F766A86735532DD6C4F0"), b"")
+    keys = session_keys(
+        Dialect.SMB_3_0, Cipher.AES_128_CCM, bytes.fromhex("B4546771B515F766A86735532DD6C4F0"), b""
+    )
     assert keys.client_to_server.hex() == "261b72350558f2e9dcf613070383edbf"
     assert keys.server_to_client.hex() == "8fe2b57ec34d2db5b1a9727f526bbdb5"
     assert unseal(Cipher.AES_128_CCM, keys.client_to_server, SEALED_30) == PLAIN_30
@@ -182,6 +186,9 @@ def test_recorded_encrypted_messages_of_3_1_1_gcm() -> None:
 
 def test_the_header_that_we_write_is_the_recorded_one() -> None:
     header = TransformHeader.unpack(memoryview(SEALED_311))
-    assert pack_associated(header.nonce[:12], header.original_message_size, header.session_id) == SEALED_311[20:52]
+    assert (
+        pack_associated(header.nonce[:12], header.original_message_size, header.session_id)
+        == SEALED_311[20:52]
+    )
     ours = b"".join(Sealer(Cipher.AES_128_GCM, bytes(16)).seal([b"a", b"b"], 5))
     assert TransformHeader.unpack(memoryview(ours)).session_id == 5

@@ -40,7 +40,10 @@ def test_aes_cmac_is_rfc_4493(size: int, expected: str) -> None:
 
 def test_hmac_sha256_is_rfc_4231_cut_to_16_bytes() -> None:
     signer = make_signer(SigningAlgorithm.HMAC_SHA256, b"Jefe")
-    assert signer.sign((b"what do ya want ", b"for nothing?"), 0, True, False).hex() == "5bdcc146bf60754e6a042426089575c7"
+    assert (
+        signer.sign((b"what do ya want ", b"for nothing?"), 0, True, False).hex()
+        == "5bdcc146bf60754e6a042426089575c7"
+    )
 
 
 def test_aes_gmac_is_the_tag_of_gcm_without_plaintext() -> None:
@@ -50,7 +53,8 @@ def test_aes_gmac_is_the_tag_of_gcm_without_plaintext() -> None:
 
 
 @pytest.mark.parametrize(
-    ("from_server", "cancel", "role"), [(False, False, 0), (True, False, 1), (False, True, 2), (True, True, 3)]
+    ("from_server", "cancel", "role"),
+    [(False, False, 0), (True, False, 1), (False, True, 2), (True, True, 3)],
 )
 def test_the_gmac_nonce_is_message_id_role_and_cancel(from_server: bool, cancel: bool, role: int) -> None:
     signer = make_signer(SigningAlgorithm.AES_GMAC, KEY)

@@ -49,7 +49,9 @@ def test_large_messages_that_are_held_keep_their_memory() -> None:
     held = []
     for number in range(1, 20):
         held += feed(buffer, frame_prefix(1_000_000) + bytes((number,)) * 1_000_000, 1 << 20)
-    assert [bytes(frame) == bytes((number,)) * 1_000_000 for number, frame in enumerate(held, 1)] == [True] * 19
+    assert [bytes(frame) == bytes((number,)) * 1_000_000 for number, frame in enumerate(held, 1)] == [
+        True
+    ] * 19
 
 
 def test_a_message_of_the_greatest_size_arrives_in_place() -> None:

@@ -65,9 +65,7 @@ class Samba:
 
 
 @contextmanager
-def run_samba(
-    base: Path, extra: Mapping[str, str] | None = None, share_extra: str = ""
-) -> Iterator[Samba]:
+def run_samba(base: Path, extra: Mapping[str, str] | None = None, share_extra: str = "") -> Iterator[Samba]:
     """Run smbd until the context is left. `extra` are lines of its [global] section, `share_extra` one of [data]."""
     port = free_port()
     for name in ("lock", "state", "cache", "pid", "private", "ncalrpc", "data"):

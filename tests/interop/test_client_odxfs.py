@@ -29,7 +29,9 @@ MIB = 1024 * 1024
 async def client_of(
     served: Served, *, dialects: tuple[int, ...] = SERVED_DIALECTS, encrypt: bool = False
 ) -> AsyncIterator[Client]:
-    async with connect("127.0.0.1", served.port, USER, PASSWORD, dialects=dialects, encrypt=encrypt) as client:
+    async with connect(
+        "127.0.0.1", served.port, USER, PASSWORD, dialects=dialects, encrypt=encrypt
+    ) as client:
         yield client
 
 
@@ -52,12 +54,20 @@ async def get(folder: Path, source: SmbPlace) -> bytes:
 
 @pytest.mark.parametrize(
     ("dialect", "encrypt"),
-    [(Dialect.SMB_3_0, False), (Dialect.SMB_3_0_2, True), (Dialect.SMB_3_1_1, False), (Dialect.SMB_3_1_1, True)],
+    [
+        (Dialect.SMB_3_0, False),
+        (Dialect.SMB_3_0_2, True),
+        (Dialect.SMB_3_1_1, False),
+        (Dialect.SMB_3_1_1, True),
+    ],
 )
 async def test_a_file_is_copied_by_token(tmp_path: Path, dialect: Dialect, encrypt: bool) -> None:
     content = os.urandom(40 * MIB + 4321)
     seen: list[Tally] = []
-    async with serve(tmp_path / "pool") as served, client_of(served, dialects=(dialect,), encrypt=encrypt) as client:
+    async with (
+        serve(tmp_path / "pool") as served,
+        client_of(served, dialects=(dialect,), encrypt=encrypt) as client,
+    ):
         source = await put(client, tmp_path, "source.bin", content)
         target = await put(client, tmp_path, "target.bin", b"what was here before" * 1000)
         result = await copy_file(source, target, Wish.REQUIRED, seen.append)

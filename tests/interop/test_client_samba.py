@@ -32,7 +32,9 @@ def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
         yield server
 
 
-def cp(*arguments: object, password: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def cp(
+    *arguments: object, password: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run `odxfs cp` as a user does."""
     command = [sys.executable, "-c", "from odxfs.cli.main import main; raise SystemExit(main())", "cp"]
     variables = {**os.environ, **environment}
@@ -81,7 +83,9 @@ async def test_a_file_is_copied_on_the_server_in_every_dialect(
 @pytest.mark.parametrize(
     "algorithm", [SigningAlgorithm.AES_GMAC, SigningAlgorithm.AES_CMAC, SigningAlgorithm.HMAC_SHA256]
 )
-async def test_every_signing_algorithm_works(samba: Samba, algorithm: SigningAlgorithm, tmp_path: Path) -> None:
+async def test_every_signing_algorithm_works(
+    samba: Samba, algorithm: SigningAlgorithm, tmp_path: Path
+) -> None:
     source, back = tmp_path / "source.bin", tmp_path / "back.bin"
     source.write_bytes(os.urandom(2 * MIB + 7))
     async with connect(
@@ -144,9 +148,7 @@ def test_required_offload_is_refused_before_anything_changes(samba: Samba) -> No
     (samba.data / "big.bin").write_bytes(b"y" * MIB)
     (samba.data / "kept.bin").write_bytes(b"precious")
     for target in ("kept.bin", "new.bin"):
-        answer = cp(
-            "--require-offload", samba.url("big.bin"), samba.url(target), password=samba.password
-        )
+        answer = cp("--require-offload", samba.url("big.bin"), samba.url(target), password=samba.password)
         assert answer.returncode == ExitCode.NOT_OFFLOADED
         assert "does no copy offload" in answer.stderr
         assert answer.stderr.count("\n") == 1

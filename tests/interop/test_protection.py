@@ -84,7 +84,9 @@ async def test_a_server_that_demands_encryption_serves_3_x_and_refuses_2_1(tmp_p
         assert "NT_STATUS_ACCESS_DENIED" in output
 
 
-async def test_a_share_that_demands_encryption_gets_it_from_a_client_that_would_only_sign(tmp_path: Path) -> None:
+async def test_a_share_that_demands_encryption_gets_it_from_a_client_that_would_only_sign(
+    tmp_path: Path,
+) -> None:
     async with samba_client(tmp_path, shares=(Share("sealed", encrypt_required=True),)) as client:
         worked, output = await client.run("ls", "--client-protection=sign", share="sealed")
         assert worked, output

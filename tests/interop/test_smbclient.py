@@ -26,9 +26,7 @@ class Smbclient:
     async def run(self, *words: str, login: Path | None = None) -> subprocess.CompletedProcess[bytes]:
         """The finished process, whatever its exit code; both outputs are in `stdout`."""
         command = ["smbclient", *words, "-p", str(self._served.port), "-A", str(login or self._login)]
-        return await trio.run_process(
-            command, capture_stdout=True, stderr=subprocess.STDOUT, check=False
-        )
+        return await trio.run_process(command, capture_stdout=True, stderr=subprocess.STDOUT, check=False)
 
     async def share(self, commands: Sequence[str], *options: str, share: str = SHARE) -> str:
         """What smbclient prints for `commands` on the share; they must all succeed."""
@@ -55,7 +53,12 @@ async def test_files_go_there_and_come_back(tmp_path: Path, dialect: str, protec
     digest = _payload(tmp_path / "payload")
     async with serve(tmp_path / "pool") as served:
         client = Smbclient(served, tmp_path)
-        options = ("-m", dialect, f"--option=client min protocol={dialect}", f"--client-protection={protection}")
+        options = (
+            "-m",
+            dialect,
+            f"--option=client min protocol={dialect}",
+            f"--client-protection={protection}",
+        )
         await client.share(
             [
                 "mkdir folder",
@@ -92,7 +95,9 @@ async def test_a_wrong_password_and_no_password_are_refused(tmp_path: Path) -> N
         assert done.returncode != 0
         assert b"NT_STATUS_LOGON_FAILURE" in done.stdout
         anonymous = ["smbclient", f"//127.0.0.1/{SHARE}", "-N", "-U", "%", "-p", str(served.port), "-c", "ls"]
-        refused = await trio.run_process(anonymous, capture_stdout=True, stderr=subprocess.STDOUT, check=False)
+        refused = await trio.run_process(
+            anonymous, capture_stdout=True, stderr=subprocess.STDOUT, check=False
+        )
         assert refused.returncode != 0
         assert not served.server.sessions
 

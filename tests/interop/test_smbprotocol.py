@@ -53,7 +53,12 @@ async def test_files_and_folders(tmp_path: Path, encrypt: bool) -> None:
 def _wrong_password(port: int) -> None:
     with pytest.raises(LogonFailure):
         smbclient.register_session(
-            "127.0.0.1", username=USER, password="wrong", port=port, connection_cache={}, connection_timeout=10
+            "127.0.0.1",
+            username=USER,
+            password="wrong",
+            port=port,
+            connection_cache={},
+            connection_timeout=10,
         )
 
 

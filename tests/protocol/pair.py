@@ -47,14 +47,18 @@ class Pair:
         (chain,) = self.server.receive(join(buffers))
         status, response = self.server.negotiate(chain.requests[0], b"token")
         body = response.pack() if response else ErrorResponse().pack()
-        (answer,) = self.client.receive(join(self.server.send(chain, [Reply(chain.requests[0], status, body)])))
+        (answer,) = self.client.receive(
+            join(self.server.send(chain, [Reply(chain.requests[0], status, body)]))
+        )
         return answer
 
     def log_in(self) -> Response:
         """Two legs and the keys on both sides; returns the verified response of the second."""
         return self.log_in_with_keys(SESSION_KEY, SESSION_KEY)
 
-    def log_in_with_keys(self, server_key: bytes, client_key: bytes, session_id: int = SESSION_ID) -> Response:
+    def log_in_with_keys(
+        self, server_key: bytes, client_key: bytes, session_id: int = SESSION_ID
+    ) -> Response:
         """A login after which the two ends may disagree about the key."""
         _, buffers = self.client.session_setup(SessionSetupRequest(b"one").pack())
         (chain,) = self.server.receive(join(buffers))
@@ -66,7 +70,9 @@ class Pair:
         request = chain.requests[0]
         self.server.derive_keys(request, session_id, server_key, encrypt_data=self.encrypt)
         flags = SessionFlags.ENCRYPT_DATA if self.encrypt else 0
-        done = Reply(request, Status.SUCCESS, SessionSetupResponse(flags, b"done").pack(), session_id=session_id)
+        done = Reply(
+            request, Status.SUCCESS, SessionSetupResponse(flags, b"done").pack(), session_id=session_id
+        )
         (response,) = self.client.receive(join(self.server.send(chain, [done])))
         self.client.establish(response, client_key)
         return response
@@ -79,9 +85,13 @@ class Pair:
     def echo_server(self, data: Buffer) -> tuple[list[Chain], bytes]:
         """What the server made of `data`, and the bytes it answers: refusals as errors, all else as a copy of the body."""
         chains = self.server.receive(data)
-        return chains, b"".join(join(self.server.send(chain, [answer(each) for each in chain.requests])) for chain in chains)
+        return chains, b"".join(
+            join(self.server.send(chain, [answer(each) for each in chain.requests])) for chain in chains
+        )
 
-    def exchange(self, command: int, body: bytes, payload: Buffer | None = None, credit_charge: int = 1) -> Response:
+    def exchange(
+        self, command: int, body: bytes, payload: Buffer | None = None, credit_charge: int = 1
+    ) -> Response:
         """One request there and its response back."""
         _, buffers = self.client.request(
             command, body, payload, session_id=SESSION_ID, tree_id=7, credit_charge=credit_charge
@@ -98,7 +108,9 @@ def answer(request: Request) -> Reply:
     return Reply(request, Status.SUCCESS, bytes(request.pdu[64:68]), request.pdu[68:])
 
 
-def established(client: ClientOffer | None = None, server: ServerOffer | None = None, *, encrypt: bool = False) -> Pair:
+def established(
+    client: ClientOffer | None = None, server: ServerOffer | None = None, *, encrypt: bool = False
+) -> Pair:
     return Pair(client or client_offer(), server or server_offer(), encrypt=encrypt).established()
 
 

@@ -70,7 +70,9 @@ def test_after_a_login_the_bound_is_that_of_the_largest_write() -> None:
         established().server.receive((SESSION_FRAME_BYTES + 1).to_bytes(4, "big"))
 
 
-@pytest.mark.parametrize("message", [b"\xfeSMB", b"\xfcSMB" + bytes(64), b"GET / HTTP/1.1\r\n\r\n", b"\xffSMB" + bytes(40)])
+@pytest.mark.parametrize(
+    "message", [b"\xfeSMB", b"\xfcSMB" + bytes(64), b"GET / HTTP/1.1\r\n\r\n", b"\xffSMB" + bytes(40)]
+)
 def test_what_is_no_smb2_closes_the_connection(message: bytes) -> None:
     with pytest.raises(ProtocolError):
         ServerConnection(server_offer()).receive(frame(message))
@@ -218,7 +220,9 @@ def test_a_plain_answer_in_an_encrypting_session_is_not_taken() -> None:
 @pytest.mark.parametrize("cipher", [each for each in Cipher if each])
 @pytest.mark.parametrize("position", [4 + 4, 4 + 20, 4 + 36, 4 + 42, 4 + 44, 4 + 52, -1])
 @pytest.mark.parametrize("size", [4, 100_000])
-def test_an_encrypted_message_that_was_changed_closes_the_connection(cipher: Cipher, position: int, size: int) -> None:
+def test_an_encrypted_message_that_was_changed_closes_the_connection(
+    cipher: Cipher, position: int, size: int
+) -> None:
     """A byte of the tag, the nonce, OriginalMessageSize, Flags, SessionId, the first and the last of the ciphertext."""
     pair = established(client_offer(cipher=cipher), encrypt=True)
     _, buffers = pair.client.request(Command.WRITE, bytes(size), session_id=SESSION_ID, credit_charge=2)
@@ -298,7 +302,10 @@ def test_a_charge_uses_up_as_many_ids() -> None:
 
 def test_a_charge_below_the_payload_is_refused() -> None:
     pair = established(client_offer(signing_required=False), server_offer(signing_required=False))
-    assert one_refusal(pair, plain(pair, Command.READ, READ_OF_1_MIB, credit_charge=15)) == Status.INVALID_PARAMETER
+    assert (
+        one_refusal(pair, plain(pair, Command.READ, READ_OF_1_MIB, credit_charge=15))
+        == Status.INVALID_PARAMETER
+    )
     assert one_refusal(pair, plain(pair, Command.READ, READ_OF_1_MIB, credit_charge=16)) is None
 
 
@@ -309,7 +316,10 @@ def test_credits_are_scarce_before_a_login_and_bounded_after_it() -> None:
     total = pair.client.credits
     for _ in range(40):
         (chain,) = pair.server.receive(plain(pair, ECHO, ECHO_BODY, credits=4000))
-        total += Header.unpack(join(pair.server.send(chain, [Reply(chain.requests[0], 0, ECHO_BODY)]))[4:]).credits - 1
+        total += (
+            Header.unpack(join(pair.server.send(chain, [Reply(chain.requests[0], 0, ECHO_BODY)]))[4:]).credits
+            - 1
+        )
     assert total == MAX_CREDITS
 
 
@@ -377,7 +387,9 @@ def test_related_requests_without_one_to_be_related_to_are_refused_and_unrelated
         ((PreauthIntegrityCapabilities((99,)),), Status.SMB_NO_PREAUTH_INTEGRITY_HASH_OVERLAP),
     ],
 )
-def test_senseless_contexts_are_answered_by_name(contexts: tuple[PreauthIntegrityCapabilities, ...], status: Status) -> None:
+def test_senseless_contexts_are_answered_by_name(
+    contexts: tuple[PreauthIntegrityCapabilities, ...], status: Status
+) -> None:
     server = ServerConnection(server_offer())
     body = NegotiateRequest((Dialect.SMB_3_1_1,), negotiate_contexts=contexts).pack()
     (chain,) = server.receive(frame(Header(Command.NEGOTIATE).pack() + body))

@@ -46,7 +46,11 @@ async def promise_too_much(stream: trio.SocketStream) -> None:
 
 @pytest.mark.parametrize(
     ("behave", "complaint"),
-    [(hang_up, "closed the connection"), (talk_nonsense, "breaks the protocol"), (promise_too_much, "breaks")],
+    [
+        (hang_up, "closed the connection"),
+        (talk_nonsense, "breaks the protocol"),
+        (promise_too_much, "breaks"),
+    ],
 )
 async def test_a_broken_server_is_told_from_a_bug_of_ours(behave: Behaviour, complaint: str) -> None:
     async with server(behave) as port:

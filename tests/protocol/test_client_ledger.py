@@ -61,7 +61,9 @@ class ImaginaryServer:
         return SECTOR_BYTES * self.dice.choice([1, 3, 64, 1 << 20])
 
 
-def run(ledger: TokenLedger, answer: Callable[[Call, TokenLedger], None], window: int, dice: random.Random) -> None:
+def run(
+    ledger: TokenLedger, answer: Callable[[Call, TokenLedger], None], window: int, dice: random.Random
+) -> None:
     """Make calls, up to `window` at a time, and answer them in any order."""
     under_way: list[Call] = []
     while not ledger.finished:
@@ -81,7 +83,9 @@ def run(ledger: TokenLedger, answer: Callable[[Call, TokenLedger], None], window
 def test_the_destination_becomes_the_source(
     pieces: list[tuple[bool, int]], seed: int, token_bytes: int, window: int, rounds: bool
 ) -> None:
-    content = b"".join(bytes([index + 1 if filled else 0]) * size for index, (filled, size) in enumerate(pieces))
+    content = b"".join(
+        bytes([index + 1 if filled else 0]) * size for index, (filled, size) in enumerate(pieces)
+    )
     server = ImaginaryServer(content, seed, token_bytes, rounds_at_eof=rounds)
     ledger = TokenLedger(len(content))
     run(ledger, server.answer, window, random.Random(seed))
@@ -93,7 +97,9 @@ def test_the_destination_becomes_the_source(
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 60), st.integers(0, 40), st.integers(1, 8), st.integers(0, 2**32))
-def test_after_a_refusal_the_rest_is_known_to_the_byte(tokens: int, refuse_at: int, window: int, seed: int) -> None:
+def test_after_a_refusal_the_rest_is_known_to_the_byte(
+    tokens: int, refuse_at: int, window: int, seed: int
+) -> None:
     content = random.Random(seed).randbytes(tokens * 1000 + 1)
     server = ImaginaryServer(content, seed, 2 * SECTOR_BYTES)
     ledger = TokenLedger(len(content))
@@ -187,5 +193,3 @@ def test_a_token_of_less_than_a_sector_is_no_progress() -> None:
     assert isinstance(call, ReadCall)
     ledger.token_read(call, 100, b"t" * 512, zero_beyond=False)
     assert ledger.cause is Cause.NO_PROGRESS
-
-

@@ -29,7 +29,10 @@ OLD = [
     (Dialect.SMB_3_0, Cipher.AES_128_CCM, SigningAlgorithm.AES_CMAC),
     (Dialect.SMB_3_0_2, Cipher.AES_128_CCM, SigningAlgorithm.AES_CMAC),
 ]
-NEW = [(Dialect.SMB_3_1_1, cipher, signing) for cipher, signing in itertools.product(list(Cipher), list(SigningAlgorithm))]
+NEW = [
+    (Dialect.SMB_3_1_1, cipher, signing)
+    for cipher, signing in itertools.product(list(Cipher), list(SigningAlgorithm))
+]
 COMBINATIONS = OLD + NEW
 LARGE = bytes(range(256)) * 4096
 
@@ -39,7 +42,9 @@ def write_body(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("dialect", "cipher", "signing"), COMBINATIONS)
-def test_login_settles_what_was_offered_and_signed_requests_pass(dialect: int, cipher: int, signing: int) -> None:
+def test_login_settles_what_was_offered_and_signed_requests_pass(
+    dialect: int, cipher: int, signing: int
+) -> None:
     pair = established(client_offer(dialect, cipher, signing))
     assert pair.client.dialect == pair.server.dialect == dialect
     assert pair.client.cipher == pair.server.cipher == cipher
@@ -51,7 +56,9 @@ def test_login_settles_what_was_offered_and_signed_requests_pass(dialect: int, c
 
 
 @pytest.mark.parametrize(("dialect", "cipher", "signing"), [each for each in COMBINATIONS if each[1]])
-def test_an_encrypting_session_carries_small_and_large_messages(dialect: int, cipher: int, signing: int) -> None:
+def test_an_encrypting_session_carries_small_and_large_messages(
+    dialect: int, cipher: int, signing: int
+) -> None:
     pair = established(client_offer(dialect, cipher, signing), encrypt=True)
     for data in (b"small", LARGE):
         response = pair.exchange(Command.WRITE, write_body(data), data, credit_charge=16)
@@ -77,7 +84,9 @@ def test_bytes_may_come_one_at_a_time(encrypt: bool) -> None:
 
 
 def test_messages_that_are_held_are_not_overwritten_by_later_ones() -> None:
-    pair = established(server=server_offer(signing_required=False), client=client_offer(signing_required=False))
+    pair = established(
+        server=server_offer(signing_required=False), client=client_offer(signing_required=False)
+    )
     held = []
     for number in range(40):
         data = bytes((number,)) * 50_000

@@ -141,7 +141,9 @@ class Peer:
 
     # The commands that most tests need.
 
-    async def create(self, name: str, disposition: int = CreateDisposition.OPEN_IF, **fields: Any) -> CreateResponse:
+    async def create(
+        self, name: str, disposition: int = CreateDisposition.OPEN_IF, **fields: Any
+    ) -> CreateResponse:
         """CREATE with all access, sharing everything, unless `fields` say otherwise."""
         values = {"desired_access": FILE_ALL_ACCESS, "share_access": SHARE_ALL, **fields}
         request = CreateRequest(name, create_disposition=disposition, **values)

@@ -64,7 +64,13 @@ class Flags(IntFlag):
 
 
 _OFFERED = (
-    Flags.SIGN | Flags.SEAL | Flags.ALWAYS_SIGN | Flags.VERSION | Flags.KEY_128 | Flags.KEY_EXCHANGE | Flags.KEY_56
+    Flags.SIGN
+    | Flags.SEAL
+    | Flags.ALWAYS_SIGN
+    | Flags.VERSION
+    | Flags.KEY_128
+    | Flags.KEY_EXCHANGE
+    | Flags.KEY_56
 )
 """What the server does when the client asks for it."""
 
@@ -102,7 +108,9 @@ class NtlmSecurity:
         sealing_key = _shorten(session_key, flags)
         wrap = flags & Flags.KEY_EXCHANGE != 0
         self._ours = _MicKey(_md5(session_key + ours), Rc4(_md5(sealing_key + our_seal)) if wrap else None)
-        self._theirs = _MicKey(_md5(session_key + theirs), Rc4(_md5(sealing_key + their_seal)) if wrap else None)
+        self._theirs = _MicKey(
+            _md5(session_key + theirs), Rc4(_md5(sealing_key + their_seal)) if wrap else None
+        )
 
     def sign(self, message: bytes) -> bytes:
         """The next MIC of this end."""
@@ -224,7 +232,10 @@ class NtlmAcceptor:
             raise LogonFailure("the client took back Unicode or extended session security")
         if len(nt_response) <= _NTLM_V1_BYTES:
             raise LogonFailure("an NTLMv1 response")
-        if len(nt_response) < _SMALLEST_V2_BYTES or nt_response[_PROOF_BYTES : _PROOF_BYTES + 2] != b"\x01\x01":
+        if (
+            len(nt_response) < _SMALLEST_V2_BYTES
+            or nt_response[_PROOF_BYTES : _PROOF_BYTES + 2] != b"\x01\x01"
+        ):
             raise LogonFailure("an NTLMv2 response that is malformed")
 
     def _verify_mic(self, message: bytes, session_key: bytes) -> None:
@@ -233,7 +244,9 @@ class NtlmAcceptor:
             raise LogonFailure("an NTLM MIC was announced but is not there")
         end = _MIC_OFFSET + _MIC_BYTES
         covered = message[:_MIC_OFFSET] + bytes(_MIC_BYTES) + message[end:]
-        expected = hmac.digest(session_key, self._negotiate_message + self._challenge_message + covered, "md5")
+        expected = hmac.digest(
+            session_key, self._negotiate_message + self._challenge_message + covered, "md5"
+        )
         if not hmac.compare_digest(expected, message[_MIC_OFFSET:end]):
             raise LogonFailure("the NTLM MIC does not verify: the messages were changed on the way")
 

@@ -129,7 +129,13 @@ class UserStore:
 
     def _write(self) -> None:
         users = [
-            {"name": user.name, "nt_hash": user.nt_hash.hex(), "uid": user.uid, "gid": user.gid, "sid": user.sid}
+            {
+                "name": user.name,
+                "nt_hash": user.nt_hash.hex(),
+                "uid": user.uid,
+                "gid": user.gid,
+                "sid": user.sid,
+            }
             for user in self._users.values()
         ]
         content = {
@@ -165,7 +171,9 @@ class UserStore:
 
     def _load(self, content: dict[str, Any]) -> None:
         if content["version"] != FORMAT_VERSION:
-            raise UserError(f"{self._path} has format {content['version']}, not {FORMAT_VERSION}", ExitCode.FORMAT)
+            raise UserError(
+                f"{self._path} has format {content['version']}, not {FORMAT_VERSION}", ExitCode.FORMAT
+            )
         machine, next_rid = content["machine_sid"], int(content["next_rid"])
         if not _SID.fullmatch(machine):
             raise ValueError("machine_sid")
@@ -178,7 +186,11 @@ def _load_user(entry: dict[str, Any]) -> User:
     if not _NT_HASH.fullmatch(entry["nt_hash"]):
         raise ValueError(f"nt_hash of {entry['name']}")
     return User(
-        str(entry["name"]), bytes.fromhex(entry["nt_hash"]), int(entry["uid"]), int(entry["gid"]), str(entry["sid"])
+        str(entry["name"]),
+        bytes.fromhex(entry["nt_hash"]),
+        int(entry["uid"]),
+        int(entry["gid"]),
+        str(entry["sid"]),
     )
 
 

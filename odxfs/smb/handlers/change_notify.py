@@ -27,7 +27,9 @@ async def change_notify(context: RequestContext) -> ChangeNotifyResponse:
     watch = _watch(context, opened, Filter(request.completion_filter & ALL_FILTERS), request)
     if not watch.ready:
         await context.pend()
-    return ChangeNotifyResponse(_pack(await watch.next(request.output_buffer_length, context.header.message_id)))
+    return ChangeNotifyResponse(
+        _pack(await watch.next(request.output_buffer_length, context.header.message_id))
+    )
 
 
 def _watch(context: RequestContext, opened: SmbOpen, wanted: Filter, request: ChangeNotifyRequest) -> Watch:

@@ -17,7 +17,9 @@ from odxfs.wire.lock import LockElement, LockFlags, LockRequest, LockResponse
 
 MAX_LOCK_END = 2**64
 _LOCKING = frozenset(
-    kind | wait for kind in (LockFlags.SHARED_LOCK, LockFlags.EXCLUSIVE_LOCK) for wait in (0, LockFlags.FAIL_IMMEDIATELY)
+    kind | wait
+    for kind in (LockFlags.SHARED_LOCK, LockFlags.EXCLUSIVE_LOCK)
+    for wait in (0, LockFlags.FAIL_IMMEDIATELY)
 )
 
 

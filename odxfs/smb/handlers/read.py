@@ -33,7 +33,9 @@ async def read(context: RequestContext) -> ReadResponse | Answer:
         return Answer(Status.BUFFER_OVERFLOW, ReadResponse(data)) if more else ReadResponse(data)
     if request.length == 0 and request.minimum_count == 0:
         return ReadResponse(b"")
-    return _respond(opened, request, await opened.tree.volume.read(opened.inode, request.offset, request.length))
+    return _respond(
+        opened, request, await opened.tree.volume.read(opened.inode, request.offset, request.length)
+    )
 
 
 def _check(context: RequestContext, request: ReadRequest) -> SmbOpen:

@@ -94,7 +94,9 @@ async def _give_up(context: RequestContext, session: Session) -> None:
         context.connection.protocol.forget_session(session.id)
 
 
-async def _succeed(context: RequestContext, session: Session, step: AuthStep, previous_session_id: int) -> None:
+async def _succeed(
+    context: RequestContext, session: Session, step: AuthStep, previous_session_id: int
+) -> None:
     assert step.user is not None, "a finished login has a user"
     connection, settings = context.connection, context.server.settings
     session.acceptor = None

@@ -62,7 +62,9 @@ class Files:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno == errno.EOPNOTSUPP:  # this file system cannot tell (tmpfs): the worker thread reads
+            if (
+                error.errno == errno.EOPNOTSUPP
+            ):  # this file system cannot tell (tmpfs): the worker thread reads
                 return False
             raise translated(error, "reading a segment") from error
 
