@@ -145,8 +145,10 @@ class VolumeMachine(RuleBasedStateMachine):
     # Names
 
     @initialize()
-    def first_file(self) -> None:
+    def first_files(self) -> None:
         self.create(b"a")
+        self.create(b"b")
+        self.write(0, [(0, 300_000), (LEAF_BYTES - 70_000, 300_000)], 1)
 
     @rule(name=names)
     def create(self, name: bytes) -> None:
@@ -163,7 +165,7 @@ class VolumeMachine(RuleBasedStateMachine):
             self._do("link", file.inode, self.volume.root, name)
             self.tree.names[name] = file
 
-    @precondition(lambda self: self.tree.names)
+    @precondition(lambda self: len(self.tree.names) > 1)
     @rule(pick=picks)
     def unlink(self, pick: int) -> None:
         name = sorted(self.tree.names)[pick % len(self.tree.names)]
@@ -206,13 +208,22 @@ class VolumeMachine(RuleBasedStateMachine):
     # Data
 
     @precondition(lambda self: self.tree.names or self.nameless)
-    @rule(pick=picks, offset=offsets, length=write_lengths, seed=seeds)
-    def write(self, pick: int, offset: int, length: int, seed: int) -> None:
+    @rule(pick=picks, writes=st.lists(st.tuples(offsets, write_lengths), min_size=1, max_size=5), seed=seeds)
+    def write(self, pick: int, writes: list[tuple[int, int]], seed: int) -> None:
         file = self._pick(pick)
-        data = random.Random(seed).randbytes(min(length, LARGEST + 300_000 - offset))
-        self._do("write", file.inode, offset, data)
-        file.write(offset, data)
+        for offset, length in writes:
+            seed += 1
+            data = random.Random(seed).randbytes(length)
+            self._do("write", file.inode, offset, data)
+            file.write(offset, data)
         self.changed.add(id(file))
+
+    @precondition(lambda self: self.tree.names or self.nameless)
+    @rule(pick=picks, offset=offsets, length=write_lengths, seed=seeds)
+    def overwrite(self, pick: int, offset: int, length: int, seed: int) -> None:
+        """A write in the middle of what is there already, wherever that is."""
+        file = self._pick(pick)
+        self.write(pick, [(min(offset, max(0, len(file.data) - length)), length)], seed)
 
     @precondition(lambda self: self.tree.names or self.nameless)
     @rule(pick=picks, size=offsets)
@@ -310,16 +321,21 @@ class VolumeMachine(RuleBasedStateMachine):
         self.portal.call(self._commit)
         self._note_commit()
 
-    @rule()
-    def reopen(self) -> None:
+    @rule(crashing=st.booleans())
+    def restart(self, crashing: bool) -> None:
+        if crashing:
+            self._crash()
+        else:
+            self._reopen()
+
+    def _reopen(self) -> None:
         """Leave in order and come back: everything is there, pins and nameless files are not."""
         self._close()
         self._open()
         self._note_commit()
         self._forget_what_is_not_durable()
 
-    @rule()
-    def crash(self) -> None:
+    def _crash(self) -> None:
         """Go on with a copy of what is on the disk: everything since the last commit never happened."""
         crashed = self.directory
         self.directory = self.workspace / f"pool-{int(crashed.name[5:]) + 1}"
@@ -400,7 +416,7 @@ def test_the_volume_behaves_like_its_model() -> None:
     run_state_machine_as_test(
         VolumeMachine,
         settings=settings(
-            max_examples=EXAMPLES or 12,
+            max_examples=EXAMPLES or 60,
             stateful_step_count=40,
             derandomize=not EXAMPLES,
             deadline=None,
