@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import NoSpace, ReadOnly, VolumeError
+from odxfs.errors import NoSpace, ReadOnly, StoreFailed, VolumeError
 from odxfs.volume.catalog.interface import Changes, Table
 from odxfs.volume.leaf import Run
 
@@ -38,6 +38,12 @@ _OVERRUN = 8
 _REAP_LEAVES = 4_096
 _REAP_LEAVES_WHEN_AWAITED = 64
 """Dead leaves freed before a commit; few while somebody waits for it."""
+
+_IDLE_TURNS = 15
+"""Turns without a change after which free space is given back: room that is used again soon is worth keeping."""
+
+_PUNCHED_GROUPS = 16
+"""Groups (64 MiB each) given back in one turn."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,11 +76,16 @@ class Committer:
         """Whether the last commit found no room on the disk."""
 
     async def run(self) -> None:
-        """Commit every COMMIT_SECONDS while anything changes, and when asked."""
+        """Commit every COMMIT_SECONDS while anything changes, and when asked; give disk space back when nothing does."""
+        idle_turns = 0
         while True:
+            commits = self.commits
             with trio.move_on_after(COMMIT_SECONDS):
                 await self._wake.wait()
             await self.commit_once()
+            idle_turns = idle_turns + 1 if self.commits == commits else 0
+            if idle_turns >= _IDLE_TURNS:
+                await self.give_space_back()
 
     async def commit(self) -> None:
         """Return when everything up to this call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
@@ -139,6 +150,22 @@ class Committer:
         await attempt.done.wait()
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    async def give_space_back(self) -> None:
+        """Punch holes for wide free runs, so that other users of the disk have the space."""
+        space, segments = self._pool.space, self._pool.segments
+        for _ in range(_PUNCHED_GROUPS):
+            runs = space.check_out_wide()
+            if not runs:
+                return
+            try:
+                for run in runs:
+                    await trio.to_thread.run_sync(segments.punch, *run)
+            except StoreFailed as error:
+                _log.warning("disk space cannot be given back: %s", error)
+                return
+            finally:
+                space.check_in_wide()
 
     def _has_remains(self) -> bool:
         """Whether deleted files or dead leaves are still to be given back."""

@@ -33,6 +33,9 @@ _LARGE_BLOCKS = 64
 _WORTH_OPENING = {False: 64, True: 1024}
 """Free blocks that make a group worth opening for small and for large requests: below that the pieces are too short."""
 
+_WIDE_BLOCKS = 256
+"""Free runs of 1 MiB and more are worth a hole in the segment; a hole costs the kernel milliseconds, whatever its size."""
+
 _EXPANDED_GROUPS = 256
 """Count pages kept unpacked, 64 KiB each."""
 
@@ -185,6 +188,8 @@ class Space:
         self._roomy = {large: SortedSet() for large in (False, True)}
         self._expanded: deque[Group] = deque()
         self._pressed: list[Run] | None = None
+        self._wide: set[int] = set()
+        self._punched: list[Run] = []
         self.used_blocks = 0
         self.freed: list[Run] = []
         """Freed since the last commit began: busy, no longer used."""
@@ -350,6 +355,27 @@ class Space:
         """What a durable commit freed, and no read can still want, may be handed out."""
         self.give_back(freed)
         self.held_blocks -= sum(count for _, count in freed)
+        self._wide.update(place >> GROUP_SHIFT for place, count in freed if count >= _WIDE_BLOCKS)
+
+    # -- giving disk space back -----------------------------------------------------------------------------------
+
+    def check_out_wide(self) -> list[Run]:
+        """Take the wide free runs of a group in which such were freed, to punch them; [] when there is none left."""
+        if self._wide:
+            self._close_cursors()
+        while self._wide and self._pressed is None:
+            group = self._groups[self._wide.pop()]
+            runs = self._take_free(group)
+            self.give_back([run for run in runs if run[1] < _WIDE_BLOCKS])
+            self._punched = [run for run in runs if run[1] >= _WIDE_BLOCKS]
+            if self._punched:
+                return self._punched
+        return []
+
+    def check_in_wide(self) -> None:
+        """The runs of `check_out_wide` are free again."""
+        punched, self._punched = self._punched, []
+        self.give_back(punched)
 
     # -- for statistics and check ---------------------------------------------------------------------------------
 
@@ -364,8 +390,8 @@ class Space:
 
     def checked_out_blocks(self) -> int:
         """Blocks that are busy only because allocation is about to hand them out."""
-        runs = [run for cursor in self._cursors.values() for run in cursor.runs] + (self._pressed or [])
-        return sum(count for _, count in runs)
+        runs = [run for cursor in self._cursors.values() for run in cursor.runs]
+        return sum(count for _, count in (*runs, *(self._pressed or ()), *self._punched))
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -444,8 +470,11 @@ class Space:
 
     def _close_cursors(self) -> None:
         for cursor in self._cursors.values():
-            runs, cursor.runs, cursor.group = cursor.runs, [], None
+            runs, group = cursor.runs, cursor.group
+            cursor.runs, cursor.group = [], None
             self.give_back(runs)
+            if group is not None:
+                self._settle(group)
 
     def _allocate_pressed(self, count: int) -> list[Run]:
         assert self._pressed is not None

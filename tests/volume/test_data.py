@@ -226,3 +226,17 @@ async def test_observers_hear_of_each_change_of_content(volume: Volume) -> None:
         ContentChanged(volume.id, "smb", inode.number, 10, 3, size_changed=True),
         ContentChanged(volume.id, "", inode.number, 5, 8, size_changed=True),
     ]
+
+
+async def test_the_disk_gets_the_space_of_deleted_files_back(volume: Volume) -> None:
+    inode = await make(volume, b"a", os.urandom(32 << 20))
+    await volume.sync()
+    assert volume.pool.segments.disk_bytes() >= 32 << 20
+    await volume.unlink(volume.root, b"a")
+    await volume.sync()
+    await volume.pool.committer.give_space_back()
+    assert volume.pool.segments.disk_bytes() < 4 << 20
+    assert inode.gone
+    again = await make(volume, b"b", b"b" * (4 << 20))
+    assert await content(volume, again) == b"b" * (4 << 20)
+    assert await volume.pool.check(read_data=True) == []
