@@ -67,7 +67,8 @@ TABLES = (
     """CREATE TABLE orphan (
         number BIGINT NOT NULL,
         PRIMARY KEY (number))""",
-    # A file's extent map: page p holds the leaf ids (512 little-endian u64, 0 is a hole) of the 4 GiB from p * 4 GiB on.
+    # A file's extent map: page p holds the leaf references (512 little-endian u64: leaf id * 4096 +
+    # the blocks it allocates; 0 is a hole) of the 4 GiB from p * 4 GiB on.
     """CREATE TABLE extents (
         number BIGINT NOT NULL, page BIGINT NOT NULL, leaves BYTEA NOT NULL,
         PRIMARY KEY (number, page))""",
@@ -75,7 +76,8 @@ TABLES = (
     """CREATE TABLE leaf (
         id BIGINT NOT NULL, kind BIGINT NOT NULL, body BYTEA NOT NULL,
         PRIMARY KEY (id))""",
-    # Leaves that two or more extent maps and pins name, and how many do; one holder has no row.
+    # Leaves that two or more extent maps and pins name, and how many do; one holder has no row. 0 is a leaf that nobody holds
+    # and whose blocks are still to be freed. `id` is the reference, as in `extents`.
     """CREATE TABLE leaf_refs (
         id BIGINT NOT NULL, holders BIGINT NOT NULL,
         PRIMARY KEY (id))""",
@@ -84,7 +86,7 @@ TABLES = (
     """CREATE TABLE space (
         block_group BIGINT NOT NULL, bitmap BYTEA NOT NULL, counts BYTEA,
         PRIMARY KEY (block_group))""",
-    # Pins that were alive at the commit: the leaves each holds (little-endian u64). The next owner drops them.
+    # Pins that were alive at the commit: the references each holds (little-endian u64). The next owner drops them.
     """CREATE TABLE pin (
         id BIGINT NOT NULL, leaves BYTEA NOT NULL,
         PRIMARY KEY (id))""",
