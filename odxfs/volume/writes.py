@@ -211,6 +211,7 @@ class Writer:
         ready = -1
         for start, count in runs:
             self._space.adopt(start, count)
+            self._segments.touch(start)
             place, end = start, start + count
             while place < end:
                 window, slot = block >> 11, block & 2047

@@ -68,11 +68,17 @@ class Segments:
         return segment
 
     def write(self, place: int, buffers: Sequence[Buffer]) -> None:
-        """Write whole blocks from `place` on; they lie in one segment. May run in a worker thread."""
+        """Write whole blocks from `place` on; they lie in one segment. May run in a worker thread.
+
+        Whoever comes to name the blocks calls `touch` then: a sync that ran during the write has not covered them.
+        """
         segment = place >> SEGMENT_SHIFT
-        self.touched.add(segment)
         descriptor = self._descriptors.get(segment) or self._open(segment)
         self.files.write(descriptor, buffers, (place & _OFFSET_MASK) << _BLOCK_SHIFT)
+
+    def touch(self, place: int) -> None:
+        """Have the next commit sync the segment of written blocks that it is going to name."""
+        self.touched.add(place >> SEGMENT_SHIFT)
 
     def read(self, place: int, buffer: memoryview) -> None:
         """Fill `buffer` with whole blocks from `place` on. Blocking; may run in a worker thread."""
