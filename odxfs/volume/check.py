@@ -27,6 +27,7 @@ from odxfs.volume.extents import LeafReference, allocated_blocks, leaf_id, unpac
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.reads import Piece, verify
 from odxfs.volume.space import BLOCKS_PER_GROUP, GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
+from odxfs.volume.tree_check import check_tree
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -95,7 +96,7 @@ async def check_catalog(view: CatalogView, segments: Segments, *, read_data: boo
     dead = await _check_references(view, holders, findings)
     owners = await _check_leaves(view, segments, holders, dead, findings, read_data=read_data)
     await _check_space(view, owners, findings)
-    return findings.result()
+    return findings.result() + await check_tree(view)
 
 
 def check_memory(pool: "Pool") -> list[str]:

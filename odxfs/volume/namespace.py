@@ -177,6 +177,7 @@ class Namespace:
     ) -> Inode:
         """See Volume.create."""
         self._pool.check_writable()
+        self._pool.check_room()
         check_name(name)
         mode = _checked_kind(mode, target)
         directory = await self.directory(volume, parent)
@@ -207,6 +208,7 @@ class Namespace:
     ) -> None:
         """See Volume.link."""
         self._pool.check_writable()
+        self._pool.check_room()
         check_name(name)
         if inode.is_directory:
             raise NotPermitted("a directory has one name only")
@@ -265,6 +267,7 @@ class Namespace:
     ) -> None:
         """See Volume.set_xattr."""
         self._pool.check_writable()
+        self._pool.check_room()
         async with self.locks.of(inode.number):
             await self.xattrs.set(inode, name, value, create=create, replace=replace)
             self._xattrs_changed(origin, inode)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
+import trio.testing
 
 from odxfs.errors import (
     AlreadyExists,
@@ -219,6 +220,8 @@ async def test_what_a_crash_leaves_without_a_name_is_gone_after_the_next_open(tm
         await volume.release(file)
     async with open_pool(crashed, owner="second") as pool:
         volume = pool.volume("main")
+        await trio.testing.wait_all_tasks_blocked()
+        await volume.create(volume.root, b"b", FILE, 0, 0)
         await pool.commit()
         assert await refused(volume.inode(file.number)) is NotFound
         assert await pool.check() == []
