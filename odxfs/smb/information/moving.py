@@ -44,7 +44,9 @@ async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace
 
 
 async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: bool) -> None:
-    """Give the open file the further name `path`."""
+    """Give the open file the further name `path`. No right of the open stands for that: the directory's mode decides."""
+    if opened.tree.share.read_only:
+        raise SmbError(Status.MEDIA_WRITE_PROTECTED)
     if opened.is_directory:
         raise SmbError(Status.FILE_IS_A_DIRECTORY)
     if opened.entry is not None and context.server.opens.is_delete_pending(opened.inode.number):

@@ -1,23 +1,14 @@
-"""A share of a new pool, served on loopback, and a client that says exactly what a test wants to say."""
+"""A share of a new pool and a client on it that says exactly what a test wants to say, and hears the status."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import trio
-
 from odxfs.client.client import connect
 from odxfs.client.tree import Tree
 from odxfs.ntstatus import Status
-from odxfs.offload import OffloadEngine, TokenLimits, TokenRegistry
-from odxfs.opens import OpenTable
-from odxfs.smb.auth.users import UserStore
-from odxfs.smb.server import SmbServer
-from odxfs.smb.settings import ServerSettings
-from odxfs.smb.shares import Share, ShareStore
-from odxfs.volume import Pool, Volume, create_pool, open_pool
+from odxfs.smb.shares import Share
 from odxfs.wire.client_connection import Response
 from odxfs.wire.close import CloseRequest
 from odxfs.wire.create import CreateDisposition, CreateOptions, CreateRequest, CreateResponse
@@ -27,26 +18,12 @@ from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
 from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
 from odxfs.wire.set_info import SetInfoRequest
 from odxfs.wire.write import WriteRequest
+from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
 
-USER, PASSWORD = "alice", "secret"
+READ_ONLY_SHARE = "read"
 ALL_ACCESS = 0x001F01FF
 SHARE_ALL = 7
 DIRECTORY = CreateOptions.DIRECTORY_FILE
-
-
-@dataclass(frozen=True)
-class Served:
-    """A running server: its pool, the share `data` of volume `main`, and `read`, the same read-only."""
-
-    server: SmbServer
-    pool: Pool
-    address: str
-    port: int
-
-    @property
-    def volume(self) -> Volume:
-        """The volume as the mount sees it."""
-        return self.pool.volume("main", "mount")
 
 
 @dataclass(frozen=True)
@@ -144,40 +121,17 @@ class Remote:
 
 
 @asynccontextmanager
-async def served(directory: Path, settings: ServerSettings | None = None) -> AsyncIterator[Served]:
-    """Make a pool in `directory` and serve it; at the end the pool must be sound."""
-    create_pool(directory)
-    users, shares = UserStore(directory), ShareStore(directory)
-    users.add(USER, PASSWORD, 0, 0)
-    shares.add(Share("data"))
-    shares.add(Share("read", read_only=True))
-    async with open_pool(directory, owner="a test") as pool:
-        registry = TokenRegistry(
-            pool.uuid, TokenLimits(), pool.release_pin, lambda: pool.statistics().pinned_only_bytes
-        )
-        engine = OffloadEngine(registry, time.monotonic)
-        server = SmbServer(
-            pool,
-            opens=OpenTable(),
-            engine=engine,
-            users=users,
-            shares=shares,
-            settings=settings or ServerSettings(),
-        )
-        async with trio.open_nursery() as nursery:
-            address, port = await nursery.start(server.serve, "127.0.0.1", 0)
-            yield Served(server, pool, address, port)
-            nursery.cancel_scope.cancel()
-        engine.close()
-        assert await pool.check() == []
+async def served(directory: Path) -> AsyncIterator[Served]:
+    """Serve a new pool with the shares `vol` and, read-only, `read`; at the end the pool must be sound."""
+    async with serve(directory / "pool", shares=[Share(READ_ONLY_SHARE, read_only=True)]) as running:
+        yield running
+        assert await running.pool.check() == []
 
 
 @asynccontextmanager
 async def remote(
-    served_share: Served, share: str = "data", dialects: tuple[int, ...] = (0x0311,)
+    running: Served, share: str = SHARE, dialects: tuple[int, ...] = (0x0311,)
 ) -> AsyncIterator[Remote]:
     """Log on and connect to `share`."""
-    async with connect(
-        served_share.address, served_share.port, USER, PASSWORD, dialects=dialects
-    ) as client:
+    async with connect("127.0.0.1", running.port, USER, PASSWORD, dialects=dialects) as client:
         yield Remote(await client.tree(share))

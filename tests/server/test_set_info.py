@@ -1,0 +1,248 @@
+"""SET_INFO: attributes, sizes, renames, links and deletion, with the rights and refusals of Windows."""
+
+import stat
+import struct
+from pathlib import Path
+
+import pytest
+
+from odxfs.errors import NotFound
+from odxfs.ntstatus import Status
+from odxfs.wire.create import CreateDisposition
+from odxfs.wire.fscc import file_information as info
+from odxfs.wire.fscc.classes import FileAttributes
+from odxfs.wire.fscc.classes import FileInformationClass as Class
+from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformation, FileRenameInformationEx
+from odxfs.wire.fscc.filetime import KEEP, STOP_UPDATES, Filetime, from_ns
+from odxfs.wire.query_info import InfoType
+from tests.support.remote import DIRECTORY, Remote, remote, served
+
+DELETE = 0x10000
+READ_ATTRIBUTES = 0x80
+
+
+async def times(client: Remote, fid: object) -> info.FileBasicInformation:
+    _, data = await client.query(fid, Class.BASIC)  # type: ignore[arg-type]
+    return info.FileBasicInformation.unpack(data)
+
+
+def basic(
+    created: Filetime = KEEP,
+    written: Filetime = KEEP,
+    changed: Filetime = KEEP,
+    attributes: int = 0,
+) -> bytes:
+    return info.FileBasicInformation(created, KEEP, written, changed, attributes).pack()
+
+
+def rename_to(name: str, *, replace: bool = False) -> bytes:
+    return FileRenameInformation(name, replace).pack()
+
+
+async def names(client: Remote, directory: str = "") -> bool | None:
+    status, fid = await client.try_create(directory, CreateDisposition.OPEN)
+    if status is Status.SUCCESS:
+        await client.close(fid)
+    return status is Status.SUCCESS
+
+
+async def test_times_are_set_kept_and_frozen(tmp_path: Path) -> None:
+    moment = from_ns(1_500_000_000_000_000_000)
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        before = await times(client, fid)
+        assert await client.set(fid, Class.BASIC, basic(created=moment, written=moment)) is Status.SUCCESS
+        after = await times(client, fid)
+        assert (after.creation_time, after.last_write_time) == (moment, moment)
+        assert after.last_access_time == before.last_access_time
+        assert await client.set(fid, Class.BASIC, basic(changed=moment)) is Status.SUCCESS
+        assert await client.set(fid, Class.BASIC, basic(attributes=FileAttributes.HIDDEN)) is Status.SUCCESS
+        assert (await times(client, fid)).change_time == moment
+        assert await client.set(fid, Class.BASIC, basic(written=STOP_UPDATES)) is Status.SUCCESS
+        assert (await times(client, fid)).last_write_time == moment
+        assert await client.set(fid, Class.BASIC, basic(written=Filetime(-3))) is Status.INVALID_PARAMETER
+
+
+async def test_attributes(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        wanted = FileAttributes.READONLY | FileAttributes.SYSTEM
+        assert await client.set(fid, Class.BASIC, basic(attributes=wanted)) is Status.SUCCESS
+        assert (await times(client, fid)).file_attributes == wanted
+        assert await client.set(fid, Class.BASIC, basic(attributes=FileAttributes.NORMAL)) is Status.SUCCESS
+        assert (await times(client, fid)).file_attributes == FileAttributes.NORMAL
+        refused = await client.set(fid, Class.BASIC, basic(attributes=FileAttributes.DIRECTORY))
+        assert refused is Status.INVALID_PARAMETER
+        folder = await client.make_directory("d")
+        refused = await client.set(folder, Class.BASIC, basic(attributes=FileAttributes.TEMPORARY))
+        assert refused is Status.INVALID_PARAMETER
+
+
+async def test_the_end_of_file_moves_both_ways(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f", b"x" * 10000)
+        for size in (100, 1_000_000, 0):
+            assert await client.set(fid, Class.END_OF_FILE, struct.pack("<q", size)) is Status.SUCCESS
+            _, data = await client.query(fid, Class.STANDARD)
+            assert info.FileStandardInformation.unpack(data).end_of_file == size
+        assert await client.set(fid, Class.END_OF_FILE, struct.pack("<q", -1)) is Status.INVALID_PARAMETER
+        assert await client.set(fid, Class.END_OF_FILE, struct.pack("<q", 2**60)) is Status.DISK_FULL
+        assert await client.set(fid, Class.END_OF_FILE, b"\0" * 7) is Status.INFO_LENGTH_MISMATCH
+        folder = await client.make_directory("d")
+        assert await client.set(folder, Class.END_OF_FILE, bytes(8)) is Status.INVALID_PARAMETER
+
+
+async def test_a_smaller_allocation_cuts_the_file(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f", b"x" * 10000)
+        assert await client.set(fid, Class.ALLOCATION, struct.pack("<q", 1 << 30)) is Status.SUCCESS
+        _, data = await client.query(fid, Class.STANDARD)
+        assert info.FileStandardInformation.unpack(data).end_of_file == 10000
+        assert await client.set(fid, Class.ALLOCATION, struct.pack("<q", 4096)) is Status.SUCCESS
+        _, data = await client.query(fid, Class.STANDARD)
+        assert info.FileStandardInformation.unpack(data).end_of_file == 4096
+
+
+async def test_position_and_mode_belong_to_the_open(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        assert await client.set(fid, Class.POSITION, struct.pack("<q", 77)) is Status.SUCCESS
+        assert await client.query(fid, Class.POSITION) == (Status.SUCCESS, struct.pack("<q", 77))
+        assert await client.set(fid, Class.MODE, struct.pack("<I", 0x2)) is Status.SUCCESS
+        assert await client.query(fid, Class.MODE) == (Status.SUCCESS, struct.pack("<I", 0x2))
+        assert await client.set(fid, Class.MODE, struct.pack("<I", 0x40000)) is Status.INVALID_PARAMETER
+
+
+async def test_without_the_right_nothing_is_set(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        await client.close(await client.make_file("f"))
+        fid = await client.create("f", access=READ_ATTRIBUTES)
+        for info_class, data in (
+            (Class.BASIC, basic(attributes=FileAttributes.HIDDEN)),
+            (Class.END_OF_FILE, bytes(8)),
+            (Class.ALLOCATION, bytes(8)),
+            (Class.RENAME, rename_to("g")),
+            (Class.DISPOSITION, b"\1"),
+            (Class.DISPOSITION_EX, struct.pack("<I", 1)),
+            (Class.FULL_EA, b""),
+        ):
+            assert await client.set(fid, info_class, data) is Status.ACCESS_DENIED
+        assert await client.set(fid, 0, b"", InfoType.SECURITY, parts=4) is Status.ACCESS_DENIED
+
+
+async def test_what_is_not_there_is_refused_honestly(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        assert await client.set(fid, 200, bytes(8)) is Status.INVALID_INFO_CLASS
+        assert await client.set(fid, Class.VALID_DATA_LENGTH, bytes(8)) is Status.PRIVILEGE_NOT_HELD
+        assert await client.set(fid, Class.SHORT_NAME, bytes(8)) is Status.NOT_SUPPORTED
+        assert await client.set(fid, 0, bytes(20), InfoType.SECURITY, parts=4) is Status.INVALID_DEVICE_REQUEST
+        assert await client.set(fid, 0, b"", InfoType.QUOTA) is Status.NOT_SUPPORTED
+        assert await client.set(fid, 6, bytes(48), InfoType.FILESYSTEM) is Status.NOT_SUPPORTED
+        assert await client.set(fid, 1, bytes(8), InfoType.FILESYSTEM) is Status.INVALID_INFO_CLASS
+
+
+async def test_a_rename_moves_the_file_and_the_open_follows(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        await client.close(await client.make_directory("d"))
+        fid = await client.make_file("old", b"content")
+        assert await client.set(fid, Class.RENAME, rename_to("D\\New")) is Status.SUCCESS
+        _, data = await client.query(fid, Class.NAME)
+        assert data[4:].decode("utf-16-le") == "\\d\\New"
+        assert not await names(client, "old")
+        assert await client.set(fid, Class.RENAME, rename_to("d\\NEW")) is Status.SUCCESS
+        folder = await share.volume.lookup(share.volume.root, b"d")
+        assert (await share.volume.lookup(folder.number, b"NEW")).size == 7
+        assert await client.set(fid, Class.DISPOSITION, b"\1") is Status.SUCCESS
+        await client.close(fid)
+        with pytest.raises(NotFound):
+            await share.volume.lookup(folder.number, b"NEW")
+
+
+async def test_a_rename_respects_what_is_there(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("a", b"new")
+        await client.close(await client.make_file("B", b"older"))
+        await client.close(await client.make_directory("d"))
+        assert await client.set(fid, Class.RENAME, rename_to("b")) is Status.OBJECT_NAME_COLLISION
+        assert await client.set(fid, Class.RENAME, rename_to("d", replace=True)) is Status.ACCESS_DENIED
+        assert await client.set(fid, Class.RENAME, rename_to("no\\b")) is Status.OBJECT_PATH_NOT_FOUND
+        assert await client.set(fid, Class.RENAME, rename_to("a:stream")) is Status.NOT_SUPPORTED
+        assert await client.set(fid, Class.RENAME, rename_to("a*")) is Status.OBJECT_NAME_INVALID
+        rooted = FileRenameInformation("c", root_directory=5).pack()
+        assert await client.set(fid, Class.RENAME, rooted) is Status.INVALID_PARAMETER
+        target = await client.create("b", CreateDisposition.OPEN)
+        assert await client.set(fid, Class.RENAME, rename_to("b", replace=True)) is Status.ACCESS_DENIED
+        await client.close(target)
+        replacing = FileRenameInformationEx("b", 1).pack()
+        assert await client.set(fid, Class.RENAME_EX, replacing) is Status.SUCCESS
+        assert (await share.volume.lookup(share.volume.root, b"b")).size == 3
+        with pytest.raises(NotFound):
+            await share.volume.lookup(share.volume.root, b"B")
+
+
+async def test_a_directory_is_renamed_when_nothing_below_is_open(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        folder = await client.make_directory("d")
+        await client.close(await client.make_directory("d\\e"))
+        inside = await client.make_file("d\\e\\f")
+        assert await client.set(folder, Class.RENAME, rename_to("x")) is Status.ACCESS_DENIED
+        await client.close(inside)
+        into_itself = await client.set(folder, Class.RENAME, rename_to("d\\e\\d"))
+        assert into_itself is Status.INVALID_PARAMETER
+        assert await client.set(folder, Class.RENAME, rename_to("x")) is Status.SUCCESS
+        assert await names(client, "x\\e\\f")
+
+
+async def test_links_are_made_and_replace_only_when_told(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f", b"content")
+        await client.close(await client.make_file("g"))
+        assert await client.set(fid, Class.LINK, FileLinkInformation("l").pack()) is Status.SUCCESS
+        assert await client.set(fid, Class.LINK, FileLinkInformation("g").pack()) is Status.OBJECT_NAME_COLLISION
+        assert await client.set(fid, Class.LINK, FileLinkInformation("g", True).pack()) is Status.SUCCESS
+        inode = await share.volume.lookup(share.volume.root, b"g")
+        assert (inode.nlink, inode.size) == (3, 7)
+        folder = await client.make_directory("d")
+        refused = await client.set(folder, Class.LINK, FileLinkInformation("e").pack())
+        assert refused is Status.FILE_IS_A_DIRECTORY
+
+
+async def test_deletion_waits_for_the_last_close_and_can_be_taken_back(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        other = await client.create("f", CreateDisposition.OPEN, access=READ_ATTRIBUTES)
+        assert await client.set(fid, Class.DISPOSITION, b"\1") is Status.SUCCESS
+        assert (await client.try_create("f", CreateDisposition.OPEN))[0] is Status.DELETE_PENDING
+        assert await client.set(fid, Class.DISPOSITION, b"\0") is Status.SUCCESS
+        assert await names(client, "f")
+        assert await client.set(fid, Class.DISPOSITION_EX, struct.pack("<I", 0x3)) is Status.SUCCESS
+        await client.close(fid)
+        assert (await client.try_create("f", CreateDisposition.OPEN))[0] is Status.DELETE_PENDING
+        await client.close(other)
+        assert not await names(client, "f")
+
+
+async def test_what_cannot_be_deleted(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        root = await client.create("", options=DIRECTORY)
+        assert await client.set(root, Class.DISPOSITION, b"\1") is Status.CANNOT_DELETE
+        folder = await client.make_directory("d")
+        await client.close(await client.make_file("d\\f"))
+        assert await client.set(folder, Class.DISPOSITION, b"\1") is Status.DIRECTORY_NOT_EMPTY
+        fid = await client.make_file("r")
+        assert await client.set(fid, Class.BASIC, basic(attributes=FileAttributes.READONLY)) is Status.SUCCESS
+        assert await client.set(fid, Class.DISPOSITION, b"\1") is Status.CANNOT_DELETE
+        assert await client.set(fid, Class.DISPOSITION_EX, struct.pack("<I", 0x11)) is Status.SUCCESS
+
+
+async def test_a_read_only_share_changes_nothing(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share, "read") as client:
+        volume = share.volume
+        await volume.create(volume.root, b"f", stat.S_IFREG | 0o666, 0, 0)
+        fid = await client.create("f", CreateDisposition.OPEN, access=0x02000000)
+        assert await client.set(fid, Class.RENAME, rename_to("g")) is Status.ACCESS_DENIED
+        assert await client.set(fid, Class.END_OF_FILE, bytes(8)) is Status.ACCESS_DENIED
+        assert await client.set(fid, Class.DISPOSITION, b"\1") is Status.ACCESS_DENIED
+        refused = await client.set(fid, Class.LINK, FileLinkInformation("l").pack())
+        assert refused is Status.MEDIA_WRITE_PROTECTED
