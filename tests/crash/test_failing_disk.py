@@ -94,10 +94,9 @@ async def change_durably(volume: Volume, inode: Inode) -> None:
 
 
 def fill_with_foreign_bytes(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        with contextlib.suppress(OSError):  # no space left on device
-            while True:
-                file.write(bytes(65536))
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):  # no space left on device
+        while True:
+            file.write(bytes(65536))
 
 
 @pytest.fixture
