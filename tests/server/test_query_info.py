@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 
 from odxfs.ntstatus import Status
+from odxfs.types import InodeNumber
 from odxfs.wire.create import CreateOptions
 from odxfs.wire.fscc import file_information as info
 from odxfs.wire.fscc import file_names as names
@@ -51,7 +52,7 @@ async def test_sizes_times_and_names_of_a_file(tmp_path: Path) -> None:
         fid = await client.make_file("folder\\File.txt", b"x" * 5000)
         _, data = await client.query(fid, Class.ALL)
         everything = names.FileAllInformation.unpack(data)
-        inode = await share.volume.inode(everything.internal.index_number)
+        inode = await share.volume.inode(InodeNumber(everything.internal.index_number))
         assert everything.standard == info.FileStandardInformation(8192, 5000, 1, False, False)
         assert everything.name.file_name == "\\Folder\\File.txt"
         assert everything.basic.file_attributes == FileAttributes.ARCHIVE
@@ -123,7 +124,10 @@ async def test_the_volume_says_what_it_can(tmp_path: Path) -> None:
         assert not attributes.file_system_attributes & (wanted.NAMED_STREAMS | wanted.PERSISTENT_ACLS)
         _, data = await client.query(fid, FsClass.SECTOR_SIZE, InfoType.FILESYSTEM)
         sectors = fs.FileFsSectorSizeInformation.unpack(data)
-        assert (sectors.logical_bytes_per_sector, sectors.physical_bytes_per_sector_for_atomicity) == (512, 4096)
+        assert (sectors.logical_bytes_per_sector, sectors.physical_bytes_per_sector_for_atomicity) == (
+            512,
+            4096,
+        )
         _, data = await client.query(fid, FsClass.FULL_SIZE, InfoType.FILESYSTEM)
         size = fs.FileFsFullSizeInformation.unpack(data)
         assert size.sectors_per_allocation_unit * size.bytes_per_sector == 4096

@@ -136,7 +136,9 @@ async def test_what_is_not_there_is_refused_honestly(tmp_path: Path) -> None:
         assert await client.set(fid, 200, bytes(8)) is Status.INVALID_INFO_CLASS
         assert await client.set(fid, Class.VALID_DATA_LENGTH, bytes(8)) is Status.PRIVILEGE_NOT_HELD
         assert await client.set(fid, Class.SHORT_NAME, bytes(8)) is Status.NOT_SUPPORTED
-        assert await client.set(fid, 0, bytes(20), InfoType.SECURITY, parts=4) is Status.INVALID_DEVICE_REQUEST
+        assert (
+            await client.set(fid, 0, bytes(20), InfoType.SECURITY, parts=4) is Status.INVALID_DEVICE_REQUEST
+        )
         assert await client.set(fid, 0, b"", InfoType.QUOTA) is Status.NOT_SUPPORTED
         assert await client.set(fid, 6, bytes(48), InfoType.FILESYSTEM) is Status.NOT_SUPPORTED
         assert await client.set(fid, 1, bytes(8), InfoType.FILESYSTEM) is Status.INVALID_INFO_CLASS
@@ -199,7 +201,9 @@ async def test_links_are_made_and_replace_only_when_told(tmp_path: Path) -> None
         fid = await client.make_file("f", b"content")
         await client.close(await client.make_file("g"))
         assert await client.set(fid, Class.LINK, FileLinkInformation("l").pack()) is Status.SUCCESS
-        assert await client.set(fid, Class.LINK, FileLinkInformation("g").pack()) is Status.OBJECT_NAME_COLLISION
+        assert (
+            await client.set(fid, Class.LINK, FileLinkInformation("g").pack()) is Status.OBJECT_NAME_COLLISION
+        )
         assert await client.set(fid, Class.LINK, FileLinkInformation("g", True).pack()) is Status.SUCCESS
         inode = await share.volume.lookup(share.volume.root, b"g")
         assert (inode.nlink, inode.size) == (3, 7)

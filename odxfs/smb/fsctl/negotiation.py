@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+import trio
 
 from odxfs.ntstatus import Status
 from odxfs.smb.request import SmbError
@@ -30,7 +32,7 @@ async def validate_negotiate_info(
     """Was NEGOTIATE changed on its way? A difference, or the question on 3.1.1, ends the connection (MS-SMB2 3.3.5.15.12)."""
     connection = context.connection
     if connection.dialect == _SMB_3_1_1:
-        _drop(connection, "VALIDATE_NEGOTIATE_INFO on a 3.1.1 connection")
+        await _drop(connection, "VALIDATE_NEGOTIATE_INFO on a 3.1.1 connection")
     asked = ValidateNegotiateInfoRequest.unpack(request.input_buffer)
     if (
         asked.capabilities != connection.client_capabilities
@@ -38,7 +40,7 @@ async def validate_negotiate_info(
         or asked.security_mode != connection.client_security_mode
         or not _same_dialects(connection, asked.dialects)
     ):
-        _drop(connection, "NEGOTIATE was changed on its way to the server")
+        await _drop(connection, "NEGOTIATE was changed on its way to the server")
     if request.max_output_response < ValidateNegotiateInfoResponse.LAYOUT.size:
         raise SmbError(Status.INVALID_PARAMETER)
     return ValidateNegotiateInfoResponse(
@@ -56,9 +58,11 @@ def _same_dialects(connection: Connection, dialects: tuple[int, ...]) -> bool:
     return bool(common) and max(common) == connection.dialect
 
 
-def _drop(connection: Connection, reason: str) -> None:
+async def _drop(connection: Connection, reason: str) -> NoReturn:
+    """End the connection without a reply: what the client gets to see is what an attacker cannot change."""
     connection.abort(reason)
-    raise SmbError(Status.CONNECTION_DISCONNECTED, reason)
+    await trio.sleep_forever()
+    raise AssertionError("the connection's tasks are cancelled")
 
 
 async def query_network_interface_info(
