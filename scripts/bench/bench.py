@@ -77,6 +77,7 @@ def _measure(disk: Path, arguments: argparse.Namespace) -> list[dict[str, object
             samples: dict[str, list[float]] = {"odxfs": [], "samba": []}
             for _ in range(arguments.rounds):
                 for peer in (theirs, ours):
+                    os.sync()  # neither pays for what was written before
                     samples[peer.name].append(load.measure(peer))
             rows.append(_row(load, samples))
             print(f"{rows[-1]['label']}: {rows[-1]['odxfs']} / {rows[-1]['samba']}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -119,6 +120,18 @@ def _child(command: list[str], port: int) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(START_SECONDS)
+        _wait_for_group(process.pid)
+
+
+def _wait_for_group(group: int) -> None:
+    """smbd's children end a moment after it; until then they keep its directory busy."""
+    for _ in range(START_SECONDS * 20):
+        try:
+            os.killpg(group, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise SystemExit(f"processes of group {group} do not end")
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
