@@ -7,6 +7,7 @@ import stat
 import pyfuse3
 
 from odxfs.errors import AlreadyExists, LockConflict
+from odxfs.opens import DirectoryName
 from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_DATA
 from odxfs.types import Buffer
 from odxfs.volume import Inode
@@ -122,16 +123,20 @@ class FileOperations(FrontEnd):
 
     async def _close(self, fh: pyfuse3.FileHandleT) -> None:
         handle = self.handles.remove_file(fh)
+        asked = self.opens.name_to_delete(handle.inode.number)
         try:
             if self.opens.close(handle.entry):
-                await self._delete(handle.inode)
+                await self._delete(handle.inode, asked)
         finally:
             await self.volume.release(handle.inode)
 
-    async def _delete(self, file: Inode) -> None:
-        """An SMB open asked for deletion at the last close, and this was it."""
-        for parent, name in (await self.volume.names_of(file.number))[:1]:
-            await self.volume.unlink(parent, name)
+    async def _delete(self, file: Inode, asked: DirectoryName | None) -> None:
+        """An SMB open asked for deletion at the last close, and this was it: of its own name, if the file still has that."""
+        names = await self.volume.names_of(file.number)
+        if asked in names:
+            names = [asked]
+        if len(names) == 1:
+            await self.volume.unlink(*names[0])
 
     @answered
     async def fsync(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:

@@ -1,5 +1,5 @@
 """The open table: share modes, delete pending and byte-range locks, for the share and the mount alike."""
 
-from odxfs.opens.table import OpenEntry, OpenTable
+from odxfs.opens.table import DirectoryName, OpenEntry, OpenTable
 
-__all__ = ["OpenEntry", "OpenTable"]
+__all__ = ["DirectoryName", "OpenEntry", "OpenTable"]

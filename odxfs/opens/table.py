@@ -10,6 +10,9 @@ from odxfs.opens import share_modes
 from odxfs.opens.byte_range_locks import ByteRangeLocks
 from odxfs.types import InodeNumber
 
+DirectoryName = tuple[InodeNumber, bytes]
+"""A directory and the name of one of its entries."""
+
 
 @dataclass(slots=True, eq=False)
 class OpenEntry:
@@ -27,6 +30,7 @@ class _OpenFile:
     entries: set[OpenEntry] = field(default_factory=set)
     locks: ByteRangeLocks = field(default_factory=ByteRangeLocks)
     delete_pending: bool = False
+    delete_name: DirectoryName | None = None
     released: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -87,16 +91,27 @@ class OpenTable:
         file = self._files.get(number)
         return file is not None and bool(file.entries)
 
-    def set_delete_pending(self, number: InodeNumber, pending: bool) -> None:
-        """Mark an open inode to go with its last close (or not, after all). Nothing is open: nothing happens."""
+    def set_delete_pending(
+        self, number: InodeNumber, pending: bool, name: DirectoryName | None = None
+    ) -> None:
+        """Mark an open inode to go with its last close (or not, after all). Nothing is open: nothing happens.
+
+        `name` is the one of a file's names that was opened by whoever asked, and the only one that he may remove.
+        """
         file = self._files.get(number)
         if file is not None:
             file.delete_pending = pending
+            file.delete_name = name if pending else None
 
     def is_delete_pending(self, number: InodeNumber) -> bool:
         """Whether the inode goes with its last close; no new open may be made then."""
         file = self._files.get(number)
         return file is not None and file.delete_pending
+
+    def name_to_delete(self, number: InodeNumber) -> DirectoryName | None:
+        """The name that deletion was asked for; None when none is pending or no name was told."""
+        file = self._files.get(number)
+        return file.delete_name if file is not None else None
 
     def lock(self, entry: OpenEntry, offset: int, length: int, *, exclusive: bool) -> bool:
         """Lock a byte range for `entry`; False when another lock is in the way (LOCK_NOT_GRANTED)."""

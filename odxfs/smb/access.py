@@ -90,6 +90,15 @@ def may_remove(directory: Inode, inode: Inode, uid: int, gid: int) -> bool:
     return not directory.mode & stat.S_ISVTX or uid in (0, inode.uid, directory.uid)
 
 
+def may_link(inode: Inode, uid: int, gid: int) -> bool:
+    """Whether the file may get a further name: its owner's right, and that of who may read and write it.
+
+    What fs.protected_hardlinks of Linux asks on the mount. A name in a folder of one's own carries the right to delete,
+    which must not be had for the files of others.
+    """
+    return uid in (0, inode.uid) or permission_bits(inode, uid, gid) & 0o6 == 0o6
+
+
 def maximal_access(inode: Inode, parent: Inode | None, uid: int, gid: int) -> int:
     """Everything that user may ask of `inode`; `parent` is the directory it is reached by, None at a share's root.
 

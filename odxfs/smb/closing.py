@@ -9,9 +9,9 @@ import trio
 
 from odxfs.errors import NotFound, VolumeError
 from odxfs.smb.sessions import SessionState
-from odxfs.types import InodeNumber
 
 if TYPE_CHECKING:
+    from odxfs.opens import DirectoryName
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
@@ -35,23 +35,23 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
     if entry is None:
         return
     if opened.delete_on_close:
-        server.opens.set_delete_pending(entry.number, True)
+        server.opens.set_delete_pending(entry.number, True, opened.entry_name)
         if opened.is_directory:
             server.notifications.directory_deleted(entry.number)
         server.notifications.directory_deleted(entry.number)
     try:
         if server.opens.is_last(entry) and server.opens.is_delete_pending(entry.number):
-            await _remove_name(opened)
+            await _remove_name(opened, server.opens.name_to_delete(entry.number))
     finally:
         server.opens.close(entry)
         await opened.tree.volume.release(opened.inode)
 
 
-async def _remove_name(opened: SmbOpen) -> None:
-    """Unlink what was opened; a directory that is not empty any more stays, as on Windows."""
+async def _remove_name(opened: SmbOpen, asked: DirectoryName | None) -> None:
+    """Unlink the name that deletion was asked for; a directory that is not empty any more stays, as on Windows."""
     volume = opened.tree.volume
     try:
-        parent, name = await _present_name(opened)
+        parent, name = await _present_name(opened, asked)
         if opened.is_directory:
             await volume.rmdir(parent, name)
         else:
@@ -60,14 +60,14 @@ async def _remove_name(opened: SmbOpen) -> None:
         logger.info("%r is not deleted at its last close: %s", opened.path, error)
 
 
-async def _present_name(opened: SmbOpen) -> tuple[InodeNumber, bytes]:
-    """The entry it was opened by if that still names it, else another one: it may have been renamed on the mount."""
+async def _present_name(opened: SmbOpen, asked: DirectoryName | None) -> DirectoryName:
+    """The entry that was `asked` for if that still names it, else its only one: it may have been renamed on the mount."""
     volume, number = opened.tree.volume, opened.inode.number
     names = await volume.names_of(number)
-    if opened.parent is not None and (opened.parent, opened.name) in names:
-        return opened.parent, opened.name
-    if not names:
-        raise NotFound(f"inode {number} has no name left")
+    if asked is not None and asked in names:
+        return asked
+    if len(names) != 1:
+        raise NotFound(f"inode {number} has {len(names)} names, none of which is to be deleted")
     return names[0]
 
 

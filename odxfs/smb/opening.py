@@ -207,10 +207,14 @@ def _granted(
 def _check_overwrite(
     context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode
 ) -> None:
-    """Overwriting needs the right to write (to supersede: to delete) and must repeat HIDDEN and SYSTEM."""
+    """Overwriting needs the right to write, to supersede that to delete too, and must repeat HIDDEN and SYSTEM.
+
+    Windows asks who supersedes for DELETE alone. Here that comes with the folder, and the bytes that go are those of every
+    other name of the file as well.
+    """
     superseding = request.create_disposition == CreateDisposition.SUPERSEDE
-    needed = DELETE if superseding else FILE_WRITE_DATA
-    if not maximal_in_share(context, inode, where.parent) & needed:
+    needed = FILE_WRITE_DATA | (DELETE if superseding else 0)
+    if needed & ~maximal_in_share(context, inode, where.parent):
         raise SmbError(Status.ACCESS_DENIED)
     if inode.dos_attributes & _KEPT_BY_OVERWRITE & ~request.file_attributes:
         raise SmbError(Status.ACCESS_DENIED)

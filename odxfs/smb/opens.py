@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from odxfs.wire.file_id import FileId
 
 if TYPE_CHECKING:
-    from odxfs.opens import OpenEntry
+    from odxfs.opens import DirectoryName, OpenEntry
     from odxfs.smb.notify.watch import Watch
     from odxfs.smb.rpc.pipe import Pipe
     from odxfs.smb.sessions import Session
@@ -59,6 +59,11 @@ class SmbOpen:
         """The live inode; callers have refused pipes before."""
         assert self.attached_inode is not None, "a pipe has no inode"
         return self.attached_inode
+
+    @property
+    def entry_name(self) -> DirectoryName | None:
+        """The directory entry it was opened by; None for a share's root and for pipes."""
+        return None if self.parent is None else (self.parent, self.name)
 
     @property
     def is_pipe(self) -> bool:

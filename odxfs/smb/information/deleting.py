@@ -33,7 +33,7 @@ async def set_disposition(
         if await opened.tree.volume.list_directory(number, 0, 1):
             raise SmbError(Status.DIRECTORY_NOT_EMPTY)
         context.server.notifications.directory_deleted(number)
-    context.server.opens.set_delete_pending(number, True)
+    context.server.opens.set_delete_pending(number, True, (opened.parent, opened.name))
 
 
 async def set_disposition_ex(context: RequestContext, opened: SmbOpen, flags: int) -> None:

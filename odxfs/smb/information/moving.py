@@ -14,6 +14,7 @@ from odxfs.smb.access import (
     FILE_ADD_FILE,
     FILE_ATTRIBUTE_READONLY,
     may_change_entries,
+    may_link,
     may_remove,
     require,
 )
@@ -44,12 +45,14 @@ async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace
 
 
 async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: bool) -> None:
-    """Give the open file the further name `path`. No right of the open stands for that: the directory's mode decides."""
+    """Give the open file the further name `path`. No right of the open stands for that: file and directory modes decide."""
     if opened.tree.share.read_only:
         raise SmbError(Status.MEDIA_WRITE_PROTECTED)
     if opened.is_directory:
         raise SmbError(Status.FILE_IS_A_DIRECTORY)
     if opened.entry is not None and context.server.opens.is_delete_pending(opened.inode.number):
+        raise SmbError(Status.ACCESS_DENIED)
+    if not may_link(opened.inode, context.session.uid, context.session.gid):
         raise SmbError(Status.ACCESS_DENIED)
     target = await _target(context, path)
     assert target.parent is not None
@@ -95,6 +98,9 @@ async def _check_replaceable(context: RequestContext, target: ResolvedPath, *, r
         raise SmbError(Status.ACCESS_DENIED)
     if context.server.opens.is_open(victim.number):
         raise SmbError(Status.ACCESS_DENIED, "the target is open")
+    assert target.parent is not None
+    if not may_remove(target.parent, victim, context.session.uid, context.session.gid):
+        raise SmbError(Status.ACCESS_DENIED)
 
 
 async def _check_directories(context: RequestContext, opened: SmbOpen, new_parent: Inode) -> None:
@@ -149,6 +155,9 @@ def _follow(context: RequestContext, opened: SmbOpen, target: ResolvedPath, path
     old_parent, old_name, inode = opened.parent, opened.name, opened.inode
     name = _wanted_name(path)
     directory = target.path.rpartition(SEPARATOR)[0]
+    opens = context.server.opens
+    if opens.name_to_delete(inode.number) == (old_parent, old_name):
+        opens.set_delete_pending(inode.number, True, (target.parent.number, name))
     for other in context.server.registry:
         if other.attached_inode is inode and other.parent == old_parent and other.name == old_name:
             other.parent, other.name = target.parent.number, name

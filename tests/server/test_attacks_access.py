@@ -1,0 +1,102 @@
+"""A user who has a folder of his own must not get at the files of others through it: links, replacing, superseding."""
+
+import stat
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from odxfs.ntstatus import Status
+from odxfs.types import InodeNumber
+from odxfs.volume import Inode
+from odxfs.wire.create import CreateDisposition
+from odxfs.wire.fscc.classes import FileInformationClass
+from odxfs.wire.fscc.file_information import FileDispositionInformation
+from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformation
+from odxfs.wire.header import Command
+from odxfs.wire.query_info import InfoType
+from odxfs.wire.set_info import SetInfoRequest
+from tests.support.peer import Peer, Refused, logged_in
+from tests.support.serving import OTHER_PASSWORD, OTHER_USER, PASSWORD, SHARE, USER, Served, serve
+
+BOB = 1001
+READ_ATTRIBUTES, DELETE = 0x80, 0x10000
+FILE, FOLDER = stat.S_IFREG, stat.S_IFDIR
+
+
+def _bob(served: Served) -> AbstractAsyncContextManager[Peer]:
+    return logged_in(served.port, OTHER_USER, OTHER_PASSWORD, SHARE)
+
+
+async def _folder(served: Served, name: bytes, mode: int, uid: int = 0) -> InodeNumber:
+    return (await served.volume.create(served.volume.root, name, FOLDER | mode, uid, uid)).number
+
+
+async def _file(served: Served, parent: InodeNumber, name: bytes, mode: int, uid: int = 0) -> Inode:
+    inode = await served.volume.create(parent, name, FILE | mode, uid, uid)
+    await served.volume.write(inode, 0, b"content")
+    return inode
+
+
+async def _set(
+    peer: Peer, name: str, information: FileLinkInformation | FileRenameInformation, access: int
+) -> Status:
+    """The status of a SET_INFO through an open of `name` that was granted `access`."""
+    fid = await peer.open(name, CreateDisposition.OPEN, desired_access=access)
+    request = SetInfoRequest(InfoType.FILE, information.INFO_CLASS, fid, information.pack())
+    response = await peer.answer(Command.SET_INFO, request)
+    await peer.close(fid)
+    return Status(response.header.status)
+
+
+async def test_a_link_is_made_by_the_owner_and_by_who_may_read_and_write(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        await _folder(served, b"bob", 0o755, BOB)
+        for stored, mode, uid in ((b"foreign", 0o644, 0), (b"open to all", 0o666, 0), (b"own", 0o400, BOB)):
+            await _file(served, served.volume.root, stored, mode, uid)
+        async with _bob(served) as bob:
+            for name, expected in (("foreign", Status.ACCESS_DENIED), ("open to all", 0), ("own", 0)):
+                status = await _set(bob, name, FileLinkInformation(f"bob\\{name}"), READ_ATTRIBUTES)
+                assert status == expected, name
+
+
+async def test_who_may_only_delete_a_name_may_not_supersede_the_file(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        folder = await _folder(served, b"bob", 0o755, BOB)
+        inode = await _file(served, served.volume.root, b"foreign", 0o644)
+        await served.volume.link(inode, folder, b"link")
+        async with _bob(served) as bob:
+            try:
+                await bob.open("bob\\link", CreateDisposition.SUPERSEDE, desired_access=READ_ATTRIBUTES)
+                status = Status.SUCCESS
+            except Refused as refused:
+                status = refused.status
+        assert status == Status.ACCESS_DENIED
+        assert await served.volume.read(inode, 0, 7) == b"content"
+
+
+async def test_the_sticky_bit_keeps_a_file_from_being_replaced(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        folder = await _folder(served, b"tmp", 0o1777)
+        await _file(served, folder, b"foreign", 0o644)
+        own = await _file(served, folder, b"own", 0o644, BOB)
+        async with _bob(served) as bob:
+            for kind, access in ((FileRenameInformation, DELETE), (FileLinkInformation, READ_ATTRIBUTES)):
+                status = await _set(bob, "tmp\\own", kind("tmp\\foreign", replace_if_exists=True), access)
+                assert status == Status.ACCESS_DENIED, kind
+        assert own.nlink == 1
+        assert (await served.volume.lookup(folder, b"foreign")).uid == 0
+
+
+async def test_deleting_by_one_name_leaves_the_name_of_whoever_closes_last(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        folder = await _folder(served, b"bob", 0o755, BOB)
+        inode = await _file(served, served.volume.root, b"foreign", 0o644)
+        await served.volume.link(inode, folder, b"link")
+        async with logged_in(served.port, USER, PASSWORD, SHARE) as alice, _bob(served) as bob:
+            hers = await alice.open("foreign", CreateDisposition.OPEN)
+            his = await bob.open("bob\\link", CreateDisposition.OPEN, desired_access=DELETE)
+            doomed = FileDispositionInformation(delete_pending=True).pack()
+            kind = FileInformationClass.DISPOSITION
+            await bob.call(Command.SET_INFO, SetInfoRequest(InfoType.FILE, kind, his, doomed))
+            await bob.close(his)
+            await alice.close(hers)
+        assert await served.volume.names_of(inode.number) == [(served.volume.root, b"foreign")]
