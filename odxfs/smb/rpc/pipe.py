@@ -29,6 +29,13 @@ MAX_CALL_BYTES = 256 * 1024
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 """Answers that the client has not read: a list of ten thousand shares fits."""
 
+MAX_UNREAD_ANSWERS = 16
+"""Calls and binds answered before the client has read what there is: clients wait for each answer. A call costs up to a
+millisecond in which the server does nothing else, and one write has room for a hundred thousand."""
+
+MAX_FRAGMENTS_PER_WRITE = 256
+"""Fragments in one write: clients send one; the longest call in the shortest fragments that a peer may insist on has 184."""
+
 _AUTHENTICATION_NOT_KNOWN = 8
 
 logger = logging.getLogger(__name__)
@@ -69,6 +76,7 @@ class Pipe:
         "_incoming",
         "_interface",
         "_stub",
+        "_unread_answers",
         "_waiting",
         "_waiting_bytes",
     )
@@ -82,6 +90,7 @@ class Pipe:
         self._stub = bytearray()
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._unread_answers = 0
 
     @property
     def waiting_bytes(self) -> int:
@@ -94,17 +103,35 @@ class Pipe:
         return len(self._waiting)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take what the client wrote. PipeError(INVALID_PIPE_STATE) when nobody reads, PIPE_BROKEN for what is not RPC."""
-        if self._waiting_bytes > MAX_WAITING_BYTES:
-            raise PipeError(Status.INVALID_PIPE_STATE)
+        """Take what the client wrote. PipeError(INVALID_PIPE_STATE) when nobody reads, PIPE_BROKEN for what is not RPC.
+
+        What was answered before an error stays there to be read; the rest of the write is forgotten.
+        """
+        self._check_read()
         self._incoming += data
         try:
-            while (fragment := self._next_fragment()) is not None:
-                self._take(*fragment)
+            self._take_fragments()
         except ProtocolError as error:
-            self._incoming.clear()
             logger.info("pipe %s: %s", self._interface.endpoint, error)
             raise PipeError(Status.PIPE_BROKEN) from error
+
+    def _take_fragments(self) -> None:
+        """Take every whole fragment that has come."""
+        taken = 0
+        try:
+            while (fragment := self._next_fragment()) is not None:
+                taken += 1
+                if taken > MAX_FRAGMENTS_PER_WRITE:
+                    raise ProtocolError("more RPC fragments in one write than a call can have")
+                self._check_read()
+                self._take(*fragment)
+        except (ProtocolError, PipeError):
+            self._incoming.clear()
+            raise
+
+    def _check_read(self) -> None:
+        if self._waiting_bytes > MAX_WAITING_BYTES or self._unread_answers >= MAX_UNREAD_ANSWERS:
+            raise PipeError(Status.INVALID_PIPE_STATE)
 
     def read(self, length: int) -> tuple[bytes, bool]:
         """At most `length` bytes of the next message, and whether more of it is left.
@@ -118,6 +145,8 @@ class Pipe:
         if rest:
             self._waiting.appendleft(rest)
         self._waiting_bytes -= len(part)
+        if not self._waiting:
+            self._unread_answers = 0
         return part, bool(rest)
 
     def transceive(self, data: bytes | bytearray | memoryview, length: int) -> tuple[bytes, bool]:
@@ -141,7 +170,7 @@ class Pipe:
 
     def _take(self, header: pdu.PduHeader, fragment: bytes) -> None:
         if header.kind in (PduType.BIND, PduType.ALTER_CONTEXT):
-            self._answer(self._bind(header, fragment))
+            self._answer([self._bind(header, fragment)])
         elif header.kind == PduType.REQUEST:
             self._request(header, fragment)
         elif header.kind in (PduType.CANCEL, PduType.ORPHANED):
@@ -149,9 +178,10 @@ class Pipe:
         else:
             raise ProtocolError("an RPC PDU that only a server sends, or RPC authentication")
 
-    def _answer(self, message: bytes) -> None:
-        self._waiting.append(message)
-        self._waiting_bytes += len(message)
+    def _answer(self, fragments: list[bytes]) -> None:
+        self._waiting += fragments
+        self._waiting_bytes += sum(map(len, fragments))
+        self._unread_answers += 1
 
     def _bind(self, header: pdu.PduHeader, fragment: bytes) -> bytes:
         if header.authentication_bytes:
@@ -189,12 +219,12 @@ class Pipe:
             self._call = call
         if call != self._call or header.authentication_bytes:
             self._drop_call()
-            self._answer(pdu.pack_fault(header.call_id, part.context_id, Fault.PROTOCOL_ERROR))
+            self._answer([pdu.pack_fault(header.call_id, part.context_id, Fault.PROTOCOL_ERROR)])
             return
         self._stub += part.stub
         if len(self._stub) > MAX_CALL_BYTES:
             self._drop_call()
-            self._answer(pdu.pack_fault(header.call_id, part.context_id, Fault.NO_MEMORY))
+            self._answer([pdu.pack_fault(header.call_id, part.context_id, Fault.NO_MEMORY)])
         elif header.flags & pdu.LAST_FRAGMENT:
             stub = bytes(self._stub)
             self._drop_call()
@@ -211,7 +241,6 @@ class Pipe:
                 raise RpcFault(Fault.UNKNOWN_INTERFACE)
             answer = self._interface.call(opnum, stub)
         except RpcFault as fault:
-            self._answer(pdu.pack_fault(call_id, context_id, fault.code))
+            self._answer([pdu.pack_fault(call_id, context_id, fault.code)])
             return
-        for fragment in pdu.pack_response(call_id, context_id, answer, self._fragment_bytes):
-            self._answer(fragment)
+        self._answer(pdu.pack_response(call_id, context_id, answer, self._fragment_bytes))

@@ -56,6 +56,7 @@ def server_service(facts: ServerFacts) -> Interface:
     """The interface behind `\\\\PIPE\\\\srvsvc`."""
     calls: dict[int, tuple[Ndr, Callable[[ServerFacts, Ndr], Ndr]]] = {
         srvs.NetrShareEnum.opnum: (srvs.NetrShareEnum, _share_enum),
+        srvs.NetrShareEnumSticky.opnum: (srvs.NetrShareEnumSticky, _share_enum),
         srvs.NetrShareGetInfo.opnum: (srvs.NetrShareGetInfo, _share_get_info),
         srvs.NetrServerGetInfo.opnum: (srvs.NetrServerGetInfo, _server_get_info),
     }
@@ -100,11 +101,11 @@ def _fill_share(share: PublishedShare, level: int) -> Ndr:
 
 
 def _share_enum(facts: ServerFacts, request: Ndr) -> Ndr:
-    """MS-SRVS 3.1.4.8. The whole list in one answer: PreferedMaximumLength is a wish."""
+    """MS-SRVS 3.1.4.8, and 3.1.4.9 since every share outlives a restart; the whole list in one answer."""
     level = int(request["InfoStruct"]["Level"])
     response = srvs.NetrShareEnumResponse()
     known = level in LIST_LEVELS
-    shown = level if known else 0
+    shown = level if known or level in ADMINISTRATOR_LEVELS else 0
     shares = facts.shares() if known else []
     container = f"Level{shown}"
     response["InfoStruct"]["Level"] = shown
