@@ -10,7 +10,14 @@ from impacket.dcerpc.v5 import rpcrt, srvs, wkst
 
 from odxfs.ntstatus import Status
 from odxfs.smb.rpc import pdu
-from odxfs.smb.rpc.pipe import MAX_CALL_BYTES, Interface, Pipe, PipeError
+from odxfs.smb.rpc.pipe import (
+    MAX_CALL_BYTES,
+    MAX_FRAGMENTS_PER_WRITE,
+    MAX_UNREAD_ANSWERS,
+    Interface,
+    Pipe,
+    PipeError,
+)
 from odxfs.smb.rpc.srvsvc import IPC_SHARE, SPECIAL_SHARE, PublishedShare, ServerFacts, server_service
 from odxfs.smb.rpc.wkssvc import workstation_service
 
@@ -41,7 +48,9 @@ def bind_pdu(interface: str = "4b324fc8-1670-01d3-1278-5a47bf6ee188", version: s
 
 
 def request_pdus(opnum: int, stub: bytes, fragment_bytes: int = 4000) -> bytes:
-    pieces = [stub[offset : offset + fragment_bytes] for offset in range(0, len(stub), fragment_bytes)] or [b""]
+    pieces = [stub[offset : offset + fragment_bytes] for offset in range(0, len(stub), fragment_bytes)] or [
+        b""
+    ]
     packed = b""
     for index, piece in enumerate(pieces):
         flags = (1 if index == 0 else 0) | (2 if index == len(pieces) - 1 else 0)
@@ -188,6 +197,40 @@ def test_an_endless_call_is_cut_off() -> None:
     stub = b"\0" * (MAX_CALL_BYTES + 8000)
     pipe.write(request_pdus(15, stub))
     assert fault_of(pipe) == pdu.Fault.NO_MEMORY
+
+
+def test_calls_whose_answers_nobody_reads_come_to_an_end() -> None:
+    """A write has room for a hundred thousand calls, and each would hold up everybody for a millisecond."""
+    interface = server_service(facts())
+    calls: list[int] = []
+
+    def counted(opnum: int, stub: bytes) -> bytes:
+        calls.append(opnum)
+        return interface.call(opnum, stub)
+
+    pipe = bound_pipe(Interface(interface.endpoint, interface.uuid, interface.major_version, counted))
+    with pytest.raises(PipeError, check=lambda error: error.status is Status.INVALID_PIPE_STATE):
+        pipe.write(request_pdus(15, share_enum(1).getData()) * 100)
+    assert len(calls) == MAX_UNREAD_ANSWERS
+    for _ in calls:
+        read_call(pipe)
+    pipe.write(request_pdus(15, share_enum(1).getData()))
+    assert read_call(pipe)
+
+
+def test_a_write_of_countless_fragments_breaks_the_pipe() -> None:
+    pipe = bound_pipe(server_service(facts()))
+    cancel = struct.pack("<BBBB4sHHI", 5, 0, pdu.PduType.CANCEL, 3, b"\x10\0\0\0", 16, 0, 7)
+    pipe.write(cancel * MAX_FRAGMENTS_PER_WRITE)
+    with pytest.raises(PipeError, check=lambda error: error.status is Status.PIPE_BROKEN):
+        pipe.write(cancel * (MAX_FRAGMENTS_PER_WRITE + 1))
+
+
+def test_stubs_that_cannot_be_decoded_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    pipe = bound_pipe(server_service(facts()))
+    pipe.write(request_pdus(15, b"\xff" * 3000))
+    assert fault_of(pipe) == pdu.Fault.BAD_STUB_DATA
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def oversized() -> bytes:

@@ -32,6 +32,8 @@ Ndr: TypeAlias = Any
 """One of impacket's NDR structures: a mapping without types."""
 
 logger = logging.getLogger(__name__)
+logging.getLogger("impacket").setLevel(logging.CRITICAL)
+# It logs each level of a stub that it cannot decode as an error: a client could fill the log with what `run_call` says once.
 
 
 @dataclass(frozen=True, slots=True)
