@@ -43,7 +43,7 @@ async def test_every_table_takes_its_columns(path: Path) -> None:
         }
         for table in Table
     }
-    await engine.commit(rows)  # type: ignore[arg-type]
+    await engine.commit(rows)
     for table, row in rows.items():
         ((key, values),) = row.items()
         assert await engine.get(table, key) == values
