@@ -65,6 +65,7 @@ class CompoundRun:
         with trio.CancelScope() as scope:
             context.pender = lambda: self._pend(context, scope)
             answer = await dispatch(context)
+        context.pender = None  # it refers to the context: without the circle the frame goes at once, not with the next collection
         if scope.cancelled_caught:
             answer = Answer(Status.CANCELLED, ErrorResponse())
         reply = make_reply(request, answer.status, answer.response)
@@ -104,8 +105,15 @@ class CompoundRun:
         await self._flush(now=True)
         interim = self._connection.protocol.interim(self._chain, context.request, pending.async_id)
         self.release_credits()
+        self._let_go(context)
         await self._connection.sender.send(interim)
         pending.arm()
+
+    def _let_go(self, context: RequestContext) -> None:
+        """Keep a copy of the request that waits, not the frame it came in: a write of 8 MiB may stand before it there."""
+        context.pdu = context.request.pdu = memoryview(bytes(context.pdu))
+        del self._chain.requests[:-1]
+        self._previous = None
 
     async def _flush(self, *, now: bool = False) -> None:
         replies, self._replies = self._replies, []
