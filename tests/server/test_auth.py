@@ -13,7 +13,7 @@ from odxfs.smb.auth import der
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.smb.auth.errors import LogonFailure
 from odxfs.smb.auth.md4 import md4
-from odxfs.smb.auth.ntlm import NtlmSecurity
+from odxfs.smb.auth.ntlm import MAX_NEGOTIATE_BYTES, NtlmSecurity
 from odxfs.smb.auth.rc4 import Rc4
 from odxfs.smb.auth.spnego import (
     NTLMSSP_OID,
@@ -108,6 +108,20 @@ def test_a_client_without_ntlmssp_is_refused(users: UserStore) -> None:
         Acceptor(users).step(token_init([KERBEROS_OID], b"ticket"))
 
 
+def test_a_login_keeps_and_looks_at_little_whatever_anybody_sends(users: UserStore) -> None:
+    """Anybody may begin 64 logins on each of 128 connections: with 64 KiB in each that is half a gigabyte."""
+    negotiate = say(ntlm_client())
+    endless_list = token_init([NTLMSSP_OID, bytes(1000)], negotiate)
+    many = token_init([NTLMSSP_OID, *[b"\x2a"] * der.MAX_ELEMENTS], negotiate)
+    long_message = token_init([NTLMSSP_OID], negotiate.ljust(MAX_NEGOTIATE_BYTES + 1, b"\0"))
+    for token in (endless_list, many, long_message):
+        with pytest.raises(LogonFailure):
+            Acceptor(users).step(token)
+    assert list(der.elements(b"\x04\x00" * der.MAX_ELEMENTS)) == [(4, b"")] * der.MAX_ELEMENTS
+    with pytest.raises(LogonFailure):
+        list(der.elements(b"\x04\x00" * (der.MAX_ELEMENTS + 1)))
+
+
 def both_messages(users: UserStore) -> tuple[Acceptor, bytes, bytes]:
     """An acceptor that has sent its challenge, the challenge, and the client's right answer to it."""
     acceptor, client = Acceptor(users), ntlm_client()
@@ -164,7 +178,15 @@ def authenticate_message(nt_response: bytes, user: bytes, flags: int) -> bytes:
     fields += struct.pack("<HHI", 0, 0, start)
     fields += struct.pack("<HHI", len(user), len(user), start + len(nt_response))
     fields += struct.pack("<HHI", 0, 0, start) * 2
-    return b"NTLMSSP\0" + struct.pack("<I", 3) + fields + struct.pack("<I", flags) + bytes(24) + nt_response + user
+    return (
+        b"NTLMSSP\0"
+        + struct.pack("<I", 3)
+        + fields
+        + struct.pack("<I", flags)
+        + bytes(24)
+        + nt_response
+        + user
+    )
 
 
 FLAGS = 0x00080001
@@ -182,7 +204,15 @@ ALICE = "alice".encode("utf-16-le")
         (bytes(16) + b"\x01\x01" + bytes(60), ALICE, FLAGS),
         (bytes(16) + b"\x01\x01" + bytes(60), ALICE[:-1], FLAGS),
     ],
-    ids=["anonymous", "no response", "ntlm version 1", "not a version 2 blob", "weak flags", "wrong proof", "odd name"],
+    ids=[
+        "anonymous",
+        "no response",
+        "ntlm version 1",
+        "not a version 2 blob",
+        "weak flags",
+        "wrong proof",
+        "odd name",
+    ],
 )
 def test_weak_anonymous_and_malformed_answers_are_refused(
     users: UserStore, nt_response: bytes, user: bytes, flags: int
@@ -192,7 +222,9 @@ def test_weak_anonymous_and_malformed_answers_are_refused(
         acceptor.step(authenticate_message(nt_response, user, flags))
 
 
-def test_a_client_that_asks_for_less_than_extended_session_security_gets_no_challenge(users: UserStore) -> None:
+def test_a_client_that_asks_for_less_than_extended_session_security_gets_no_challenge(
+    users: UserStore,
+) -> None:
     message = b"NTLMSSP\0" + struct.pack("<II", 1, 0x00000201) + bytes(16)
     with pytest.raises(LogonFailure):
         Acceptor(users).step(message)

@@ -11,6 +11,10 @@ GENERAL_STRING = 0x1B
 SEQUENCE = 0x30
 APPLICATION_0 = 0x60
 
+MAX_ELEMENTS = 16
+"""Elements of one sequence: SPNEGO's have four, the longest list of mechanisms anybody sends as many. Before a login nobody
+shall make the server look at 32,000."""
+
 _LONG_FORM = 0x80
 _MAX_LENGTH_BYTES = 4
 
@@ -54,7 +58,11 @@ def expect(data: bytes, tag: int) -> bytes:
 
 
 def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """All elements of `data`, one after the other. Raises LogonFailure."""
-    while data:
+    """All elements of `data`, one after the other. Raises LogonFailure, also for more than MAX_ELEMENTS."""
+    for _ in range(MAX_ELEMENTS):
+        if not data:
+            return
         tag, content, data = unpack(data)
         yield tag, content
+    if data:
+        raise LogonFailure("a token with a sequence of too many elements")

@@ -22,6 +22,9 @@ SIGNATURE = b"NTLMSSP\0"
 MAX_MESSAGE_BYTES = 16 * 1024
 """No message of a client is longer than a few hundred bytes; names and target information are bounded by this."""
 
+MAX_NEGOTIATE_BYTES = 1024
+"""A negotiate message has 40 bytes and two short names; it is kept for the MIC until the login is done."""
+
 _NEGOTIATE, _CHALLENGE, _AUTHENTICATE = 1, 2, 3
 _FIELD = struct.Struct("<HHI")
 _HEAD = struct.Struct("<8sI")
@@ -156,7 +159,7 @@ class NtlmAcceptor:
 
     def challenge(self, message: bytes) -> bytes:
         """The CHALLENGE_MESSAGE that answers a NEGOTIATE_MESSAGE (MS-NLMP 3.2.5.1.1)."""
-        _check_head(message, _NEGOTIATE, _NEGOTIATE_BYTES)
+        _check_head(message, _NEGOTIATE, _NEGOTIATE_BYTES, MAX_NEGOTIATE_BYTES)
         if self.challenged:
             raise LogonFailure("a second NTLM negotiate message in one login")
         asked = _U32.unpack_from(message, 12)[0]
@@ -202,7 +205,7 @@ class NtlmAcceptor:
         if not self.challenged or not self._server_challenge:
             raise LogonFailure("an NTLM authenticate message without a challenge")
         challenge, self._server_challenge = self._server_challenge, b""
-        _check_head(message, _AUTHENTICATE, _AUTHENTICATE_BYTES)
+        _check_head(message, _AUTHENTICATE, _AUTHENTICATE_BYTES, MAX_MESSAGE_BYTES)
         nt_response, domain, name = (_field(message, offset) for offset in (20, 28, 36))
         wrapped_key, flags = _field(message, 52), _U32.unpack_from(message, 60)[0]
         self._refuse_weak(nt_response, name, flags)
@@ -262,8 +265,8 @@ def _upper(name: str) -> str:
     return "".join(upper if len(upper := character.upper()) == 1 else character for character in name)
 
 
-def _check_head(message: bytes, kind: int, least: int) -> None:
-    if len(message) < least or len(message) > MAX_MESSAGE_BYTES:
+def _check_head(message: bytes, kind: int, least: int, most: int) -> None:
+    if not least <= len(message) <= most:
         raise LogonFailure(f"an NTLM message of {len(message)} bytes")
     signature, found = _HEAD.unpack_from(message)
     if signature != SIGNATURE or found != kind:

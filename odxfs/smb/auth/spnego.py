@@ -8,8 +8,8 @@ from odxfs.smb.auth.errors import LogonFailure
 
 SPNEGO_OID = bytes.fromhex("2b0601050502")
 NTLMSSP_OID = bytes.fromhex("2b06010401823702020a")
-MAX_MECHANISMS = 16
-"""Windows sends four; the list is signed and compared, so its length costs something."""
+MAX_MECHANISM_LIST_BYTES = 512
+"""Windows' list of four has 50. It is kept until the login is done, and anybody may begin logins."""
 
 _HINT = b"not_defined_in_RFC4178@please_ignore"
 
@@ -74,8 +74,10 @@ def unpack_init(token: bytes) -> NegTokenInit:
         raise LogonFailure("a token of another mechanism than SPNEGO")
     parts = dict(der.elements(der.expect(der.expect(rest, der.context(0)), der.SEQUENCE)))
     raw = parts.get(der.context(0), b"")
+    if len(raw) > MAX_MECHANISM_LIST_BYTES:
+        raise LogonFailure("a SPNEGO token with an endless list of mechanisms")
     listed = list(der.elements(der.expect(raw, der.SEQUENCE)))
-    if not 0 < len(listed) <= MAX_MECHANISMS or any(tag != der.OBJECT_IDENTIFIER for tag, _ in listed):
+    if not listed or any(tag != der.OBJECT_IDENTIFIER for tag, _ in listed):
         raise LogonFailure("a SPNEGO token with a senseless list of mechanisms")
     wrapped = parts.get(der.context(2))
     mech_token = der.expect(wrapped, der.OCTET_STRING) if wrapped else b""
