@@ -23,6 +23,19 @@ _KEEPALIVE_IDLE_SECONDS = 60
 _KEEPALIVE_INTERVAL_SECONDS = 15
 _KEEPALIVE_PROBES = 4
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_OF_ONE_CONNECTION = {
+    errno.ENETDOWN,
+    errno.EPROTO,
+    errno.ENOPROTOOPT,
+    errno.EHOSTDOWN,
+    errno.ENONET,
+    errno.EHOSTUNREACH,
+    errno.EOPNOTSUPP,
+    errno.ENETUNREACH,
+    errno.EPERM,
+    errno.ETIMEDOUT,
+}
+"""What accept(2) passes on from a connection that has failed already, and what a firewall makes of one."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +85,8 @@ async def _accept(listening: socket.socket) -> socket.socket | None:
     except (BlockingIOError, ConnectionError):
         return None
     except OSError as error:
+        if error.errno in _OF_ONE_CONNECTION:
+            return None
         if error.errno not in _OUT_OF_RESOURCES:
             raise
         logger.warning("cannot accept a connection: %s", error)
@@ -90,8 +105,8 @@ def _admit(server: SmbServer, nursery: trio.Nursery, accepted: socket.socket) ->
     waiting = [connection for connection in server.connections if not connection.logged_in]
     if len(waiting) >= MAX_UNAUTHENTICATED_CONNECTIONS:
         min(waiting, key=lambda connection: connection.number).abort("too many connections without a login")
-    _configure(accepted)
     try:
+        _configure(accepted)
         connection = Connection(server, accepted)
     except OSError as error:
         logger.info("a connection went away before it was served: %s", error)
