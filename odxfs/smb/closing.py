@@ -1,4 +1,7 @@
-"""How opens, trees and sessions end, whoever ends them: CLOSE, TREE_DISCONNECT, LOGOFF or a lost connection."""
+"""How opens, trees and sessions end, whoever ends them: CLOSE, TREE_DISCONNECT, LOGOFF or a lost connection.
+
+What has begun to end is ended, whatever becomes of the connection meanwhile: nobody would come back for the rest.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from odxfs.errors import NotFound, VolumeError
 from odxfs.smb.sessions import SessionState
 
 if TYPE_CHECKING:
-    from odxfs.opens import DirectoryName
+    from odxfs.opens import DirectoryName, OpenEntry
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
@@ -39,6 +42,11 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
         if opened.is_directory:
             server.notifications.directory_deleted(entry.number)
         server.notifications.directory_deleted(entry.number)
+    with trio.CancelScope(shield=True):
+        await _let_go(server, opened, entry)
+
+
+async def _let_go(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:
     try:
         if server.opens.is_last(entry) and server.opens.is_delete_pending(entry.number):
             await _remove_name(opened, server.opens.name_to_delete(entry.number))
@@ -93,8 +101,9 @@ async def close_session(server: SmbServer, session: Session) -> None:
 
 async def _close_opens(server: SmbServer, opens: list[SmbOpen]) -> None:
     """One after the other: who waits for a lock of the first gets it before its own open is closed, as on Windows."""
-    for opened in opens:
-        had_locks = opened.entry is not None and opened.entry.lock_count > 0
-        await close_open(server, opened)
-        if had_locks:
-            await trio.lowlevel.checkpoint()
+    with trio.CancelScope(shield=True):
+        for opened in opens:
+            had_locks = opened.entry is not None and opened.entry.lock_count > 0
+            await close_open(server, opened)
+            if had_locks:
+                await trio.lowlevel.checkpoint()

@@ -1,0 +1,36 @@
+"""A client that goes away in the middle of what it asked for leaves nothing open behind it."""
+
+from pathlib import Path
+
+import trio
+
+from odxfs.wire.header import Command
+from odxfs.wire.lock import LockElement, LockFlags, LockRequest
+from odxfs.wire.logoff import LogoffRequest
+from tests.support.peer import Peer, logged_in
+from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
+
+FILES = 20
+
+
+async def _open_locked_files(peer: Peer) -> None:
+    """Opens whose ends take several steps of the server's: whoever waits for one's lock has its turn after each."""
+    for number in range(FILES):
+        fid = await peer.open(f"file {number}")
+        await peer.call(Command.LOCK, LockRequest(fid, (LockElement(0, 1, LockFlags.EXCLUSIVE_LOCK),)))
+
+
+async def _expect_nothing_open(served: Served) -> None:
+    with trio.fail_after(5):
+        while served.server.connections:
+            await trio.sleep(0.01)
+    assert len(served.server.opens) == 0
+    assert len(served.server.registry) == 0
+
+
+async def test_a_connection_lost_during_logoff_leaves_no_open(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+            await _open_locked_files(peer)
+            await peer.send(Command.LOGOFF, LogoffRequest())
+        await _expect_nothing_open(served)
