@@ -1,6 +1,7 @@
 """Samba's smbclient against a real server: every dialect, signed and encrypted."""
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,11 @@ def _payload(path: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @pytest.mark.parametrize("protection", ["sign", "encrypt"])
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_files_go_there_and_come_back(tmp_path: Path, dialect: str, protection: str) -> None:
@@ -74,6 +80,19 @@ async def test_files_go_there_and_come_back(tmp_path: Path, dialect: str, protec
         assert str((tmp_path / "payload").stat().st_size) in listed
         await client.share(["del folder\\renamed", "rmdir folder"], *options)
         assert await served.volume.list_directory(served.volume.root) == []
+
+
+@pytest.mark.parametrize("protection", ["sign", "encrypt"])
+async def test_a_gibibyte_goes_there_and_comes_back(tmp_path: Path, protection: str) -> None:
+    source, back = tmp_path / "source", tmp_path / "back"
+    with source.open("wb") as file:
+        for _ in range(64):
+            file.write(os.urandom(16 * 1024 * 1024))
+    async with serve(tmp_path / "pool") as served:
+        client = Smbclient(served, tmp_path)
+        await client.share([f"put {source} disk", f"get disk {back}"], f"--client-protection={protection}")
+    assert back.stat().st_size == 1 << 30
+    assert _sha256(back) == _sha256(source)
 
 
 async def test_the_shares_are_listed(tmp_path: Path) -> None:
