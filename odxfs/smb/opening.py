@@ -21,6 +21,7 @@ from odxfs.smb.access import (
     maximal_access,
     may_change_entries,
 )
+from odxfs.smb.closing import close_open
 from odxfs.smb.information.attributes import SETTABLE
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink, stored_name
@@ -116,10 +117,13 @@ async def _with_hold(
 ) -> tuple[SmbOpen, CreateAction]:
     context.tree.volume.hold(inode)
     try:
-        return await _open_existing(context, request, where, inode)
+        opened, action = _open_existing(context, request, where, inode)
     except BaseException:
         await _release(context, inode)
         raise
+    if action is not CreateAction.OPENED:
+        await _overwrite(context, request, opened)
+    return opened, action
 
 
 async def _release(context: RequestContext, inode: Inode) -> None:
@@ -127,7 +131,7 @@ async def _release(context: RequestContext, inode: Inode) -> None:
         await context.tree.volume.release(inode)
 
 
-async def _open_existing(
+def _open_existing(
     context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode
 ) -> tuple[SmbOpen, CreateAction]:
     if context.server.opens.is_delete_pending(inode.number):
@@ -142,11 +146,6 @@ async def _open_existing(
         return _register(context, request, where, inode, granted), CreateAction.OPENED
     _check_overwrite(context, request, where, inode)
     opened = _register(context, request, where, inode, granted, also=FILE_WRITE_DATA)
-    try:
-        await _overwrite(context, request, inode)
-    except BaseException:
-        _unregister(context, opened)
-        raise
     superseded = request.create_disposition == CreateDisposition.SUPERSEDE
     return opened, CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
 
@@ -222,11 +221,17 @@ def _check_overwrite(
         raise SmbError(Status.ACCESS_DENIED)
 
 
-async def _overwrite(context: RequestContext, request: CreateRequest, inode: Inode) -> None:
-    volume = context.tree.volume
-    await volume.truncate(inode, 0)
+async def _overwrite(context: RequestContext, request: CreateRequest, opened: SmbOpen) -> None:
+    """Empty the file of a registered open, which owns its hold: where that fails it is closed, if nothing else has yet."""
+    volume, inode = opened.tree.volume, opened.inode
     attributes = _new_attributes(request.file_attributes, directory=False)
-    await volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
+    try:
+        await volume.truncate(inode, 0)
+        await volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
+    except BaseException:
+        opened.delete_on_close = False
+        await close_open(context.server, opened)
+        raise
 
 
 def _register(
@@ -259,10 +264,3 @@ def _register(
     opened.entry = entry
     server.registry.add(opened)
     return opened
-
-
-def _unregister(context: RequestContext, opened: SmbOpen) -> None:
-    opened.closed = True
-    context.server.registry.discard(opened)
-    if opened.entry is not None:
-        context.server.opens.close(opened.entry)

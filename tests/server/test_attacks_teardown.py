@@ -2,12 +2,18 @@
 
 from pathlib import Path
 
+import pytest
 import trio
 
+from odxfs.errors import FileTooBig
+from odxfs.ntstatus import Status
+from odxfs.smb.closing import close_session
+from odxfs.volume import Inode, Volume
+from odxfs.wire.create import CreateDisposition, CreateRequest
 from odxfs.wire.header import Command
 from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.logoff import LogoffRequest
-from tests.support.peer import Peer, logged_in
+from tests.support.peer import FILE_ALL_ACCESS, Peer, logged_in
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
 
 FILES = 20
@@ -34,3 +40,24 @@ async def test_a_connection_lost_during_logoff_leaves_no_open(tmp_path: Path) ->
             await _open_locked_files(peer)
             await peer.send(Command.LOGOFF, LogoffRequest())
         await _expect_nothing_open(served)
+
+
+async def test_a_create_that_fails_after_its_session_ended_gives_its_hold_back_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(tmp_path) as served:
+        inode = await served.volume.create(served.volume.root, b"file", 0o644, 0, 0)
+        served.volume.hold(inode)
+
+        async def end_and_fail(volume: Volume, inode: Inode, size: int) -> None:
+            for session in list(served.server.sessions.values()):
+                await close_session(served.server, session)
+            raise FileTooBig("no")
+
+        monkeypatch.setattr(Volume, "truncate", end_and_fail)
+        async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+            request = CreateRequest("file", FILE_ALL_ACCESS, 7, CreateDisposition.OVERWRITE)
+            response = await peer.answer(Command.CREATE, request)
+        assert response.header.status == Status.INVALID_PARAMETER
+        assert inode.holds == 1
+        await served.volume.release(inode)

@@ -110,7 +110,7 @@ async def _settle(context: RequestContext, opened: SmbOpen, eas: tuple[ExtendedA
             raise SmbError(Status.USER_SESSION_DELETED)
         if context.session.trees.get(opened.tree.id) is not opened.tree:
             raise SmbError(Status.NETWORK_NAME_DELETED)
-    except Exception:
+    except BaseException:
         await close_open(context.server, opened)
         raise
 
