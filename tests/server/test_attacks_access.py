@@ -11,14 +11,18 @@ from odxfs.wire.create import CreateDisposition
 from odxfs.wire.fscc.classes import FileInformationClass
 from odxfs.wire.fscc.file_information import FileDispositionInformation
 from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformation
+from odxfs.wire.fsctl.codes import Fsctl
+from odxfs.wire.fsctl.copychunk import SrvCopychunk, SrvCopychunkCopy
+from odxfs.wire.fsctl.resume_key import SrvRequestResumeKeyResponse
 from odxfs.wire.header import Command
+from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
 from odxfs.wire.query_info import InfoType
 from odxfs.wire.set_info import SetInfoRequest
 from tests.support.peer import Peer, Refused, logged_in
 from tests.support.serving import OTHER_PASSWORD, OTHER_USER, PASSWORD, SHARE, USER, Served, serve
 
 BOB = 1001
-READ_ATTRIBUTES, DELETE = 0x80, 0x10000
+APPEND_DATA, READ_ATTRIBUTES, DELETE = 0x4, 0x80, 0x10000
 FILE, FOLDER = stat.S_IFREG, stat.S_IFDIR
 
 
@@ -100,3 +104,18 @@ async def test_deleting_by_one_name_leaves_the_name_of_whoever_closes_last(tmp_p
             await bob.close(his)
             await alice.close(hers)
         assert await served.volume.names_of(inode.number) == [(served.volume.root, b"foreign")]
+
+
+async def test_an_open_that_may_only_append_overwrites_nothing_by_copychunk(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        source = await peer.open("source")
+        await peer.write(source, 0, b"s" * 4096)
+        await peer.close(await peer.open("log"))
+        log = await peer.open("log", CreateDisposition.OPEN, desired_access=APPEND_DATA)
+        asked = IoctlRequest(Fsctl.SRV_REQUEST_RESUME_KEY, source, b"", max_output_response=64)
+        answer = IoctlResponse.unpack((await peer.call(Command.IOCTL, asked)).pdu)
+        key = SrvRequestResumeKeyResponse.unpack(answer.output_buffer).resume_key
+        for offset, expected in ((0, Status.SUCCESS), (0, Status.ACCESS_DENIED), (4096, Status.SUCCESS)):
+            copy = SrvCopychunkCopy(key, (SrvCopychunk(0, offset, 4096),)).pack()
+            request = IoctlRequest(Fsctl.SRV_COPYCHUNK_WRITE, log, copy, max_output_response=64)
+            assert (await peer.answer(Command.IOCTL, request)).header.status == expected

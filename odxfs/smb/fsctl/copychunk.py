@@ -110,6 +110,8 @@ async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: SrvCopychunk)
     source, destination = copy.source, copy.destination
     if chunk.source_offset + chunk.length > source.inode.size:
         raise SmbError(Status.INVALID_VIEW_SIZE, "the chunk reaches past the end of the source")
+    if not destination.granted_access & FILE_WRITE_DATA and chunk.target_offset < destination.inode.size:
+        raise SmbError(Status.ACCESS_DENIED, "the open may only append")
     check_read_locks(context, source, chunk.source_offset, chunk.length)
     check_write_locks(context, destination, chunk.target_offset, chunk.length)
     volume = destination.tree.volume
