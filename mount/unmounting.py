@@ -36,11 +36,8 @@ def list_mounts(mounts: Path = MOUNTS) -> list[MountEntry]:
 
 def find_mount(mountpoint: str) -> MountEntry | None:
     """The youngest odxfs mount on `mountpoint`, or None. Safe where the mount is dead and stat(2) fails."""
-    wanted = _real_path(mountpoint)
-    for entry in reversed(list_mounts()):
-        if entry.mountpoint == wanted:
-            return entry
-    return None
+    mounts = {entry.mountpoint: entry for entry in list_mounts()}
+    return mounts.get(_real_path(mountpoint)) or mounts.get(os.path.realpath(mountpoint))
 
 
 def unmount(mountpoint: str, *, lazy: bool = False) -> str | None:

@@ -6,7 +6,7 @@ The directory must be empty, or not exist yet. The pool gets one volume. Its fil
 import argparse
 
 from odxfs.cli.output import say
-from odxfs.cli.pools import add_directory
+from odxfs.cli.pools import add_directory, check_volume_name
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the pool."""
     from odxfs.volume import create_pool
 
-    create_pool(arguments.directory, volume=arguments.volume)
+    create_pool(arguments.directory, volume=check_volume_name(arguments.volume))
     say(f"{arguments.directory} is a pool with the volume {arguments.volume}")
     return 0

@@ -15,6 +15,7 @@ from odxfs.cli.output import add_json_option, print_json, say
 from odxfs.cli.pools import add_directory
 from odxfs.cli.serving_options import (
     add_serving_options,
+    check_apart,
     check_fuse,
     check_mountpoint,
     prepare_pool,
@@ -36,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Mount; returns at once in the background, at the end in the foreground."""
     mountpoint = check_mountpoint(arguments.mountpoint)
+    check_apart(arguments.directory.resolve(), mountpoint)
     check_fuse()
     directory = prepare_pool(arguments.directory, arguments.volume, create=arguments.create)
 

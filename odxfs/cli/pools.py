@@ -9,6 +9,7 @@ from typing import Any
 from odxfs.errors import ExitCode, UserError
 
 POOL_FILE = "pool.json"
+MAX_NAME_CHARACTERS = 64
 
 
 def add_directory(parser: argparse.ArgumentParser) -> None:
@@ -17,14 +18,33 @@ def add_directory(parser: argparse.ArgumentParser) -> None:
 
 
 def require_pool(directory: Path) -> Path:
-    """The real path of a pool directory. Raises UserError when it is none, without opening it."""
-    read_identity(directory)
+    """The real path of a pool directory. Raises UserError when it is none or of a newer format, without opening it."""
+    from odxfs.volume.directory import POOL_FORMAT
+
+    found = read_identity(directory)["format"]
+    if found > POOL_FORMAT:
+        raise UserError(
+            f"{directory} has pool format {found}, this odxfs knows {POOL_FORMAT}: use a newer odxfs",
+            ExitCode.FORMAT,
+        )
     return directory.resolve()
 
 
 def is_pool(directory: Path) -> bool:
     """Whether the directory holds a pool of whatever format."""
     return (directory / POOL_FILE).is_file()
+
+
+def check_volume_name(name: str) -> str:
+    """A new volume's name, which people type and tables show. Raises UserError."""
+    if (
+        not name.isprintable()
+        or name.strip() != name
+        or "/" in name
+        or not 1 <= len(name) <= MAX_NAME_CHARACTERS
+    ):
+        raise UserError(f"{name!r} cannot be the name of a volume")
+    return name
 
 
 def read_identity(directory: Path) -> dict[str, Any]:
@@ -38,7 +58,11 @@ def read_identity(directory: Path) -> dict[str, Any]:
         raise UserError(f"{directory} is not a directory", ExitCode.NOT_A_POOL) from error
     except (OSError, ValueError) as error:
         raise UserError(f"{directory / POOL_FILE} cannot be read: {error}", ExitCode.NOT_A_POOL) from error
-    if not isinstance(content, dict):
+    if not (
+        isinstance(content, dict)
+        and isinstance(content.get("format"), int)
+        and isinstance(content.get("uuid"), str)
+    ):
         raise UserError(f"{directory / POOL_FILE} does not describe a pool", ExitCode.NOT_A_POOL)
     return content
 

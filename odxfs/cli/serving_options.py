@@ -111,12 +111,12 @@ def parse_endpoint(text: str) -> tuple[str, int]:
 
 def prepare_pool(directory: Path, volume: str, *, create: bool) -> Path:
     """The real path of the pool, made first where `create` allows it. Raises UserError."""
-    from odxfs.cli.pools import is_pool, require_pool
+    from odxfs.cli.pools import check_volume_name, is_pool, require_pool
 
     if create and not is_pool(directory):
         from odxfs.volume import create_pool
 
-        create_pool(directory, volume=volume)
+        create_pool(directory, volume=check_volume_name(volume))
     return require_pool(directory)
 
 
@@ -138,6 +138,18 @@ def check_mountpoint(mountpoint: Path) -> Path:
     if not os.access(resolved, os.W_OK):
         raise UserError(f"mount point {mountpoint} may not be written by you", ExitCode.MOUNT_POINT)
     return resolved
+
+
+def check_apart(directory: Path, mountpoint: Path) -> None:
+    """Refuse to hide the pool under its own mount, or to mount inside it: the server would wait for itself.
+
+    Both are real paths. Raises UserError(MOUNT_POINT).
+    """
+    if directory.is_relative_to(mountpoint) or mountpoint.is_relative_to(directory):
+        raise UserError(
+            f"mount point {mountpoint} and pool {directory} lie inside one another; choose another mount point",
+            ExitCode.MOUNT_POINT,
+        )
 
 
 def _unusable(mountpoint: Path, error: OSError) -> str:

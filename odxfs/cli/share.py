@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from odxfs.cli.output import add_json_option, print_json, print_table, say
 from odxfs.cli.pools import add_directory, require_pool
+from odxfs.errors import UserError
 
 if TYPE_CHECKING:
     from odxfs.smb.shares import Share
@@ -55,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _new_share(arguments: argparse.Namespace) -> "Share":
     from odxfs.smb.shares import Share
 
+    if {".", ".."} & set(arguments.path.split("/")):
+        raise UserError(f"{arguments.path!r} is not a path from the volume's root")
     return Share(
         arguments.name,
         volume=arguments.volume,

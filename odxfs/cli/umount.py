@@ -11,7 +11,7 @@ from odxfs.cli.output import say
 from odxfs.cli.pools import is_pool
 from odxfs.control.client import NotServed, ask
 from odxfs.errors import ExitCode, UserError
-from odxfs_mount.unmounting import find_mount, list_mounts, unmount
+from odxfs_mount.unmounting import MountEntry, find_mount, list_mounts, unmount
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"{arguments.mountpoint} is not an odxfs mount", ExitCode.MOUNT_POINT)
     directory = Path(mounted.source if mounted is not None else arguments.mountpoint)
     try:
+        if mounted is not None:
+            _require_server(mounted)
         ask(directory, "shutdown", timeout=None)
     except NotServed:
         if mounted is None:
@@ -37,6 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     say(f"{directory} is closed and clean")
     return 0
+
+
+def _require_server(mounted: MountEntry) -> None:
+    """Raise NotServed when nobody serves this mount, though its pool may be mounted elsewhere by now."""
+    status = ask(Path(mounted.source), "status")
+    if status.get("mountpoint", mounted.mountpoint) != mounted.mountpoint:
+        raise NotServed(f"{mounted.mountpoint} is dead", ExitCode.NOT_FOUND)
 
 
 def _clear(mountpoint: str) -> None:

@@ -207,7 +207,9 @@ class Space:
             self._groups.append(Group(number, used, counts))
             self._settle(self._groups[number])
             self.used_blocks += self._groups[number].used_blocks
-        self._segments.drop_unfinished(-(-len(self._groups) // GROUPS_PER_SEGMENT))
+        known = -(-len(self._groups) // GROUPS_PER_SEGMENT)
+        self._segments.require(known)
+        self._segments.drop_unfinished(known)
         self._grow(self._segments.count * GROUPS_PER_SEGMENT)
 
     # -- allocation -----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ def odxfs(*words: str | Path, stdin: str = "", env: dict[str, str] | None = None
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
@@ -81,6 +83,20 @@ def mounted_pool(base: Path, *options: str) -> Iterator[MountedPool]:
         assert complaints(directory) == []
     finally:
         clear(mountpoint)
+
+
+def wait_for_end(pid: int) -> None:
+    """Until the process has ended; it is nobody's child here, and a zombie counts as ended."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"process {pid} does not end")
 
 
 def complaints(directory: Path) -> list[str]:

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from odxfs.errors import ExitCode
 from odxfs_mount.unmounting import find_mount
-from tests.mount.command import ODXFS, clear, complaints, mounted_pool, odxfs, odxfs_ok, run
+from tests.mount.command import ODXFS, clear, complaints, mounted_pool, odxfs, odxfs_ok, run, wait_for_end
 
 PASSWORD = "correct horse"
 FIRST_PORT = 46200
@@ -321,17 +320,3 @@ def in_foreground(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
             yield process
         finally:
             process.kill()
-
-
-def wait_for_end(pid: int) -> None:
-    """Until the process has ended; it is nobody's child here, and a zombie counts as ended."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return
-        if state == "Z":
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"process {pid} does not end")

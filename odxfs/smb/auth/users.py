@@ -21,6 +21,8 @@ from odxfs.smb.auth.md4 import md4
 USERS_FILE = "users.json"
 FORMAT_VERSION = 1
 FIRST_RID = 1000
+MAX_ID = 2**32 - 2
+"""The largest uid and gid; the one above means "leave it" to chown(2)."""
 """Where Windows begins to number the accounts that people make."""
 
 _NAME = re.compile(r"""[^"/\\\[\]:;|=,+*?<>@\x00-\x1f\x7f]{1,64}""")
@@ -76,8 +78,8 @@ class UserStore:
         """A new user. Raises UserError: EXISTS when there is one, USAGE for a name that no Windows client could send."""
         if not _NAME.fullmatch(name) or name.strip(" .") != name:
             raise UserError(f"{name!r} cannot be a user name")
-        if uid < 0 or gid < 0:
-            raise UserError("uid and gid cannot be negative")
+        if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
+            raise UserError(f"uid and gid are numbers from 0 to {MAX_ID}")
         with self._changing():
             if fold(name) in self._users:
                 raise UserError(f"there is a user {name!r} already", ExitCode.EXISTS)
@@ -197,4 +199,8 @@ def _load_user(entry: dict[str, Any]) -> User:
 def _checked(password: str) -> str:
     if not password:
         raise UserError("a password cannot be empty: a login without one is an anonymous login")
+    try:
+        password.encode()
+    except UnicodeEncodeError as error:
+        raise UserError("the password is not UTF-8 text") from error
     return password

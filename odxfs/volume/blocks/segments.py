@@ -7,6 +7,7 @@ holds its header, so place 0 is never data and can stand for a hole.
 import resource
 import struct
 from collections.abc import Sequence
+from itertools import count as numbers
 from pathlib import Path
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from crc32c import crc32c
 
 from odxfs.errors import Corrupt, VolumeError
 from odxfs.types import BLOCK_BYTES, Buffer
-from odxfs.volume.blocks.files import Files
+from odxfs.volume.blocks.files import Files, translated
 
 SEGMENT_BYTES = 1 << 30
 SEGMENT_SHIFT = 18
@@ -45,7 +46,8 @@ class Segments:
         self.touched: set[int] = set()
         """Segments written since `take_touched`."""
         self._created = False
-        self.count = len(list(directory.iterdir()))
+        self.count = self._found()
+        """Segments in a row; what lies behind a gap was never committed and is made anew."""
         _allow_descriptors(self.count)
 
     def create_next(self) -> int:
@@ -126,6 +128,11 @@ class Segments:
         """Disk space that all segments take."""
         return sum(self.files.disk_bytes(self._descriptor(segment)) for segment in range(self.count))
 
+    def require(self, known: int) -> None:
+        """Raise Corrupt when one of the first `known` segments is not there: going on would make an empty one."""
+        if self.count < known:
+            raise Corrupt(f"{self._path(self.count)} is missing: put it back before the pool is used")
+
     def drop_unfinished(self, known: int) -> None:
         """Remove segments behind the first `known` that a crash left without a header: no commit names them."""
         while self.count > known and self._header_fault(self.count - 1):
@@ -149,6 +156,13 @@ class Segments:
         for descriptor in self._descriptors.values():
             self.files.close(descriptor)
         self._descriptors.clear()
+
+    def _found(self) -> int:
+        try:
+            names = {entry.name for entry in self._directory.iterdir()}
+        except OSError as error:
+            raise translated(error, f"reading {self._directory}") from error
+        return next(number for number in numbers() if self._path(number).name not in names)
 
     def _path(self, segment: int) -> Path:
         return self._directory / f"{segment:08d}"

@@ -1,0 +1,136 @@
+"""The odxfs command for the careless, and after a crash: what must be refused, in one line and without harm."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from odxfs.errors import ExitCode
+from odxfs_mount.unmounting import find_mount
+from tests.mount.command import clear, odxfs_ok, wait_for_end
+from tests.mount.test_cli import fails
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    """An unmounted pool."""
+    odxfs_ok("mkfs", tmp_path / "pool")
+    return tmp_path / "pool"
+
+
+@pytest.fixture
+def mountpoint(tmp_path: Path) -> Iterator[Path]:
+    """An empty directory to mount on; nothing is mounted on it afterwards."""
+    place = tmp_path / "mnt"
+    place.mkdir()
+    yield place
+    clear(place)
+
+
+def test_a_mount_never_hides_its_own_pool(tmp_path: Path, pool: Path) -> None:
+    (tmp_path / "link").symlink_to(pool)
+    for place in (pool, pool / "segments", tmp_path, tmp_path / "link"):
+        fails(ExitCode.MOUNT_POINT, "inside one another", "mount", pool, place)
+        assert find_mount(str(place)) is None
+    (tmp_path / "new").mkdir()
+    fails(ExitCode.MOUNT_POINT, "inside one another", "mount", tmp_path / "new", tmp_path / "new", "--create")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_mount_point_by_another_name(tmp_path: Path, pool: Path, mountpoint: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("mnt")
+    odxfs_ok("mount", pool, f"{link}/")
+    assert find_mount(str(mountpoint)) is not None
+    fails(ExitCode.MOUNT_POINT, "is mounted on", "mount", pool, mountpoint)
+    odxfs_ok("umount", link)
+    assert find_mount(str(mountpoint)) is None
+
+
+def test_clearing_a_dead_mount_leaves_the_next_one_alone(
+    tmp_path: Path, pool: Path, mountpoint: Path
+) -> None:
+    pid = odxfs_ok("mount", pool, mountpoint, "--json").json["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(pid)
+    second = tmp_path / "second"
+    second.mkdir()
+    try:
+        odxfs_ok("mount", pool, second)
+        assert "cleared" in odxfs_ok("umount", mountpoint).out
+        assert find_mount(str(mountpoint)) is None
+        (second / "file").write_text("still served")
+        assert odxfs_ok("status", pool, "--json").json["mountpoint"] == str(second)
+        odxfs_ok("umount", second)
+    finally:
+        clear(second)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("tokens",), ("fsck",), ("serve",), ("user", "list"), ("share", "list"), ("share", "add")],
+)
+def test_no_command_touches_a_pool_of_a_newer_format(pool: Path, words: tuple[str, ...]) -> None:
+    identity = json.loads((pool / "pool.json").read_text())
+    (pool / "pool.json").write_text(json.dumps({**identity, "format": 999}))
+    before = {path.name: path.read_bytes() for path in pool.iterdir() if path.is_file()}
+    name = ("name",) if words == ("share", "add") else ()
+    fails(ExitCode.FORMAT, "pool format 999", *words, pool, *name)
+    assert {path.name: path.read_bytes() for path in pool.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": "1", "uuid": "x"}'])
+def test_a_damaged_pool_file(pool: Path, mountpoint: Path, content: str) -> None:
+    (pool / "pool.json").write_text(content)
+    fails(ExitCode.NOT_A_POOL, "pool.json", "mount", pool, mountpoint)
+    fails(ExitCode.NOT_A_POOL, "pool.json", "fsck", pool)
+
+
+def test_a_pool_without_its_segments_is_neither_mounted_nor_changed(pool: Path, mountpoint: Path) -> None:
+    odxfs_ok("mount", pool, mountpoint)
+    (mountpoint / "file").write_bytes(b"kept" * 100_000)
+    odxfs_ok("umount", mountpoint)
+    kept = shutil.move(pool / "segments", pool.parent / "segments")
+    for said in ("segments failed: No such file", "00000000 is missing"):
+        fails(ExitCode.CORRUPT, said, "mount", pool, mountpoint)
+        fails(ExitCode.CORRUPT, said, "fsck", pool)
+        (pool / "segments").mkdir(exist_ok=True)
+    assert list((pool / "segments").iterdir()) == []
+    (pool / "segments").rmdir()
+    shutil.move(kept, pool / "segments")
+    odxfs_ok("mount", pool, mountpoint)
+    assert (mountpoint / "file").read_bytes() == b"kept" * 100_000
+    odxfs_ok("umount", mountpoint)
+    assert odxfs_ok("fsck", pool, "--json").json["clean"]
+
+
+def test_names_and_numbers_that_cannot_be(tmp_path: Path, pool: Path) -> None:
+    for name in ("", "a/b", "x@y", "DOM\\u"):
+        fails(
+            ExitCode.USAGE,
+            "cannot be a user name",
+            "user",
+            "add",
+            pool,
+            name,
+            "--password-stdin",
+            stdin="p\n",
+        )
+    for number in ("-1", "4294967295"):
+        fails(
+            ExitCode.USAGE, "numbers from 0", "user", "add", pool, "u", "--password-stdin", "--uid", number,
+            stdin="p\n",
+        )  # fmt: skip
+    fails(ExitCode.USAGE, "UTF-8", "user", "add", pool, "u", "--password-stdin", stdin="\udcff\n")
+    for name in ("", "a/b", "a\\b"):
+        fails(ExitCode.USAGE, "cannot be the name of a share", "share", "add", pool, name)
+    fails(ExitCode.USAGE, "not a path", "share", "add", pool, "s", "--path", "../..")
+    for name in ("", "a/b", " a", "a\nb"):
+        fails(ExitCode.USAGE, "cannot be the name of a volume", "mkfs", tmp_path / "other", "--volume", name)
+    assert not (tmp_path / "other").exists()
+    assert odxfs_ok("user", "list", pool, "--json").json == []
+    assert odxfs_ok("share", "list", pool, "--json").json == []
