@@ -118,10 +118,12 @@ class Committer:
             self._wake.set()
 
     async def commit_last(self) -> None:
-        """The last commit of an owner, which notes that nothing is left to clear up."""
+        """The last commit of an owner, which notes that nothing is left to clear up. None when the pool is latched."""
         pool = self._pool
-        clean = not len(pool.pins) and not pool.references.dead and not pool.namespace.orphans.waiting
         async with self._turn:
+            if pool.failure is not None:
+                return  # what a failed sync may have lost must not be named by a commit after it
+            clean = not len(pool.pins) and not pool.references.dead and not pool.namespace.orphans.waiting
             error = await self._make_durable(clean=clean)
         if error is not None:
             raise error

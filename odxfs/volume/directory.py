@@ -126,7 +126,7 @@ class Ballast:
         try:
             self._files.allocate(descriptor, RESERVE_BYTES)
         except BaseException:
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)  # a commit without room may have given it up meanwhile
             raise
         finally:
             self._files.close(descriptor)

@@ -158,6 +158,7 @@ class Pool:
         self.view = CatalogView(engine)
         self.identifiers = Identifiers(row.next_inode, row.next_leaf, row.next_pin, row.next_cookie)
         self._was_clean = bool(row.clean)
+        self._is_reserving = False
         self.space = Space(segments)
         self.windows = Windows(self.view, self.space, self.identifiers)
         self.references = self.windows.references
@@ -284,11 +285,16 @@ class Pool:
 
     async def relax_if_room(self) -> bool:
         """Hold space back again, and then take new disk space again, if there is enough; returns whether this is new."""
+        if self._is_reserving:  # a commit and a writer may come here at once
+            return False
         if not self.ballast.is_reserved and self._room_beyond() > RESERVE_BYTES + _RELAX_BYTES:
+            self._is_reserving = True
             try:
                 await trio.to_thread.run_sync(self.ballast.reserve)
-            except NoSpace:
-                _log.info("no room for the reserve yet")
+            except VolumeError as error:
+                _log.info("the reserve cannot be taken yet: %s", error)
+            finally:
+                self._is_reserving = False
         enough = self.ballast.is_reserved and self._room_beyond() > _RELAX_BYTES
         if not (enough and self.space.is_pressed):
             return False
@@ -338,8 +344,6 @@ class Pool:
 
     async def finish(self) -> None:
         """Commit everything and note that the pool was left in order."""
-        if self.failure is not None:
-            return
         while self.references.dead and self.failure is None:
             await self.committer.commit_once()
         await self.committer.commit_last()

@@ -171,3 +171,46 @@ async def test_the_reserve_lets_a_full_disk_commit(
         await volume.sync()
         assert await pool.check(read_data=True) == []
     assert await check_directory(small_disk / "pool", read_data=True) == []
+
+
+async def test_closing_names_nothing_that_a_failed_sync_may_have_lost(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the pool is read-only")
+    create_pool(tmp_path / "pool")
+    files = FailingFiles()
+    async with open_pool(tmp_path / "pool", owner="first", files=files) as pool:
+        volume = pool.volume("main")
+        await volume.write(await make(volume, b"old"), 0, b"durable")
+        await volume.sync()
+        await volume.write(await make(volume, b"new"), 0, b"never synced")
+        await volume.unlink(
+            volume.root, b"old"
+        )  # leaves for whose blocks the closing pool makes a commit of its own
+        files.fail = "sync"
+        await pool.finish()
+        assert pool.failure is not None
+    async with open_pool(tmp_path / "pool", owner="second") as pool:
+        volume = pool.volume("main")
+        assert [entry.name for entry in await volume.list_directory(volume.root)] == [b"old"]
+
+
+async def test_a_reserve_that_cannot_be_taken_back_does_not_end_the_pool(tmp_path: Path) -> None:
+    class UnreservingFiles(FailingFiles):
+        def allocate(self, descriptor: int, length: int) -> None:
+            if self.fail:
+                raise StoreFailed("reserving space failed: Input/output error")
+            super().allocate(descriptor, length)
+
+    create_pool(tmp_path / "pool")
+    files = UnreservingFiles()
+    async with open_pool(tmp_path / "pool", owner="first", files=files) as pool:
+        volume = pool.volume("main")
+        pool.ballast.give_up()
+        files.fail = "allocate"
+        await make(volume, b"a")
+        await volume.sync()
+        files.fail = ""
+        await make(volume, b"b")
+        await volume.sync()
+        assert pool.ballast.is_reserved
