@@ -31,7 +31,7 @@ class Cloner:
                 return self._new_pin(offset, 0, (), is_hole=True)
             first, last = offset >> 23, (end - 1) >> 23
             extents = await self._windows.load_extents(inode, first, last)
-            if end > (inode.size + 4095) & ~4095:
+            if end != min(offset + length, (inode.size + 4095) & ~4095):
                 continue
             get = extents.windows.get
             leaves = tuple([get(window, LeafReference(0)) for window in range(first, last + 1)])
@@ -40,24 +40,32 @@ class Cloner:
                 return self._new_pin(offset, end - offset, leaves, is_hole=not data)
             await self._windows.leaves.load(data)
 
-    async def share(self, inode: "Inode", first: int, stop: int, pin: Pin, shift: int) -> None:
+    async def share(
+        self, inode: "Inode", first: int, stop: int, pin: Pin, shift: int, origin: str = ""
+    ) -> None:
         """Let blocks [first, stop) of a file be those of the pin, where file block + `shift` is the pin's source block.
 
-        Windows that match whole are shared by reference, all of them in one step.
+        Windows that match whole are shared by reference, all of them in one step. The file's size follows in each step.
         """
         block = first
         while block < stop:
             window, slot = block >> 11, block & 2047
             extents = await self._windows.load_extents(inode, window, (stop - 1) >> 11)
             if slot == 0 and shift % BLOCKS_PER_LEAF == 0 and stop - block >= BLOCKS_PER_LEAF:
-                self._pool.data.check_changeable(inode)
+                count = ((stop >> 11) << 11) - block
+                self._check(inode, pin)
                 self._share_windows(inode, extents, window, stop >> 11, pin, shift >> 11)
-                block = (stop >> 11) << 11
-                continue
-            # As far as both the destination's and the source's window reach.
-            count = min(BLOCKS_PER_LEAF - max(slot, (block + shift) & 2047), stop - block)
-            await self._share_blocks(inode, block, count, pin, shift)
+            else:  # as far as both the destination's and the source's window reach
+                count = min(BLOCKS_PER_LEAF - max(slot, (block + shift) & 2047), stop - block)
+                await self._share_blocks(inode, block, count, pin, shift)
+            self._pool.data.content_changed(inode, block << 12, count << 12, origin)
             block += count
+
+    def _check(self, inode: "Inode", pin: Pin) -> None:
+        """Before each step: the leaves of a pin that was released meanwhile may be gone."""
+        self._pool.data.check_changeable(inode)
+        if pin not in self._pool.pins:
+            raise InvalidArgument(f"pin {pin.id} has been released")
 
     def _share_windows(
         self, inode: "Inode", extents: ExtentMap, first: int, stop: int, pin: Pin, shift: int
@@ -69,6 +77,7 @@ class Cloner:
     async def _share_blocks(self, inode: "Inode", block: int, count: int, pin: Pin, shift: int) -> None:
         """Share a few blocks, which lie in one window on either side."""
         windows = self._windows
+        self._check(inode, pin)
         reference = pin.leaf_at((block + shift) >> 11)
         while True:
             extents = await windows.load_extents(inode, block >> 11, block >> 11)
@@ -77,7 +86,7 @@ class Cloner:
             if not missing and extents.is_loaded(block >> 11, block >> 11):
                 break
             await windows.leaves.load(missing)
-        self._pool.data.check_changeable(inode)
+        self._check(inode, pin)
         if source is None:
             windows.clear(inode, extents, block, block + count)
         else:

@@ -119,7 +119,10 @@ class DataPath:
         self._tell(inode, min(old, size), abs(size - old), origin, size_changed=size != old)
 
     async def deallocate(self, inode: "Inode", offset: int, length: int, *, origin: str = "") -> None:
-        """Let a range read as zeros and free its blocks; the size stays. Parts of blocks are written with zeros."""
+        """Let a range read as zeros and free its blocks; never moves the end of file. Parts of blocks are written with zeros.
+
+        Raises NoSpace (for those parts), ReadOnly, Stale, Corrupt or StoreFailed.
+        """
         self.check_changeable(inode)
         end = min(offset + length, inode.size)
         if end <= offset:
@@ -130,7 +133,9 @@ class DataPath:
         if first < stop:
             extents = await self._load_edges(inode, (first, stop))
             self._windows.clear(inode, extents, first, stop)
-        self.content_changed(inode, offset, end - offset, origin)
+        end = min(end, inode.size)  # it may have been truncated meanwhile
+        if offset < end:
+            self._tell(inode, offset, end - offset, origin, size_changed=False)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -166,7 +171,7 @@ class DataPath:
         while window <= last:
             through = min(window | (WINDOWS_PER_PAGE - 1), last)
             extents = await self._windows.load_extents(inode, window, through)
-            for mapped in extents.windows.irange(window, through):
+            for mapped in list(extents.windows.irange(window, through)):
                 for low, high in await self._data_blocks(extents, mapped):
                     if offset < min(high << 12, inode.size):
                         return max(low << 12, offset)
@@ -209,8 +214,7 @@ class DataPath:
             await self._copy(inode, offset, end, pin, shift, origin)
             return 0
         await self._copy(inode, offset, first << 12, pin, shift, origin)
-        await self._cloner.share(inode, first, stop, pin, shift // BLOCK_BYTES)
-        self.content_changed(inode, first << 12, (stop - first) << 12, origin)
+        await self._cloner.share(inode, first, stop, pin, shift // BLOCK_BYTES, origin)
         await self._copy(inode, stop << 12, end, pin, shift, origin)
         return (stop - first) << 12
 
@@ -306,9 +310,27 @@ class DataPath:
         return True
 
     async def _zero(self, inode: "Inode", offset: int, end: int, origin: str) -> None:
-        """Write zeros over a part of one block, if it has one."""
-        if end > offset and await self.allocated_ranges(inode, offset, end - offset, 1):
-            await self.write(inode, offset, bytes(end - offset), origin=origin)
+        """Write zeros over a part of one block, if it has one, as far as the file reaches then."""
+        edges, turn, block = Edges(), 0, offset >> 12
+        while offset < end:
+            extents = await self._load_edges(inode, (block, block + 1))
+            self._pool.check_room()
+            end = min(end, inode.size)
+            if offset >= end or not self._writer.has_block(extents, block):
+                return
+            try:
+                missing = self._writer.try_write(inode, offset, memoryview(bytes(end - offset)), edges)
+            except NoSpace:
+                turn += 1
+                await self._pool.make_room(turn)
+                continue
+            except StoreFailed as error:
+                self._pool.latch(str(error))
+                raise
+            if missing is None:
+                self._tell(inode, offset, end - offset, origin, size_changed=False)
+                return
+            await self._fetch(missing, edges)
 
     async def _copy(self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str) -> None:
         """Copy bytes of a pin: file offset + `shift` is where they were."""

@@ -195,7 +195,7 @@ class LeafCache:
 
     def __init__(self, view: CatalogView, budget_bytes: int = LEAF_CACHE_BYTES) -> None:
         self._view = view
-        self._budget_bytes = budget_bytes
+        self.budget_bytes = budget_bytes
         self._leaves: OrderedDict[LeafId, Leaf] = OrderedDict()
         self._dirty: dict[LeafId, Leaf] = {}
         self.weight_bytes = 0
@@ -230,7 +230,7 @@ class LeafCache:
         """Keep a leaf that is new in memory."""
         self._leaves[leaf.id] = leaf
         self._charge(leaf)
-        if self.weight_bytes > self._budget_bytes:
+        if self.weight_bytes > self.budget_bytes:
             self._evict()
 
     def mark_dirty(self, leaf: Leaf) -> None:
@@ -269,7 +269,7 @@ class LeafCache:
 
     def _evict(self) -> None:
         """Let the least recently used clean leaves go until the rest fits."""
-        excess = self.weight_bytes - self._budget_bytes
+        excess = self.weight_bytes - self.budget_bytes
         candidates = len(self._leaves) - _ALWAYS_CACHED
         if excess <= 0 or candidates <= 0:
             return

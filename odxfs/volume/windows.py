@@ -74,11 +74,12 @@ class Windows:
     def missing_leaf(self, extents: ExtentMap, first_block: int, stop_block: int) -> LeafReference:
         """A leaf that a change of these blocks needs and that is not cached; 0 when all are there.
 
-        Windows that are replaced whole need no leaf.
+        Windows that are replaced whole need no leaf. Those needed count as used: the leaves that the change makes push
+        others out of the cache.
         """
         for window in edge_windows(first_block, stop_block):
             reference = extents.get(window)
-            if reference and self.leaves.get(leaf_id(reference)) is None:
+            if reference and self.leaf(reference) is None:
                 return reference
         return LeafReference(0)
 

@@ -74,7 +74,7 @@ class Writer:
         if missing:
             return missing
         buffers = self._buffers(inode, extents, offset, data, edges)
-        if isinstance(buffers, Edge):
+        if not isinstance(buffers, list):
             return buffers
         runs = self._space.allocate(stop - first)
         self._stage_and_apply(inode, extents, first, runs, buffers)
@@ -94,7 +94,7 @@ class Writer:
         if missing:
             return missing
         buffers = self._buffers(inode, extents, offset, data, edges)
-        if isinstance(buffers, Edge):
+        if not isinstance(buffers, list):
             return buffers
         before = self._surroundings(inode, extents, offset, len(data))
         runs = self._space.allocate(stop - first)
@@ -112,30 +112,37 @@ class Writer:
 
     def has_block(self, extents: ExtentMap, block: int) -> bool:
         """Whether a block of a file is not a hole. Its leaf is cached."""
-        return self._place(extents, block) != 0
+        return self._edge(extents, block).place != 0
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _surroundings(self, inode: "Inode", extents: ExtentMap, offset: int, length: int) -> tuple[int, ...]:
-        """What the padding of an unaligned write was made from: equal before and after means it still holds."""
-        end = offset + length
-        places = []
-        if offset & 4095:
-            places.append(self._place(extents, offset >> 12))
-        if end & 4095:
-            places += [self._place(extents, end >> 12), min(inode.size, (end | 4095) + 1)]
-        return tuple(places)
+        """What the padding of an unaligned write was made from: equal before and after means it still holds.
 
-    def _place(self, extents: ExtentMap, block: int) -> int:
+        With the checksums: a place that was freed may have come back to the same block with other bytes.
+        """
+        end = offset + length
+        found: list[int] = []
+        if offset & 4095:
+            found += self._edge(extents, offset >> 12)
+        if end & 4095:
+            found += [*self._edge(extents, end >> 12), min(inode.size, (end | 4095) + 1)]
+        return tuple(found)
+
+    def _edge(self, extents: ExtentMap, block: int) -> Edge:
+        """A block of a file; a hole is at place 0, and one whose leaf is not cached at -1."""
         reference = extents.get(block >> 11)
         if not reference:
-            return 0
+            return Edge(0, 0)
         leaf = self._windows.leaf(reference)
-        return -1 if leaf is None else leaf.place_of(block & 2047)
+        if leaf is None:
+            return Edge(-1, 0)
+        place = leaf.place_of(block & 2047)
+        return Edge(place, leaf.crcs[block & 2047] if place else 0)
 
     def _buffers(
         self, inode: "Inode", extents: ExtentMap, offset: int, data: memoryview, edges: Edges
-    ) -> list[memoryview] | Edge:
+    ) -> list[memoryview] | Missing:
         """The data as whole blocks: the edges padded with the old bytes, the middle as it is."""
         head, end = offset & 4095, offset + len(data)
         tail = end & 4095
@@ -146,7 +153,7 @@ class Writer:
         if head or first == last:
             needed = head > 0 or end < inode.size
             old = self._old_block(extents, first, edges) if needed else _ZEROS
-            if isinstance(old, Edge):
+            if isinstance(old, Edge | int):
                 return old
             block = bytearray(old)
             taken = min(len(data), BLOCK_BYTES - head)
@@ -157,7 +164,7 @@ class Writer:
             data = data[taken:]
         if tail:
             old = self._old_block(extents, last, edges) if end < inode.size else _ZEROS
-            if isinstance(old, Edge):
+            if isinstance(old, Edge | int):
                 return old
             block = bytearray(old)
             block[:tail] = data[len(data) - tail :]
@@ -165,16 +172,14 @@ class Writer:
             return [*buffers, *((data,) if len(data) else ()), memoryview(block)]
         return [*buffers, data]
 
-    def _old_block(self, extents: ExtentMap, block: int, edges: Edges) -> Buffer | Edge:
-        reference = extents.get(block >> 11)
-        if not reference:
+    def _old_block(self, extents: ExtentMap, block: int, edges: Edges) -> Buffer | Missing:
+        edge = self._edge(extents, block)
+        if not edge.place:
             return _ZEROS
-        leaf = self._windows.leaf(reference)
-        assert leaf is not None, "the leaf was to be loaded before"
-        place = leaf.place_of(block & 2047)
-        if not place:
-            return _ZEROS
-        edge = Edge(place, leaf.crcs[block & 2047])
+        if (
+            edge.place < 0
+        ):  # a write that needs no leaf but for this block: all others of the window are replaced
+            return extents.get(block >> 11)
         return edges.get(edge) or self._reader.block_at_nowait(*edge) or edge
 
     def _stage_and_apply(

@@ -1,13 +1,19 @@
 """One operation in the middle of another: each test holds a step where it waits and lets something else happen there."""
 
+import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import trio
 
-from odxfs.volume import create_pool, open_pool
+from odxfs.errors import Corrupt, InvalidArgument
+from odxfs.types import BLOCK_BYTES, LEAF_BYTES, Buffer
+from odxfs.volume import Volume, create_pool, open_pool
 from odxfs.volume.blocks.files import Files
+from odxfs.volume.extents import LeafCache, LeafReference
+from odxfs.volume.leaf import Leaf
 
 FILE = 0o100644
 MIB = 1 << 20
@@ -62,3 +68,151 @@ async def test_the_reserve_is_taken_once_though_two_ask_for_it(
         assert gate.passed == 1
         assert pool.ballast.is_reserved
         assert not pool.space.is_pressed
+
+
+def at_gate(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
+    """Let writes of 1 MiB and more wait at the gate before the first byte is written."""
+    write = Files.write
+
+    def slow_write(files: Files, descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
+        if sum(map(len, buffers)) >= MIB:
+            gate.pass_through()
+        write(files, descriptor, buffers, offset)
+
+    monkeypatch.setattr(Files, "write", slow_write)
+
+
+async def test_the_edge_of_a_large_write_is_what_was_written_meanwhile_even_at_the_same_place(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, gate = volume.pool, Gate()
+    inode = await volume.create(volume.root, b"file", FILE, 0, 0)
+    await volume.write(inode, 0, b"a" * BLOCK_BYTES)
+    await volume.sync()
+    at_gate(monkeypatch, gate)
+    async with trio.open_nursery() as nursery:
+        with gate:
+            nursery.start_soon(volume.write, inode, 1000, b"z" * (MIB + 1))
+            await gate.reached()
+            await volume.write(inode, 0, b"b" * BLOCK_BYTES)
+            await volume.sync()  # from here on the first place is free again
+            pool.space.press()
+            await volume.write(inode, 0, b"c" * BLOCK_BYTES)
+    assert bytes(await volume.read(inode, 0, 1001)) == b"c" * 1000 + b"z"
+    assert gate.passed == 2
+    assert await pool.check(read_data=True) == []
+
+
+async def test_zeroing_does_not_bring_back_a_file_that_is_truncated_meanwhile(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inode = await volume.create(volume.root, b"file", FILE, 0, 0)
+    await volume.write(inode, 0, b"a" * 20_000)
+    monkeypatch.setattr(Files, "read_nowait", lambda *_: False)
+    gate, read = Gate(), Files.read
+
+    def slow_read(files: Files, descriptor: int, buffer: memoryview, offset: int) -> None:
+        gate.pass_through()
+        read(files, descriptor, buffer, offset)
+
+    monkeypatch.setattr(Files, "read", slow_read)
+    async with trio.open_nursery() as nursery:
+        with gate:
+            nursery.start_soon(volume.deallocate, inode, 10_000, 9_000)
+            await gate.reached()
+            await volume.truncate(inode, 4096)
+    assert inode.size == 4096
+    assert bytes(await volume.read(inode, 0, 5000)) == b"a" * 4096
+    assert await volume.pool.check() == []
+
+
+async def test_a_clone_that_fails_in_the_middle_has_made_the_file_as_long_as_its_blocks(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = await volume.create(volume.root, b"source", FILE, 0, 0)
+    await volume.write(source, 0, os.urandom(LEAF_BYTES + MIB))
+    copy = await volume.create(volume.root, b"copy", FILE, 0, 0)
+    await volume.sync()
+    pin = await volume.capture(source, 0, source.size)
+    load, loads = LeafCache.load, 0
+
+    async def failing_load(cache: LeafCache, reference: LeafReference) -> Leaf:
+        nonlocal loads
+        loads += 1
+        if loads == 2:
+            raise Corrupt("a leaf is damaged")
+        return await load(cache, reference)
+
+    monkeypatch.setattr(LeafCache, "load", failing_load)
+    with pytest.raises(Corrupt):
+        await volume.write_pin(copy, 4096, pin, 0, pin.length)
+    monkeypatch.undo()
+    shared = copy.allocated_bytes
+    assert shared > 0
+    assert copy.size == 4096 + shared
+    assert await volume.pool.check() == []
+
+
+async def test_nothing_is_shared_from_a_pin_that_is_released_meanwhile(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = volume.pool
+    source = await volume.create(volume.root, b"source", FILE, 0, 0)
+    copy = await volume.create(volume.root, b"copy", FILE, 0, 0)
+    await volume.write(source, 0, os.urandom(4 * MIB))
+    pin = await volume.capture(source, 0, source.size)
+    await volume.unlink(volume.root, b"source")
+    gate, read = Gate(), Files.read
+
+    def slow_read(files: Files, descriptor: int, buffer: memoryview, offset: int) -> None:
+        gate.pass_through()
+        read(files, descriptor, buffer, offset)
+
+    monkeypatch.setattr(Files, "read_nowait", lambda *_: False)
+    monkeypatch.setattr(Files, "read", slow_read)
+
+    async def refused() -> None:
+        with pytest.raises(InvalidArgument):
+            await volume.write_pin(copy, 100, pin, 100, 3 * MIB)
+
+    async with trio.open_nursery() as nursery:
+        with gate:
+            nursery.start_soon(refused)
+            await gate.reached()
+            pool.release_pin(pin)
+            await pool.commit()
+    monkeypatch.undo()
+    assert await pool.check() == []
+
+
+async def test_a_write_keeps_the_leaves_that_it_needs_in_the_cache(tmp_path: Path) -> None:
+    create_pool(tmp_path / "pool")
+    async with open_pool(tmp_path / "pool", owner="test") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"file", FILE, 0, 0)
+        for window in range(1, 80):  # the first of these is the next to leave the cache
+            await volume.write(inode, window * LEAF_BYTES, b"x" * 100)
+        await volume.sync()
+        pool.windows.leaves.budget_bytes = 0
+        await volume.write(inode, LEAF_BYTES - BLOCK_BYTES, b"y" * (2 * BLOCK_BYTES))
+        assert bytes(await volume.read(inode, LEAF_BYTES - 1, 2)) == b"yy"
+        assert await pool.check() == []
+
+
+@pytest.mark.parametrize(("offset", "length"), [(1, LEAF_BYTES), (1, LEAF_BYTES - 1), (0, LEAF_BYTES - 1)])
+async def test_a_write_that_replaces_a_window_but_for_some_bytes_of_a_block(
+    tmp_path: Path, offset: int, length: int
+) -> None:
+    create_pool(tmp_path / "pool")
+    async with open_pool(tmp_path / "pool", owner="first") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"file", FILE, 0, 0)
+        await volume.write(inode, 0, b"a" * (LEAF_BYTES + 10))
+    async with open_pool(tmp_path / "pool", owner="second") as pool:
+        volume = pool.volume("main")
+        inode = await volume.lookup(volume.root, b"file")
+        await volume.write(inode, offset, b"b" * length)
+        expected = bytearray(b"a" * (LEAF_BYTES + 10))
+        expected[offset : offset + length] = b"b" * length
+        assert bytes(await volume.read(inode, 0, inode.size)) == expected
+        assert await pool.check(read_data=True) == []
