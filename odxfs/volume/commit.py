@@ -159,7 +159,7 @@ class Committer:
         for _ in range(_PUNCHED_GROUPS):
             runs = space.check_out_wide()
             if not runs:
-                return
+                break
             try:
                 for run in runs:
                     await trio.to_thread.run_sync(segments.punch, *run)
@@ -168,6 +168,8 @@ class Committer:
                 return
             finally:
                 space.check_in_wide()
+        if space.is_pressed:
+            await self._pool.relax_if_room()
 
     def _has_remains(self) -> bool:
         """Whether deleted files or dead leaves are still to be given back."""

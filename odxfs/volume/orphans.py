@@ -34,6 +34,8 @@ class Orphans:
         self._queue_in, self._queue = trio.open_memory_channel[InodeNumber](float("inf"))
         self.waiting = 0
         """Inodes whose data is still to be given back by the reaper."""
+        self._under_way = 0
+        self._settled = trio.Event()
 
     def enter(self, inode: Inode) -> None:
         """The last name is gone; in the same step as its entry."""
@@ -46,8 +48,13 @@ class Orphans:
             return
         self._cache.retire(inode)
         if inode.allocated_blocks <= _AT_ONCE_BLOCKS:
-            with trio.CancelScope(shield=True):  # half a deletion would wait for the next mount
-                await self._delete(inode.number, has_data=inode.is_file)
+            self._under_way += 1
+            try:
+                with trio.CancelScope(shield=True):  # half a deletion would wait for the next mount
+                    await self._delete(inode.number, has_data=inode.is_file)
+            finally:
+                self._under_way -= 1
+                self._note_end()
         else:
             self._give_to_reaper(inode.number)
 
@@ -59,15 +66,31 @@ class Orphans:
             self._give_to_reaper(InodeNumber(number))
         return len(rows)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no deletion is under way."""
+        return not (self._under_way or self.waiting)
+
+    async def settle(self) -> None:
+        """Wait until the deletions under way have ended: their space is about to come free."""
+        while not self.is_settled:
+            await self._settled.wait()
+
     async def reap(self) -> None:
         """Delete what is queued, one after the other, until cancelled. One task of the pool runs it."""
         async for number in self._queue:
             await self._delete(number, has_data=True)
             self.waiting -= 1
+            self._note_end()
 
     def _give_to_reaper(self, number: InodeNumber) -> None:
         self.waiting += 1
         self._queue_in.send_nowait(number)
+
+    def _note_end(self) -> None:
+        if self.is_settled:
+            self._settled.set()
+            self._settled = trio.Event()
 
     async def _delete(self, number: InodeNumber, *, has_data: bool) -> None:
         try:

@@ -214,7 +214,7 @@ class Pool:
         used = self.space.used_blocks * BLOCK_BYTES
         return PoolStatistics(
             capacity_bytes=capacity,
-            free_bytes=available + max(0, disk_bytes - used),
+            free_bytes=self._spare_bytes(available) + max(0, disk_bytes - used),
             allocated_bytes=used,
             shared_bytes=shared * BLOCK_BYTES,
             pinned_only_bytes=pinned_only * BLOCK_BYTES,
@@ -270,13 +270,14 @@ class Pool:
     async def make_room(self, turn: int) -> None:
         """After NoSpace for the `turn`th time in one operation: find room in other ways. Raises NoSpace when there is none.
 
-        First blocks that are free and have disk space, then those that a commit sets free.
+        First blocks that are free and have disk space, then those that deletions under way and a commit set free.
         """
         if turn == 1 and await self.relax_if_room():
             return
         if turn <= 2:
             self.space.press()
-        elif turn == 3 and (self.space.held_blocks or self.references.dead):
+        elif turn == 3 and self._is_freeing:
+            await self.namespace.orphans.settle()
             await self.windows.reap(len(self.references.dead))
             await self.commit()
             self.space.press()
@@ -347,8 +348,21 @@ class Pool:
         while self.references.dead and self.failure is None:
             await self.committer.commit_once()
         await self.committer.commit_last()
+        if self.failure is None:
+            await self.committer.give_space_back()
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_freeing(self) -> bool:
+        """Whether there are blocks that come free without anything being deleted now."""
+        return bool(self.space.held_blocks or self.references.dead or not self.namespace.orphans.is_settled)
+
+    def _spare_bytes(self, available: int) -> int:
+        """How much of what is free on the disk may be written to; on a full disk what is left is the catalog's."""
+        if not self.space.is_pressed:
+            return available
+        return max(0, available - _RELAX_BYTES - (0 if self.ballast.is_reserved else RESERVE_BYTES))
 
     def _room_beyond(self) -> int:
         return self.segments.files.room(self.directory)[1]

@@ -362,10 +362,18 @@ class Space:
     # -- giving disk space back -----------------------------------------------------------------------------------
 
     def check_out_wide(self) -> list[Run]:
-        """Take the wide free runs of a group in which such were freed, to punch them; [] when there is none left."""
+        """Take the wide free runs of a group in which such were freed, to punch them; [] when there is none left.
+
+        Under pressure all that have disk space: what is given back lets the pressure end.
+        """
+        if self._pressed is not None:
+            self.press()  # what has come free since is among it, too
+            self._punched = [run for run in self._pressed if run[1] >= _WIDE_BLOCKS]
+            self._pressed = [run for run in self._pressed if run[1] < _WIDE_BLOCKS]
+            return self._punched
         if self._wide:
             self._close_cursors()
-        while self._wide and self._pressed is None:
+        while self._wide:
             group = self._groups[self._wide.pop()]
             runs = self._take_free(group)
             self.give_back([run for run in runs if run[1] < _WIDE_BLOCKS])
