@@ -24,7 +24,9 @@ def users(tmp_path: Path) -> UserStore:
     return store
 
 
-def samba_login(users: UserStore, mechanism: str, user: str, domain: str, password: str) -> tuple[AuthStep, str]:
+def samba_login(
+    users: UserStore, mechanism: str, user: str, domain: str, password: str
+) -> tuple[AuthStep, str]:
     """A whole login with Samba's client: the acceptor's last step, and the client's idea of the session key."""
     command = ["/usr/bin/python3", str(PEER), mechanism, user, domain, password]
     acceptor = Acceptor(users)
@@ -89,7 +91,9 @@ def test_pyspnego_begins_from_the_hint_of_negotiate(users: UserStore) -> None:
     assert step.session_key == key
 
 
-def impacket_login(users: UserStore, wrap: Callable[[bytes, bool], bytes], unwrap: Callable[[bytes], bytes]) -> None:
+def impacket_login(
+    users: UserStore, wrap: Callable[[bytes, bool], bytes], unwrap: Callable[[bytes], bytes]
+) -> None:
     acceptor = Acceptor(users)
     first = impacket_ntlm.getNTLMSSPType1("", "", True, use_ntlmv2=True)
     challenge = acceptor.step(wrap(first.getData(), True))

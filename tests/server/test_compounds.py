@@ -76,7 +76,9 @@ async def test_a_failed_read_does_not_keep_the_file_from_being_closed(tmp_path: 
         ((Command.LOGOFF, LogoffRequest()), Status.USER_SESSION_DELETED),
     ],
 )
-async def test_each_request_of_a_compound_looks_again(tmp_path: Path, ending: tuple[int, CloseRequest], status: Status) -> None:
+async def test_each_request_of_a_compound_looks_again(
+    tmp_path: Path, ending: tuple[int, CloseRequest], status: Status
+) -> None:
     async with serve(tmp_path) as served, _session(served) as peer:
         responses = await peer.compound([_create("file"), ending, (Command.READ, ReadRequest(ANY, 0, 3))])
         assert [each.header.status for each in responses[:2]] == [0, 0]
@@ -87,7 +89,12 @@ async def test_each_request_of_a_compound_looks_again(tmp_path: Path, ending: tu
 async def test_unrelated_requests_in_one_frame(tmp_path: Path) -> None:
     async with serve(tmp_path) as served, _session(served) as peer:
         responses = await peer.compound(
-            [_create("a"), (Command.ECHO, EchoRequest()), _create("b"), (Command.CLOSE, CloseRequest(FileId(1, 1)))],
+            [
+                _create("a"),
+                (Command.ECHO, EchoRequest()),
+                _create("b"),
+                (Command.CLOSE, CloseRequest(FileId(1, 1))),
+            ],
             related=False,
         )
         assert [each.header.status for each in responses] == [0, 0, 0, Status.FILE_CLOSED]

@@ -93,9 +93,13 @@ async def test_directories_and_files_are_not_taken_for_each_other(tmp_path: Path
         assert made.file_attributes == DIRECTORY
         await peer.close(made.file_id)
         assert await _status(peer, "file", D.CREATE) == Status.SUCCESS
-        assert await _status(peer, "folder", D.OPEN, create_options=no_directory) == Status.FILE_IS_A_DIRECTORY
+        assert (
+            await _status(peer, "folder", D.OPEN, create_options=no_directory) == Status.FILE_IS_A_DIRECTORY
+        )
         assert await _status(peer, "file", D.OPEN, create_options=directory) == Status.NOT_A_DIRECTORY
-        assert await _status(peer, "folder", D.CREATE, create_options=directory) == Status.OBJECT_NAME_COLLISION
+        assert (
+            await _status(peer, "folder", D.CREATE, create_options=directory) == Status.OBJECT_NAME_COLLISION
+        )
         assert await _status(peer, "file\\below") == Status.OBJECT_PATH_NOT_FOUND
         assert await _status(peer, "missing\\below") == Status.OBJECT_PATH_NOT_FOUND
         both = directory | no_directory
@@ -134,7 +138,9 @@ async def test_names_ignore_case_and_keep_it(tmp_path: Path) -> None:
         await peer.close(await peer.open("FOLDER\\Gr\u00fc\u00dfe.TXT", D.CREATE))
         assert await _status(peer, "folder\\GR\u00dc\u00dfE.txt", D.OPEN) == Status.SUCCESS
         folder = await served.volume.lookup(served.volume.root, b"Folder")
-        assert [entry.name for entry in await served.volume.list_directory(folder.number)] == ["Gr\u00fc\u00dfe.TXT".encode()]
+        assert [entry.name for entry in await served.volume.list_directory(folder.number)] == [
+            "Gr\u00fc\u00dfe.TXT".encode()
+        ]
 
 
 async def test_names_of_the_mount_that_windows_forbids_are_reachable(tmp_path: Path) -> None:
@@ -150,14 +156,19 @@ async def test_symlinks_are_the_clients_to_follow(tmp_path: Path) -> None:
         assert await _status(peer, "link", D.OPEN) == Status.STOPPED_ON_SYMLINK
         assert await _status(peer, "link\\passwd", D.OPEN) == Status.STOPPED_ON_SYMLINK
         options = CreateOptions.OPEN_REPARSE_POINT
-        assert await _status(peer, "link", D.OPEN, desired_access=ATTRIBUTES, create_options=options) == Status.SUCCESS
+        assert (
+            await _status(peer, "link", D.OPEN, desired_access=ATTRIBUTES, create_options=options)
+            == Status.SUCCESS
+        )
 
 
 async def test_share_modes_hold_between_clients(tmp_path: Path) -> None:
     async with serve(tmp_path) as served, _session(served) as first, _session(served) as second:
         fid = await first.open("file", desired_access=READ, share_access=1)
         assert await _status(second, "file", desired_access=WRITE) == Status.SHARING_VIOLATION
-        assert await _status(second, "file", D.OVERWRITE, desired_access=ATTRIBUTES) == Status.SHARING_VIOLATION
+        assert (
+            await _status(second, "file", D.OVERWRITE, desired_access=ATTRIBUTES) == Status.SHARING_VIOLATION
+        )
         assert await _status(second, "file", desired_access=READ) == Status.SUCCESS
         assert await _status(second, "file", desired_access=ATTRIBUTES, share_access=0) == Status.SUCCESS
         await first.close(fid)
@@ -173,7 +184,9 @@ async def test_a_file_goes_with_its_last_close(tmp_path: Path) -> None:
         await second.write(other, 0, b"still usable")
         await second.close(other)
         assert await _status(first, "file", D.OPEN) == Status.OBJECT_NAME_NOT_FOUND
-        assert await _status(first, "file", create_options=0x1000, desired_access=READ) == Status.ACCESS_DENIED
+        assert (
+            await _status(first, "file", create_options=0x1000, desired_access=READ) == Status.ACCESS_DENIED
+        )
 
 
 async def test_what_was_renamed_on_the_mount_is_deleted_all_the_same(tmp_path: Path) -> None:
@@ -192,7 +205,9 @@ async def test_the_readonly_attribute(tmp_path: Path) -> None:
         await peer.close(fid)
         assert await _status(peer, "file", desired_access=WRITE) == Status.ACCESS_DENIED
         assert await _status(peer, "file", D.OVERWRITE, desired_access=READ) == Status.ACCESS_DENIED
-        assert await _status(peer, "file", create_options=0x1000, desired_access=DELETE) == Status.CANNOT_DELETE
+        assert (
+            await _status(peer, "file", create_options=0x1000, desired_access=DELETE) == Status.CANNOT_DELETE
+        )
         assert await _status(peer, "file", desired_access=READ) == Status.SUCCESS
         opened = await peer.open("file", desired_access=MAXIMUM)
         with pytest.raises(Refused):

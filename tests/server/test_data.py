@@ -246,7 +246,9 @@ async def test_locks_of_an_open_are_bounded(tmp_path: Path, monkeypatch: pytest.
         assert await _lock(peer, fid, (2, 1, SHARED | NOW)) == Status.INSUFFICIENT_RESOURCES
 
 
-async def test_a_client_that_reads_no_replies_stops_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_reads_no_replies_stops_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server holds at most the bound of unsent replies, and goes on where it was when the client reads again."""
     monkeypatch.setattr("odxfs.smb.connection.MAX_WORKING_CREDITS", 16)
     monkeypatch.setattr("odxfs.smb.connection.MAX_GATHERED_BYTES", 1024 * 1024)
@@ -254,7 +256,9 @@ async def test_a_client_that_reads_no_replies_stops_itself(tmp_path: Path, monke
         fid = await slow.open("file")
         data = bytes(range(256)) * 4096
         await slow.write(fid, 0, data)
-        requests = [await slow.send(Command.READ, ReadRequest(fid, 0, len(data)), charge=16) for _ in range(20)]
+        requests = [
+            await slow.send(Command.READ, ReadRequest(fid, 0, len(data)), charge=16) for _ in range(20)
+        ]
         await other.open("others are served")
         for message_id in requests:
             response = await slow.final(message_id)

@@ -163,14 +163,17 @@ _RANGE = st.tuples(st.integers(0, 12), st.integers(0, 5), st.booleans(), st.inte
 
 
 @given(st.lists(_RANGE, max_size=30), st.integers(0, 12), st.integers(1, 5))
-def test_locks_agree_with_a_plain_list(wanted: list[tuple[int, int, bool, int]], offset: int, length: int) -> None:
+def test_locks_agree_with_a_plain_list(
+    wanted: list[tuple[int, int, bool, int]], offset: int, length: int
+) -> None:
     """The sorted structure finds exactly the conflicts that a scan over all locks finds."""
     opens = OpenTable()
     entries = [opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, str(index)) for index in range(3)]
     held: list[tuple[int, int, bool, int]] = []
     for start, size, exclusive, owner in wanted:
         blocked = any(
-            _meet(start, size, other, other_size) and (exclusive or (other_exclusive and other_owner != owner))
+            _meet(start, size, other, other_size)
+            and (exclusive or (other_exclusive and other_owner != owner))
             for other, other_size, other_exclusive, other_owner in held
         )
         assert opens.lock(entries[owner], start, size, exclusive=exclusive) is not blocked

@@ -26,7 +26,11 @@ CREATE = CreateRequest("file", FILE_ALL_ACCESS, 7, CreateDisposition.OPEN_IF)
 
 
 async def _nothing_works(peer: Peer) -> None:
-    for command, body in ((Command.TREE_CONNECT, TREE), (Command.CREATE, CREATE), (Command.LOGOFF, LogoffRequest())):
+    for command, body in (
+        (Command.TREE_CONNECT, TREE),
+        (Command.CREATE, CREATE),
+        (Command.LOGOFF, LogoffRequest()),
+    ):
         response = await peer.answer(command, body)
         assert response.header.status == Status.USER_SESSION_DELETED, command
 
@@ -197,7 +201,12 @@ async def test_connections_without_a_login_make_room_for_new_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("odxfs.smb.listener.MAX_UNAUTHENTICATED_CONNECTIONS", 2)
-    async with serve(tmp_path) as served, connect(served.port) as first, connect(served.port), connect(served.port):
+    async with (
+        serve(tmp_path) as served,
+        connect(served.port) as first,
+        connect(served.port),
+        connect(served.port),
+    ):
         with trio.fail_after(5):
             assert await first.closed_by_server()
         async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:

@@ -10,7 +10,9 @@ from odxfs.smb.shares import IPC_SHARE, Share, ShareStore
 
 
 def test_shares_survive_and_are_found_whatever_the_case(tmp_path: Path) -> None:
-    share = Share("Backup", "main", "sub/folder", "nightly", read_only=True, copy_offload=False, encrypt_required=True)
+    share = Share(
+        "Backup", "main", "sub/folder", "nightly", read_only=True, copy_offload=False, encrypt_required=True
+    )
     ShareStore(tmp_path).add(share)
     store = ShareStore(tmp_path)
     assert store.find("bACKUP") == share
@@ -32,7 +34,12 @@ def test_another_process_adds_and_deletes_shares(tmp_path: Path) -> None:
 def test_mistakes_are_told(tmp_path: Path) -> None:
     store = ShareStore(tmp_path)
     store.add(Share("taken"))
-    for name, code in (("TAKEN", ExitCode.EXISTS), ("IPC$", ExitCode.EXISTS), ("a/b", ExitCode.USAGE), ("", ExitCode.USAGE)):
+    for name, code in (
+        ("TAKEN", ExitCode.EXISTS),
+        ("IPC$", ExitCode.EXISTS),
+        ("a/b", ExitCode.USAGE),
+        ("", ExitCode.USAGE),
+    ):
         with pytest.raises(UserError) as refused:
             store.add(Share(name))
         assert refused.value.exit_code == code
