@@ -38,7 +38,7 @@ class Cloner:
             data = self._holds_data(leaves, offset >> 12, (end + 4095) >> 12)
             if isinstance(data, bool):
                 return self._new_pin(offset, end - offset, leaves, is_hole=not data)
-            await self._windows.leaves.load(data)
+            await self._windows.load_leaf(extents, data)
 
     async def share(
         self, inode: "Inode", first: int, stop: int, pin: Pin, shift: int, origin: str = ""
@@ -83,9 +83,9 @@ class Cloner:
             extents = await windows.load_extents(inode, block >> 11, block >> 11)
             source = await windows.leaves.load(reference) if reference else None
             missing = windows.missing_leaf(extents, block, block + count)
-            if not missing and extents.is_loaded(block >> 11, block >> 11):
+            if not missing:
                 break
-            await windows.leaves.load(missing)
+            await windows.load_leaf(extents, missing)
         self._check(inode, pin)
         if source is None:
             windows.clear(inode, extents, block, block + count)

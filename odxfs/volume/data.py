@@ -81,7 +81,7 @@ class DataPath:
         await self._pool.throttle()
         turn = 0
         while True:
-            await self._windows.load_extents(inode, offset >> 23, (offset + length - 1) >> 23)
+            extents = await self._windows.load_extents(inode, offset >> 23, (offset + length - 1) >> 23)
             self.check_changeable(inode)
             self._pool.check_room()
             try:
@@ -95,7 +95,7 @@ class DataPath:
                 raise
             if missing is None:
                 break
-            await self._fetch(missing, edges)
+            await self._fetch(extents, missing, edges)
         self.content_changed(inode, offset, length, origin)
 
     async def truncate(self, inode: "Inode", size: int, *, origin: str = "") -> None:
@@ -273,12 +273,12 @@ class DataPath:
     async def _try_write(self, inode: "Inode", offset: int, data: memoryview, edges: Edges) -> Missing | None:
         return self._writer.try_write(inode, offset, data, edges)
 
-    async def _fetch(self, missing: Missing, edges: Edges) -> None:
+    async def _fetch(self, extents: ExtentMap, missing: Missing, edges: Edges) -> None:
         """Bring into memory what a write could not go on without."""
         if isinstance(missing, Edge):
             edges[missing] = await self._reader.block_at(*missing)
         elif missing:
-            await self._windows.leaves.load(missing)
+            await self._windows.load_leaf(extents, missing)
 
     async def _load_edges(self, inode: "Inode", *ranges: tuple[int, int]) -> ExtentMap:
         """The map for each range of blocks [first, stop), and in the cache the leaves they cover in part."""
@@ -289,7 +289,7 @@ class DataPath:
             if not any(missing):
                 self.check_changeable(inode)
                 return extents
-            await self._windows.leaves.load(next(filter(None, missing)))
+            await self._windows.load_leaf(extents, next(filter(None, missing)))
 
     async def _cut_off(self, inode: "Inode", size: int, edges: Edges) -> bool:
         """Free what lies past `size` and clear the rest of its last block; False when it must be tried again."""
@@ -303,7 +303,7 @@ class DataPath:
             zeros = memoryview(bytes(BLOCK_BYTES - (size & 4095)))
             missing = self._writer.try_write(inode, size, zeros, edges)
             if missing is not None:
-                await self._fetch(missing, edges)
+                await self._fetch(extents, missing, edges)
                 return False
         if keep < stop:
             self._windows.clear(inode, extents, keep, stop)
@@ -330,7 +330,7 @@ class DataPath:
             if missing is None:
                 self._tell(inode, offset, end - offset, origin, size_changed=False)
                 return
-            await self._fetch(missing, edges)
+            await self._fetch(extents, missing, edges)
 
     async def _copy(self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str) -> None:
         """Copy bytes of a pin: file offset + `shift` is where they were."""
@@ -342,11 +342,13 @@ class DataPath:
 
     async def _data_blocks(self, extents: ExtentMap, window: int) -> list[tuple[int, int]]:
         """[low, high) in blocks of the file, of what one window maps."""
-        reference = extents.get(window)
         base = window * BLOCKS_PER_LEAF
-        if allocated_blocks(reference) == BLOCKS_PER_LEAF:
-            return [(base, base + BLOCKS_PER_LEAF)]
-        if not reference:
-            return []
-        leaf = await self._windows.leaves.load(reference)
-        return [(base + first, base + first + count) for first, count, _ in leaf.pieces(0, BLOCKS_PER_LEAF)]
+        while reference := extents.get(window):
+            if allocated_blocks(reference) == BLOCKS_PER_LEAF:
+                return [(base, base + BLOCKS_PER_LEAF)]
+            leaf = self._windows.leaf(reference)
+            if leaf is not None:
+                pieces = leaf.pieces(0, BLOCKS_PER_LEAF)
+                return [(base + first, base + first + count) for first, count, _ in pieces]
+            await self._windows.load_leaf(extents, reference)
+        return []

@@ -95,7 +95,7 @@ class Reader:
                 return b""
             plan = self._plan(extents.get, first, stop)
             if plan.missing:
-                await self._windows.leaves.load(plan.missing)
+                await self._windows.load_leaf(extents, plan.missing)
                 continue
             return _cut(await self._fill(plan.pieces, (stop - first) << 12), offset, end)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from odxfs.errors import Corrupt
 from odxfs.types import BLOCKS_PER_LEAF, LEAF_BYTES
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.overlay import CatalogView
@@ -70,6 +71,17 @@ class Windows:
         if leaf is not None:
             self.leaves.touch(leaf.id)
         return leaf
+
+    async def load_leaf(self, extents: ExtentMap, reference: LeafReference) -> None:
+        """Bring a leaf of a file into the cache for a caller who then looks again what the file's map names.
+
+        Raises Corrupt, but not for a leaf that the file let go meanwhile.
+        """
+        try:
+            await self.leaves.load(reference)
+        except Corrupt:
+            if reference in extents.windows.values():
+                raise
 
     def missing_leaf(self, extents: ExtentMap, first_block: int, stop_block: int) -> LeafReference:
         """A leaf that a change of these blocks needs and that is not cached; 0 when all are there.
@@ -172,10 +184,16 @@ class Windows:
         for turn in range(min(limit, len(dead))):
             if not dead:
                 return
-            leaf = await self.leaves.load(dead[0])
-            if not dead or leaf_id(dead[0]) != leaf.id:
+            reference = dead[0]
+            try:
+                leaf = await self.leaves.load(reference)
+            except Corrupt:
+                if reference in dead:
+                    raise
+                continue
+            if not dead or dead[0] != reference:
                 continue  # another task reaped it meanwhile
-            reference = dead.popleft()
+            dead.popleft()
             self.space.release_leaf(leaf)
             self.leaves.forget(leaf)
             self.references.bury(reference)

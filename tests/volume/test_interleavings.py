@@ -12,6 +12,7 @@ from odxfs.errors import Corrupt, InvalidArgument
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, Buffer
 from odxfs.volume import Volume, create_pool, open_pool
 from odxfs.volume.blocks.files import Files
+from odxfs.volume.catalog.interface import CatalogEngine, Key, Row, Table
 from odxfs.volume.extents import LeafCache, LeafReference
 from odxfs.volume.leaf import Leaf
 
@@ -215,4 +216,63 @@ async def test_a_write_that_replaces_a_window_but_for_some_bytes_of_a_block(
         expected = bytearray(b"a" * (LEAF_BYTES + 10))
         expected[offset : offset + length] = b"b" * length
         assert bytes(await volume.read(inode, 0, inode.size)) == expected
+        assert await pool.check(read_data=True) == []
+
+
+class WaitingEngine:
+    """Another engine, whose first answer about a leaf waits until the test lets it go on."""
+
+    def __init__(self, engine: CatalogEngine) -> None:
+        self._engine = engine
+        self.epoch = engine.epoch
+        self.commit, self.range, self.close = engine.commit, engine.range, engine.close
+        self.asked, self.go_on = trio.Event(), trio.Event()
+
+    async def get(self, table: Table, key: Key) -> Row | None:
+        row = await self._engine.get(table, key)
+        if table is Table.LEAF and not self.asked.is_set():
+            self.asked.set()
+            await self.go_on.wait()
+        return row
+
+
+@pytest.mark.parametrize("operation", ["read", "write", "truncate", "capture", "allocated_ranges"])
+async def test_a_leaf_that_goes_while_it_is_looked_for_is_no_damage(tmp_path: Path, operation: str) -> None:
+    create_pool(tmp_path / "pool")
+    async with open_pool(tmp_path / "pool", owner="first") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"file", FILE, 0, 0)
+        await volume.write(inode, 0, b"a" * (2 * BLOCK_BYTES))
+    async with open_pool(tmp_path / "pool", owner="second") as pool:
+        volume = pool.volume("main")
+        inode = await volume.lookup(volume.root, b"file")
+        pool.view._engine = engine = WaitingEngine(pool.engine)
+        found: list[object] = []
+
+        async def operate() -> None:
+            match operation:
+                case "read":
+                    found.append(bytes(await volume.read(inode, 0, 4)))
+                case "write":
+                    await volume.write(inode, 1, b"xy")
+                case "truncate":
+                    await volume.truncate(inode, 2)
+                case "capture":
+                    pin = await volume.capture(inode, 0, 4)
+                    found.append(bytes(await pool.read_pin(pin, 0, 4)))
+                case _:
+                    found.append(await volume.allocated_ranges(inode, 0, 4))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(operate)
+            await engine.asked.wait()
+            await volume.write(inode, 0, b"b" * LEAF_BYTES)
+            await pool.commit()  # the leaf that is being looked for is no more
+            engine.go_on.set()
+        expected: dict[str, list[object]] = {
+            "read": [b"bbbb"], "capture": [b"bbbb"], "allocated_ranges": [[(0, 4)]]
+        }  # fmt: skip
+        assert found == expected.get(operation, [])
+        start = {"write": b"bxyb", "truncate": b"bb"}.get(operation, b"bbbb")
+        assert bytes(await volume.read(inode, 0, 4)) == start
         assert await pool.check(read_data=True) == []
