@@ -136,3 +136,24 @@ async def test_a_cut_with_tokens_and_open_files_leaves_no_debt(tmp_path: Path) -
 
 def _used(pool: Pool) -> int:
     return pool.statistics().allocated_bytes
+
+
+async def test_a_segment_whose_header_was_lost_does_not_hide_behind_one_whose_header_was_not(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "pool"
+    create_pool(directory)
+    async with open_pool(directory, owner="life") as pool:
+        pool.segments.create_next()
+        await pool.commit()
+        first = pool.segments.count
+    segments = directory / "segments"
+    (segments / f"{first:08d}").write_bytes(bytes(4096))  # its header was not synced, the next one's was
+    async with open_pool(directory, owner="to make the next one") as pool:
+        assert pool.segments.count == first
+        pool.segments.create_next()
+        pool.segments.create_next()
+    (segments / f"{first:08d}").write_bytes(bytes(4096))
+    async with open_pool(directory, owner="after the cut") as pool:
+        assert pool.segments.count == first
+        assert sorted(path.name for path in segments.iterdir()) == [f"{n:08d}" for n in range(first)]

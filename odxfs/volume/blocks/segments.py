@@ -134,10 +134,13 @@ class Segments:
             raise Corrupt(f"{self._path(self.count)} is missing: put it back before the pool is used")
 
     def drop_unfinished(self, known: int) -> None:
-        """Remove segments behind the first `known` that a crash left without a header: no commit names them."""
-        while self.count > known and self._header_fault(self.count - 1):
-            self._path(self.count - 1).unlink()
-            self.count -= 1
+        """Remove segments behind the first `known` from one on that a crash left without a header: no commit names them."""
+        for segment in range(known, self.count):
+            if self._header_fault(segment):
+                for unnamed in reversed(range(segment, self.count)):
+                    self._path(unnamed).unlink()
+                self.count = segment
+                return
 
     def check_headers(self, known: int) -> list[str]:
         """What is wrong with the headers of the first `known` segments, a sentence each."""
@@ -173,10 +176,13 @@ class Segments:
     def _open(self, segment: int) -> int:
         descriptor = self.files.open(self._path(segment))
         header = bytearray(BLOCK_BYTES)
-        self.files.read(descriptor, memoryview(header), 0)
-        if bytes(header) != _pack_header(self._pool, segment):
+        try:
+            self.files.read(descriptor, memoryview(header), 0)
+            if bytes(header) != _pack_header(self._pool, segment):
+                raise Corrupt(f"segment {segment:08d} does not carry the header of this pool")
+        except BaseException:
             self.files.close(descriptor)
-            raise Corrupt(f"segment {segment:08d} does not carry the header of this pool")
+            raise
         self._descriptors[segment] = descriptor
         return descriptor
 
