@@ -16,13 +16,16 @@ from odxfs.errors import ExitCode
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_directory(parser)
+    parser.add_argument(
+        "--data", action="store_true", help="also read every block and compare it with its checksum"
+    )
     add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check and print what was found."""
     directory = require_pool(arguments.directory)
-    found = _check(directory)
+    found = _check(directory, read_data=arguments.data)
     if arguments.json:
         print_json({"directory": str(directory), "clean": not found, "found": found})
     else:
@@ -32,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.FSCK_FOUND if found else ExitCode.OK
 
 
-def _check(directory: Path) -> list[str]:
+def _check(directory: Path, *, read_data: bool) -> list[str]:
     import trio
 
     from odxfs.serving import single_errors
@@ -41,6 +44,6 @@ def _check(directory: Path) -> list[str]:
     async def check() -> list[str]:
         with single_errors():
             async with open_pool(directory, owner="odxfs fsck") as pool:
-                return await pool.check()
+                return await pool.check(read_data=read_data)
 
     return trio.run(check)

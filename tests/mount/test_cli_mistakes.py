@@ -11,7 +11,7 @@ import pytest
 
 from odxfs.errors import ExitCode
 from odxfs_mount.unmounting import find_mount
-from tests.mount.command import clear, odxfs_ok, wait_for_end
+from tests.mount.command import clear, odxfs, odxfs_ok, wait_for_end
 from tests.mount.test_cli import fails
 
 
@@ -134,3 +134,18 @@ def test_names_and_numbers_that_cannot_be(tmp_path: Path, pool: Path) -> None:
     assert not (tmp_path / "other").exists()
     assert odxfs_ok("user", "list", pool, "--json").json == []
     assert odxfs_ok("share", "list", pool, "--json").json == []
+
+
+def test_fsck_reads_the_data_when_asked(pool: Path, mountpoint: Path) -> None:
+    odxfs_ok("mount", pool, mountpoint)
+    (mountpoint / "file").write_bytes(b"sound" * 100_000)
+    odxfs_ok("umount", mountpoint)
+    assert odxfs_ok("fsck", pool, "--data", "--json").json["found"] == []
+    segment = pool / "segments" / "00000000"
+    content = segment.read_bytes()[:1_000_000]
+    with segment.open("rb+") as file:
+        file.seek(content.index(b"sound" * 1000))
+        file.write(b"S")
+    odxfs_ok("fsck", pool)
+    found = odxfs("fsck", pool, "--data", "--json")
+    assert (found.code, len(found.json["found"])) == (ExitCode.FSCK_FOUND, 1)
