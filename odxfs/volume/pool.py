@@ -160,6 +160,7 @@ class Pool:
         self._was_clean = bool(row.clean)
         self._is_reserving = False
         self.space = Space(segments)
+        self.space.on_damage = self.latch
         self.windows = Windows(self.view, self.space, self.identifiers)
         self.references = self.windows.references
         self.pins = Pins(self.references)

@@ -8,7 +8,7 @@ only for blocks that two or more slots name.
 
 import zlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -190,6 +190,8 @@ class Space:
         self._pressed: list[Run] | None = None
         self._wide: set[int] = set()
         self._punched: list[Run] = []
+        self.on_damage: Callable[[str], None] = lambda _: None
+        """Told of damaged counts, which are met in the middle of a change: nothing may be committed from then on."""
         self.used_blocks = 0
         self.freed: list[Run] = []
         """Freed since the last commit began: busy, no longer used."""
@@ -523,7 +525,11 @@ class Space:
         if not group.has_unpacked_counts:
             self._expanded.append(group)
         self._dirty.add(group.number)
-        return group.need_counts()
+        try:
+            return group.need_counts()
+        except Corrupt as error:
+            self.on_damage(str(error))
+            raise
 
     def _by_group(self, places: npt.NDArray[np.int64]) -> Iterable[tuple[Group, npt.NDArray[np.int64]]]:
         numbers = places >> GROUP_SHIFT

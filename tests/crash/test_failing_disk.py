@@ -1,13 +1,14 @@
 """A disk that fails or is full: nothing acknowledged is lost, nothing unsound is kept, and the refusal has a name."""
 
 import contextlib
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from odxfs.errors import NoSpace, ReadOnly, StoreFailed
+from odxfs.errors import Corrupt, NoSpace, ReadOnly, StoreFailed
 from odxfs.types import Buffer
 from odxfs.volume import Inode, Volume, check_directory, create_pool, open_pool
 from odxfs.volume.blocks.files import Files
@@ -214,3 +215,30 @@ async def test_a_reserve_that_cannot_be_taken_back_does_not_end_the_pool(tmp_pat
         await make(volume, b"b")
         await volume.sync()
         assert pool.ballast.is_reserved
+
+
+async def test_damage_that_is_met_in_the_middle_of_a_change_keeps_it_from_being_committed(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the pool is read-only")
+    create_pool(tmp_path / "pool")
+    async with open_pool(tmp_path / "pool", owner="first") as pool:
+        volume = pool.volume("main")
+        inode, copy = await make(volume, b"a"), await make(volume, b"copy")
+        await volume.write(inode, 0, b"a" * 20_000)
+        await volume.clone_range(inode, 0, copy, 4096, 16_384)
+    catalog = sqlite3.connect(tmp_path / "pool" / "catalog.db")
+    with catalog:
+        catalog.execute("UPDATE space SET counts = ? WHERE counts IS NOT NULL", (b"damaged",))
+    catalog.close()
+    async with open_pool(tmp_path / "pool", owner="second") as pool:
+        volume = pool.volume("main")
+        inode = await volume.lookup(volume.root, b"a")
+        with pytest.raises(Corrupt):
+            await volume.write(inode, 0, b"b" * 20_000)
+        assert pool.failure is not None
+        with pytest.raises(ReadOnly):
+            await volume.sync()
+    findings = await check_directory(tmp_path / "pool", read_data=True)
+    assert len(findings) == 1
+    assert "the counts of block group 0 are damaged" in findings[0]
