@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from odxfs.errors import Corrupt, VolumeError
-from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, LeafId
+from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LeafId
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import Key, Row, Table, successor
@@ -86,7 +86,7 @@ async def check_catalog(view: CatalogView, segments: Segments, *, read_data: boo
     for sentence in segments.check_headers(known // GROUPS_PER_SEGMENT + 1):
         findings.add("segment", sentence)
     holders: Counter[LeafReference] = Counter()
-    await _check_files(view, holders, findings)
+    await _check_files(view, segments, holders, findings, read_data=read_data)
     async for (number,), (body,) in _rows(view, Table.PIN):
         assert isinstance(number, int)
         assert isinstance(body, bytes)
@@ -127,11 +127,18 @@ async def _rows(view: CatalogView, table: Table) -> AsyncIterator[tuple[Key, Row
         low = successor(rows[-1][0])
 
 
-async def _check_files(view: CatalogView, holders: Counter[LeafReference], findings: Findings) -> None:
+async def _check_files(
+    view: CatalogView,
+    segments: Segments,
+    holders: Counter[LeafReference],
+    findings: Findings,
+    *,
+    read_data: bool,
+) -> None:
     """Extent maps: each belongs to an inode, ends with the file, and allocates what the inode says."""
     orphans = {key[0] async for key, _ in _rows(view, Table.ORPHAN)}
     mapped: Counter[int] = Counter()
-    last_window: dict[int, int] = {}
+    last: dict[int, tuple[int, LeafReference]] = {}
     async for (number, page), (body,) in _rows(view, Table.EXTENTS):
         assert isinstance(number, int)
         assert isinstance(page, int)
@@ -146,7 +153,7 @@ async def _check_files(view: CatalogView, holders: Counter[LeafReference], findi
         for window, reference in references.items():
             holders[reference] += 1
             mapped[number] += allocated_blocks(reference)
-            last_window[number] = max(window, last_window.get(number, 0))
+            last[number] = (window, reference)  # rows and windows ascend
     columns = Table.INODE.value.row
     size_at, blocks_at = columns.index("size"), columns.index("allocated_blocks")
     async for (number,), row in _rows(view, Table.INODE):
@@ -161,10 +168,42 @@ async def _check_files(view: CatalogView, holders: Counter[LeafReference], findi
             findings.add(
                 "allocated", f"inode {number} says {blocks} allocated blocks, its leaves map {found}"
             )
-        if found and last_window[number] * LEAF_BYTES >= size:
+        if found and await _reaches_past(view, segments, *last[number], size, read_data=read_data):
             findings.add("past the end", f"inode {number} has data past its end at byte {size}")
     for number in mapped:
         findings.add("no inode", f"extents belong to inode {number}, which does not exist")
+
+
+async def _reaches_past(
+    view: CatalogView,
+    segments: Segments,
+    window: int,
+    reference: LeafReference,
+    size: int,
+    *,
+    read_data: bool,
+) -> bool:
+    """Whether a file's last leaf, or what its last block holds, lies past its end: it would show when the file grows."""
+    stop = -(-size // BLOCK_BYTES) - window * BLOCKS_PER_LEAF
+    if not 0 < stop <= BLOCKS_PER_LEAF:
+        return stop <= 0
+    row = await view.get(Table.LEAF, (leaf_id(reference),))
+    if row is None:
+        return False  # found, like a damaged one, where all leaves are looked at
+    kind, body = row
+    assert isinstance(kind, int)
+    assert isinstance(body, bytes)
+    block = bytearray(BLOCK_BYTES)
+    try:
+        leaf = Leaf.unpack(leaf_id(reference), kind, body)
+        if leaf.pieces(stop, BLOCKS_PER_LEAF - stop):
+            return True
+        place = leaf.place_of(stop - 1)
+        if read_data and place and size % BLOCK_BYTES:
+            segments.read(place, memoryview(block))
+    except VolumeError:
+        return False
+    return size % BLOCK_BYTES > 0 and any(block[size % BLOCK_BYTES :])
 
 
 async def _check_references(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,18 @@ async def test_a_damaged_segment_header_is_found(pool_directory: Path) -> None:
     with (pool_directory / "segments" / "00000000").open("r+b") as file:
         file.write(b"x")
     assert any("header" in finding for finding in await check_directory(pool_directory))
+
+
+@pytest.mark.parametrize("size", [0, 12_288, 19_999])
+async def test_the_check_sees_what_would_show_when_a_file_grows(pool_directory: Path, size: int) -> None:
+    async with open_pool(pool_directory, owner="first") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"a", 0o644, 0, 0)
+        await volume.write(inode, 0, b"x" * 20_000)
+    assert await check_directory(pool_directory, read_data=True) == []
+    catalog = sqlite3.connect(pool_directory / "catalog.db")
+    with catalog:
+        catalog.execute("UPDATE inode SET size = ? WHERE number = ?", (size, inode.number))
+    catalog.close()
+    found = await check_directory(pool_directory, read_data=True)
+    assert found == [f"inode {inode.number} has data past its end at byte {size}"]
