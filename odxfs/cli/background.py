@@ -21,8 +21,10 @@ Work = Callable[[Callable[[dict[str, Any]], None]], None]
 def run_in_background(work: Work, log_file: Path) -> dict[str, Any]:
     """Run `work` in a child that outlives this process; returns what it was ready with.
 
-    Must be called before any thread or event loop exists. Raises the UserError that `work` raised before it was ready.
+    Must be called before any thread or event loop exists. Raises the UserError that `work` raised before it was ready, and
+    OSError when there can be no log.
     """
+    os.close(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -27,6 +27,15 @@ COMMANDS = {
 }
 """Subcommand -> its line in `odxfs --help`; `odxfs.cli.NAME` is its module."""
 
+_SYSTEM_CODES = {
+    errno.ENOSPC: ExitCode.NO_SPACE,
+    errno.EDQUOT: ExitCode.NO_SPACE,
+    errno.EACCES: ExitCode.NOT_A_POOL,
+    errno.EPERM: ExitCode.NOT_A_POOL,
+    errno.EROFS: ExitCode.NOT_A_POOL,
+}
+"""What the system refuses on a pool's files: no room, or the directory is not usable as a pool by this user."""
+
 USAGE = "odxfs [--debug] COMMAND ..."
 
 
@@ -55,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if debug or error.filename is None:
             raise
-        code = ExitCode.NO_SPACE if error.errno == errno.ENOSPC else ExitCode.BUG
+        code = _SYSTEM_CODES.get(error.errno or 0, ExitCode.BUG)
         return _complain(f"{error.filename}: {error.strerror}", code)
 
 

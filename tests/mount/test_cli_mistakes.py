@@ -11,7 +11,7 @@ import pytest
 
 from odxfs.errors import ExitCode
 from odxfs_mount.unmounting import find_mount
-from tests.mount.command import clear, odxfs, odxfs_ok, wait_for_end
+from tests.mount.command import clear, odxfs, odxfs_ok, run, wait_for_end
 from tests.mount.test_cli import fails
 
 
@@ -149,3 +149,18 @@ def test_fsck_reads_the_data_when_asked(pool: Path, mountpoint: Path) -> None:
     odxfs_ok("fsck", pool)
     found = odxfs("fsck", pool, "--data", "--json")
     assert (found.code, len(found.json["found"])) == (ExitCode.FSCK_FOUND, 1)
+
+
+def test_a_pool_on_a_disk_that_is_read_only(tmp_path: Path, mountpoint: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=64m", "none", disk)
+    try:
+        odxfs_ok("mkfs", disk / "pool")
+        run("mount", "-o", "remount,ro", disk)
+        fails(ExitCode.NOT_A_POOL, "odxfs.log: Read-only", "mount", disk / "pool", mountpoint)
+        fails(ExitCode.NOT_A_POOL, "lock: Read-only", "fsck", disk / "pool")
+        fails(ExitCode.NOT_A_POOL, "Read-only", "share", "add", disk / "pool", "name")
+        assert odxfs_ok("share", "list", disk / "pool", "--json").json == []
+    finally:
+        run("umount", disk)
