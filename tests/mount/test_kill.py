@@ -21,7 +21,7 @@ from odxfs.volume import check_directory
 from tests.mount.command import clear, complaints, odxfs_ok, wait_for_end
 from tests.mount.test_full_disk import sync_directory
 
-ROUNDS = 200 if os.environ.get("ODXFS_LONG") else 15
+ROUNDS = 150 if os.environ.get("ODXFS_LONG") else 15
 FILES = 6
 LARGEST_RECORD = 20_000
 PAGE_BYTES = 4096
