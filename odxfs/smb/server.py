@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from odxfs.smb.auth.login_delays import LoginDelays
 from odxfs.smb.listener import serve_listener
 from odxfs.smb.notify.hub import NotifyHub
 from odxfs.smb.opens import OpenRegistry
@@ -43,6 +44,7 @@ class SmbServer:
         self.users = users
         self.shares = shares
         self.settings = settings
+        self.login_delays = LoginDelays(settings.failed_login_seconds)
         self.guid = uuid.UUID(bytes=secrets.token_bytes(16))
         self.start_time_ns = time.time_ns()
         self.sessions: dict[int, Session] = {}

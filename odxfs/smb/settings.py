@@ -18,8 +18,8 @@ class Encryption(Enum):
 class ServerSettings:
     """Immutable for the life of a server; dialects are MS-SMB2 revision numbers, sizes are bytes.
 
-    `failed_login_seconds` is how long a connection waits after a failed login, so that passwords cannot be tried by the
-    thousand; Windows waits as long.
+    `failed_login_seconds` is how long a client waits after a failed login, and with it every further attempt on the account
+    from its address, so that passwords cannot be tried by the thousand; Windows waits as long.
     """
 
     server_name: str = "ODXFS"

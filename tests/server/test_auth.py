@@ -103,6 +103,15 @@ def test_the_mic_cannot_be_left_out_where_it_was_asked_for(users: UserStore) -> 
         peer.acceptor.step(NegTokenResp(response_token=peer.challenge()).pack())
 
 
+def test_every_failure_after_the_name_tells_whose_it_is(users: UserStore) -> None:
+    """A right password with a wrong list must be held up like a wrong password, or it could be told from one."""
+    peer = KerberosFirst(Acceptor(users))
+    peer.begin()
+    with pytest.raises(LogonFailure, match="mechListMIC") as failed:
+        peer.acceptor.step(NegTokenResp(response_token=peer.challenge()).pack())
+    assert users.find(failed.value.account) is not None
+
+
 def test_a_client_without_ntlmssp_is_refused(users: UserStore) -> None:
     with pytest.raises(LogonFailure):
         Acceptor(users).step(token_init([KERBEROS_OID], b"ticket"))

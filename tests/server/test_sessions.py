@@ -1,5 +1,6 @@
 """Logging in and out, as a client and as somebody who should not get in meet it."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -213,19 +214,48 @@ async def test_connections_without_a_login_make_room_for_new_ones(
             await peer.open("in")
 
 
-async def test_a_failed_login_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waited: list[float] = []
+async def test_dropping_the_connection_does_not_hasten_the_next_guess(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sleeps; what counts is the moment that an answer is put off to, too far away for the test's own time to matter."""
+    answered: list[float] = []
+    delay = 1_000_000.0
 
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
+    async def wait(moment: float) -> None:
+        answered.append(moment)
 
-    async with serve(tmp_path, ServerSettings()) as served, connect(served.port) as peer:
-        monkeypatch.setattr("odxfs.smb.handlers.session_setup.trio.sleep", sleep)
-        with pytest.raises(Refused):
-            await peer.login(USER, "wrong")
-        assert waited == [2.0]
-        await peer.login(USER, PASSWORD)
-        assert waited == [2.0]
+    monkeypatch.setattr("odxfs.smb.handlers.session_setup._wait_until", wait)
+    async with serve(tmp_path, ServerSettings(failed_login_seconds=delay)) as served:
+        started = trio.current_time()
+        for user, password in ((USER, "wrong"), (USER.upper(), "guess"), (f"{USER}@realm", PASSWORD)):
+            async with connect(served.port) as peer:
+                with contextlib.suppress(Refused):
+                    await peer.login(user, password)
+        async with connect(served.port) as peer:
+            await peer.login(OTHER_USER, OTHER_PASSWORD)
+    first, second, right, other = answered
+    assert started + delay <= first
+    assert second == first + delay, "behind the first, whatever connection it came on"
+    assert right == second, "a right password waits as well"
+    assert other < first, "another user does not"
+
+
+async def test_an_attempt_too_many_fails_with_the_right_password_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.smb.auth.login_delays.MAX_WAITING_ATTEMPTS", 0)
+    monkeypatch.setattr("odxfs.smb.handlers.session_setup._wait_until", _no_wait)
+    async with serve(tmp_path, ServerSettings(failed_login_seconds=1_000_000.0)) as served:
+        for password in ("wrong", PASSWORD):
+            async with connect(served.port) as peer:
+                with pytest.raises(Refused) as refused:
+                    await peer.login(USER, password)
+                assert refused.value.status == Status.LOGON_FAILURE
+        assert not served.server.sessions
+
+
+async def _no_wait(moment: float) -> None:
+    pass
 
 
 async def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,14 @@ class Acceptor:
 
     def step(self, token: bytes) -> AuthStep:
         """Take the client's next token. Raises LogonFailure, after which the attempt is over, and nothing else."""
+        try:
+            return self._dispatch(token)
+        except LogonFailure as failure:
+            # Whatever fails once the name is known must look the same, or the right password could be told from others.
+            failure.account = self._ntlm.account
+            raise
+
+    def _dispatch(self, token: bytes) -> AuthStep:
         if token.startswith(SIGNATURE):
             return self._step_bare(token)
         if self._bare:

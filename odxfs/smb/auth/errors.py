@@ -5,7 +5,12 @@ from odxfs.ntstatus import Status
 
 
 class LogonFailure(OdxfsError):
-    """The peer did not prove who it is. `str(error)` is for the server's log; the peer is told nothing but `status`."""
+    """The peer did not prove who it is. `str(error)` is for the server's log; the peer is told nothing but `status`.
+
+    `account` is the name that the peer claimed, empty when it failed before it had named one.
+    """
+
+    account: str = ""
 
     def __init__(self, reason: str, status: Status = Status.LOGON_FAILURE) -> None:
         super().__init__(reason)

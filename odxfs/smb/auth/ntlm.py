@@ -142,7 +142,7 @@ class _MicKey:
 class NtlmAcceptor:
     """One attempt: `challenge` of the client's NEGOTIATE_MESSAGE, then `authenticate` of its AUTHENTICATE_MESSAGE, once each.
 
-    `find_user` looks an account up by name. Both calls raise LogonFailure.
+    `find_user` looks an account up by name. Both calls raise LogonFailure. `account` is the name that the client has claimed.
     """
 
     def __init__(self, find_user: Callable[[str], User | None], server_name: str) -> None:
@@ -151,6 +151,7 @@ class NtlmAcceptor:
         self._server_challenge = secrets.token_bytes(8)
         self._negotiate_message = b""
         self._challenge_message = b""
+        self.account = ""
 
     @property
     def challenged(self) -> bool:
@@ -211,6 +212,7 @@ class NtlmAcceptor:
         self._refuse_weak(nt_response, name, flags)
         av_flags = _av_flags(nt_response[_SMALLEST_V2_BYTES:])
         user_name, domain_name = _decode(name), _decode(domain)
+        self.account = user_name
         user = self._find_user(user_name) or self._find_user(user_name.partition("@")[0])
         secret = user.nt_hash if user is not None else secrets.token_bytes(16)
         key = response_key(secret, user_name, domain_name)

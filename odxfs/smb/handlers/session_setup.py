@@ -37,13 +37,17 @@ async def session_setup(context: RequestContext) -> Response | Answer:
     context.reply_session_id = session.id
     try:
         step = _step(context, session, request.security_buffer)
+        answer_at = _turn(context, step)
     except LogonFailure as failure:
         logger.info("login from %s failed: %s", context.connection, failure)
         await _give_up(context, session)
-        await trio.sleep(context.server.settings.failed_login_seconds)
+        await _wait_until(_turn_after_failure(context, failure))
         raise
     if not step.done:
         return Answer(Status.MORE_PROCESSING_REQUIRED, SessionSetupResponse(0, step.token))
+    await _wait_until(answer_at)
+    if session.state is SessionState.CLOSED:
+        raise SmbError(Status.USER_SESSION_DELETED)
     await _succeed(context, session, step, request.previous_session_id)
     flags = SessionFlags.ENCRYPT_DATA if session.encrypt_data else 0
     return SessionSetupResponse(flags, step.token)
@@ -83,8 +87,36 @@ def _step(context: RequestContext, session: Session, token: bytes) -> AuthStep:
         session.acceptor = Acceptor(server.users, server.settings.server_name)
     step = session.acceptor.step(token)
     if step.done and session.user is not None and (step.user is None or step.user.name != session.user.name):
-        raise LogonFailure("a session logged in again as another user", Status.ACCESS_DENIED)
+        failure = LogonFailure("a session logged in again as another user", Status.ACCESS_DENIED)
+        failure.account = step.user.name if step.user is not None else ""
+        raise failure
     return step
+
+
+def _turn(context: RequestContext, step: AuthStep) -> float:
+    """When a finished login may be answered: not before the delays of earlier failed ones have passed."""
+    now = trio.current_time()
+    if step.user is None:
+        return now
+    answer_at = context.server.login_delays.right(context.connection.peer_address[0], step.user.name, now)
+    if answer_at is None:
+        failure = LogonFailure(f"too many attempts on {step.user.name!r} wait for their answer")
+        failure.account = step.user.name
+        raise failure
+    return answer_at
+
+
+def _turn_after_failure(context: RequestContext, failure: LogonFailure) -> float:
+    """When the failure may be told. Without an account nothing was guessed, and nobody else has to wait for it."""
+    now, server = trio.current_time(), context.server
+    if not failure.account:
+        return now + server.settings.failed_login_seconds
+    return server.login_delays.wrong(context.connection.peer_address[0], failure.account, now)
+
+
+async def _wait_until(moment: float) -> None:
+    if moment > trio.current_time():
+        await trio.sleep_until(moment)
 
 
 async def _give_up(context: RequestContext, session: Session) -> None:
