@@ -1,16 +1,30 @@
 """The byte-range locks of one file (MS-FSA 2.1.4.10, 2.1.5.8, 2.1.5.9).
 
-Locks are kept sorted by offset. A range of length 0 locks nothing but its position: it conflicts with a range that
-contains the position strictly inside, never with reads and writes of zero bytes.
+Whether locks are in the way is a matter of counting: of all ranges, those that meet bytes `offset` to `end` are the ones
+that begin before `end` less the ones that are over at `offset`. Two sorted lists answer that in logarithmic time, whatever
+was locked. A range of length 0 locks nothing but its position: it conflicts with a range that contains the position strictly
+inside, never with reads and writes of zero bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import errno as _errno
+from collections import Counter
 from typing import NamedTuple
 
-from sortedcontainers import SortedKeyList
+from sortedcontainers import SortedList
+
+from odxfs.errors import VolumeError
+from odxfs.ntstatus import Status
+
+MAX_LOCKS_PER_FILE = 65536
+"""Byte-range locks of one file, of all opens together: about 32 MiB. A database that many clients share holds thousands."""
+
+
+class TooManyLocks(VolumeError):
+    """The file has MAX_LOCKS_PER_FILE locks."""
+
+    errno, status = _errno.ENOLCK, Status.INSUFFICIENT_RESOURCES
 
 
 class LockRange(NamedTuple):
@@ -25,84 +39,140 @@ class LockRange(NamedTuple):
         return self.offset + self.length
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ByteRangeLock:
-    """One lock; compared by identity, since an owner may hold the same shared range twice."""
+class _Ranges:
+    """A heap of ranges that can tell how many of them meet another one."""
 
-    range: LockRange
-    exclusive: bool
-    owner: object
+    def __init__(self) -> None:
+        self._starts: SortedList = SortedList()
+        self._ends: SortedList = SortedList()
+        self._positions: SortedList = SortedList()
+        """Where the ranges of length 0 are."""
+
+    def add(self, added: LockRange) -> None:
+        if added.length:
+            self._starts.add(added.offset)
+            self._ends.add(added.end)
+        else:
+            self._positions.add(added.offset)
+
+    def remove(self, removed: LockRange) -> None:
+        """Take out a range that is in."""
+        if removed.length:
+            self._starts.remove(removed.offset)
+            self._ends.remove(removed.end)
+        else:
+            self._positions.remove(removed.offset)
+
+    def meeting(self, wanted: LockRange) -> int:
+        """How many meet `wanted`. An empty range meets only what has it strictly inside (MS-FSA 2.1.4.10)."""
+        offset, end = wanted.offset, wanted.end
+        count: int = self._starts.bisect_left(end) - self._ends.bisect_right(offset)
+        if wanted.length and self._positions:
+            count += self._positions.bisect_left(end) - self._positions.bisect_right(offset)
+        return count
 
 
-def overlaps(first: LockRange, second: LockRange) -> bool:
-    """Whether two ranges meet. An empty one meets only what has it strictly inside (MS-FSA 2.1.4.10)."""
-    if first.length == 0 and second.length == 0:
-        return False
-    return first.offset < second.end and second.offset < first.end
+class _Owned:
+    """The locks of one owner; it may hold the same range more than once."""
+
+    def __init__(self) -> None:
+        self.shared: Counter[LockRange] = Counter()
+        self.exclusive: Counter[LockRange] = Counter()
+        self.exclusive_ranges = _Ranges()
 
 
 class ByteRangeLocks:
-    """All locks of one file. `longest` bounds how far to the left of a range a lock that meets it can begin."""
+    """All locks of one file."""
 
     def __init__(self) -> None:
-        self._locks: SortedKeyList = SortedKeyList(key=_offset_of)
-        self._longest = 0
+        self._shared = _Ranges()
+        self._exclusive = _Ranges()
+        self._owned: dict[object, _Owned] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._locks)
+        return self._count
 
     def add(self, offset: int, length: int, owner: object, *, exclusive: bool) -> bool:
-        """Take the lock unless another stands in its way; False when one does.
+        """Take the lock unless another stands in its way; False when one does. Raises TooManyLocks.
 
         An owner's own locks stand in its way too, but for one case: a shared lock may lie on its own exclusive one.
         """
         wanted = LockRange(offset, length)
-        for held in self._meeting(wanted):
-            if exclusive or (held.exclusive and held.owner is not owner):
-                return False
-        self._locks.add(ByteRangeLock(wanted, exclusive, owner))
-        self._longest = max(self._longest, length)
+        if exclusive and (self._shared.meeting(wanted) or self._exclusive.meeting(wanted)):
+            return False
+        if not exclusive and self._is_kept_by_another(wanted, owner):
+            return False
+        if self._count >= MAX_LOCKS_PER_FILE:
+            raise TooManyLocks(f"the file has {self._count} byte-range locks")
+        self._insert(wanted, owner, exclusive=exclusive)
         return True
 
     def remove(self, offset: int, length: int, owner: object) -> bool:
         """Give up `owner`'s lock of exactly this range; False when there is none. Exclusive ones go first."""
-        found = [
-            held
-            for held in self._locks.irange_key(offset, offset)
-            if held.owner is owner and held.range.length == length
-        ]
-        if not found:
+        removed, owned = LockRange(offset, length), self._owned.get(owner)
+        if owned is None:
             return False
-        found.sort(key=lambda held: not held.exclusive)
-        self._locks.remove(found[0])
+        if owned.exclusive[removed]:
+            self._exclusive.remove(removed)
+            owned.exclusive_ranges.remove(removed)
+            _decrease(owned.exclusive, removed)
+        elif owned.shared[removed]:
+            self._shared.remove(removed)
+            _decrease(owned.shared, removed)
+        else:
+            return False
+        self._count -= 1
+        if not owned.exclusive and not owned.shared:
+            del self._owned[owner]
         return True
 
     def remove_owner(self, owner: object) -> int:
         """Give up every lock of `owner`; how many there were."""
-        mine = [held for held in self._locks if held.owner is owner]
-        for held in mine:
-            self._locks.remove(held)
-        return len(mine)
+        owned = self._owned.pop(owner, None)
+        if owned is None:
+            return 0
+        for held in owned.exclusive.elements():
+            self._exclusive.remove(held)
+        for held in owned.shared.elements():
+            self._shared.remove(held)
+        count = owned.exclusive.total() + owned.shared.total()
+        self._count -= count
+        return count
 
     def read_conflicts(self, offset: int, length: int, owner: object) -> bool:
         """Whether reading the bytes meets an exclusive lock of somebody else."""
-        return any(held.exclusive and held.owner is not owner for held in self._meeting_bytes(offset, length))
+        return bool(length) and self._is_kept_by_another(LockRange(offset, length), owner)
 
     def write_conflicts(self, offset: int, length: int, owner: object) -> bool:
         """Whether writing the bytes meets a shared lock of anybody, the writer too, or an exclusive one of another."""
-        return any(
-            not held.exclusive or held.owner is not owner for held in self._meeting_bytes(offset, length)
-        )
+        if not length:
+            return False
+        wanted = LockRange(offset, length)
+        return bool(self._shared.meeting(wanted)) or self._is_kept_by_another(wanted, owner)
 
-    def _meeting_bytes(self, offset: int, length: int) -> Iterator[ByteRangeLock]:
-        return self._meeting(LockRange(offset, length)) if length else iter(())
+    def _is_kept_by_another(self, wanted: LockRange, owner: object) -> bool:
+        """Whether an exclusive lock meets the range that is not `owner`'s: there are more of them than its own."""
+        count = self._exclusive.meeting(wanted)
+        if not count:
+            return False
+        owned = self._owned.get(owner)
+        return owned is None or count > owned.exclusive_ranges.meeting(wanted)
 
-    def _meeting(self, wanted: LockRange) -> Iterator[ByteRangeLock]:
-        low = wanted.offset - self._longest
-        for held in self._locks.irange_key(low, wanted.end):
-            if overlaps(wanted, held.range):
-                yield held
+    def _insert(self, added: LockRange, owner: object, *, exclusive: bool) -> None:
+        owned = self._owned.setdefault(owner, _Owned())
+        if exclusive:
+            self._exclusive.add(added)
+            owned.exclusive_ranges.add(added)
+            owned.exclusive[added] += 1
+        else:
+            self._shared.add(added)
+            owned.shared[added] += 1
+        self._count += 1
 
 
-def _offset_of(lock: ByteRangeLock) -> int:
-    return lock.range.offset
+def _decrease(counter: Counter[LockRange], key: LockRange) -> None:
+    """Count one less; what is counted zero times is not kept."""
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

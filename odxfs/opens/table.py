@@ -114,7 +114,10 @@ class OpenTable:
         return file.delete_name if file is not None else None
 
     def lock(self, entry: OpenEntry, offset: int, length: int, *, exclusive: bool) -> bool:
-        """Lock a byte range for `entry`; False when another lock is in the way (LOCK_NOT_GRANTED)."""
+        """Lock a byte range for `entry`; False when another lock is in the way (LOCK_NOT_GRANTED).
+
+        Raises TooManyLocks when the file has as many as it may have.
+        """
         file = self._files[entry.number]
         granted = file.locks.add(offset, length, entry, exclusive=exclusive)
         entry.lock_count += granted

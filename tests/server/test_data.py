@@ -177,6 +177,17 @@ async def test_several_locks_are_taken_all_or_none(tmp_path: Path) -> None:
         assert await _lock(first, mine, (2**64 - 1, 1, EXCLUSIVE | NOW)) == Status.SUCCESS
 
 
+async def test_a_lock_too_many_on_a_file_takes_none_of_its_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.opens.byte_range_locks.MAX_LOCKS_PER_FILE", 2)
+    async with serve(tmp_path) as served, _session(served) as first, _session(served) as second:
+        mine, other = await first.open("file"), await second.open("file")
+        wanted = [(at, 1, EXCLUSIVE | NOW) for at in range(3)]
+        assert await _lock(first, mine, *wanted) == Status.INSUFFICIENT_RESOURCES
+        assert await _lock(second, other, *wanted[:2]) == Status.SUCCESS
+
+
 async def _wait_for_lock(peer: Peer, fid: FileId) -> tuple[int, int]:
     """Ask for a lock that is held, wait for the interim answer: message id and async id."""
     message_id = await peer.send(Command.LOCK, LockRequest(fid, (LockElement(0, 10, EXCLUSIVE),)))

@@ -3,9 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from odxfs.errors import SharingViolation
+from odxfs.ntstatus import Status
 from odxfs.opens import OpenTable
+from odxfs.opens.byte_range_locks import ByteRangeLocks, TooManyLocks
 from odxfs.opens.share_modes import (
     DELETE,
     FILE_APPEND_DATA,
@@ -187,3 +190,109 @@ def _meet(start: int, length: int, other: int, other_length: int) -> bool:
     if length == 0 and other_length == 0:
         return False
     return start < other + other_length and other < start + length
+
+
+class _Counted(int):
+    """A number that knows how often numbers were compared with it."""
+
+    compared = 0
+
+    def __lt__(self, other: int) -> bool:
+        _Counted.compared += 1
+        return int(self) < other
+
+    def __gt__(self, other: int) -> bool:
+        _Counted.compared += 1
+        return int(self) > other
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_one_long_lock_does_not_make_every_check_walk_over_all_locks(exclusive: bool) -> None:
+    opens = OpenTable()
+    mine, other = (opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, name) for name in ("mine", "other"))
+    assert opens.lock(mine, 2**40, 2**62, exclusive=True)
+    for index in range(4096):
+        assert opens.lock(mine, index * 10, 10, exclusive=exclusive)
+    _Counted.compared = 0
+    assert not opens.read_conflicts(FILE, _Counted(2**30), 10, other)
+    assert not opens.write_conflicts(FILE, _Counted(2**30), 10, other)
+    assert opens.lock(other, _Counted(2**30), 10, exclusive=True)
+    assert not opens.read_conflicts(FILE, _Counted(0), 40960, mine), "over all of its own locks"
+    assert _Counted.compared < 200
+
+
+def test_the_locks_of_one_file_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odxfs.opens.byte_range_locks.MAX_LOCKS_PER_FILE", 2)
+    opens = OpenTable()
+    mine, other = (opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, name) for name in ("mine", "other"))
+    assert opens.lock(mine, 0, 1, exclusive=True)
+    assert opens.lock(other, 1, 1, exclusive=True)
+    with pytest.raises(TooManyLocks) as refused:
+        opens.lock(mine, 2, 1, exclusive=True)
+    assert refused.value.status == Status.INSUFFICIENT_RESOURCES
+    assert mine.lock_count == 1
+    opens.close(other)
+    assert opens.lock(mine, 2, 1, exclusive=True)
+
+
+class LocksAgainstLists(RuleBasedStateMachine):
+    """Whatever is locked, unlocked and closed: exactly the conflicts that a scan over a plain list of all locks finds."""
+
+    offsets = st.one_of(st.integers(0, 12), st.sampled_from([2**20, 2**63, 2**64 - 1]))
+    lengths = st.one_of(st.integers(0, 5), st.sampled_from([2**20, 2**62, 2**64 - 1]))
+    owners = st.integers(0, 2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.locks = ByteRangeLocks()
+        self.held: list[tuple[int, int, bool, int]] = []
+
+    @rule(offset=offsets, length=lengths, exclusive=st.booleans(), owner=owners)
+    def add(self, offset: int, length: int, exclusive: bool, owner: int) -> None:
+        blocked = any(exclusive or (x and whose != owner) for x, whose in self._meeting(offset, length))
+        assert self.locks.add(offset, length, owner, exclusive=exclusive) is not blocked
+        if not blocked:
+            self.held.append((offset, length, exclusive, owner))
+
+    @rule(offset=offsets, length=lengths, owner=owners)
+    def remove(self, offset: int, length: int, owner: int) -> None:
+        self._remove(offset, length, owner)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def remove_held(self, data: st.DataObject) -> None:
+        offset, length, _, owner = data.draw(st.sampled_from(self.held))
+        self._remove(offset, length, owner)
+
+    @rule(owner=owners)
+    def remove_owner(self, owner: int) -> None:
+        kept = [lock for lock in self.held if lock[3] != owner]
+        assert self.locks.remove_owner(owner) == len(self.held) - len(kept)
+        self.held = kept
+
+    @rule(offset=offsets, length=lengths, owner=owners)
+    def access(self, offset: int, length: int, owner: int) -> None:
+        meeting = self._meeting(offset, length) if length else []
+        others = any(x and whose != owner for x, whose in meeting)
+        assert self.locks.read_conflicts(offset, length, owner) is others
+        assert self.locks.write_conflicts(offset, length, owner) is (others or any(not x for x, _ in meeting))
+
+    @invariant()
+    def count(self) -> None:
+        assert len(self.locks) == len(self.held)
+
+    def _remove(self, offset: int, length: int, owner: int) -> None:
+        found = [lock for lock in self.held if lock[:2] == (offset, length) and lock[3] == owner]
+        assert self.locks.remove(offset, length, owner) is bool(found)
+        if found:
+            self.held.remove(max(found, key=lambda lock: lock[2]))
+
+    def _meeting(self, offset: int, length: int) -> list[tuple[bool, int]]:
+        return [
+            (exclusive, owner)
+            for start, size, exclusive, owner in self.held
+            if _meet(offset, length, start, size)
+        ]
+
+
+TestLocksAgainstLists = LocksAgainstLists.TestCase

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import trio
 
+from odxfs.errors import VolumeError
 from odxfs.ntstatus import Status
 from odxfs.opens import OpenEntry, OpenTable
 from odxfs.smb.access import FILE_READ_DATA, FILE_WRITE_DATA, require
@@ -62,7 +63,7 @@ async def _lock_all(
         for element in locks:
             await _lock_one(context, opened, entry, element)
             taken.append(element)
-    except SmbError:
+    except (SmbError, VolumeError):
         for element in taken:
             opens.unlock(entry, element.offset, element.length)
         raise
