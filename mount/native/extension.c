@@ -121,8 +121,8 @@ static PyType_Spec request_spec = {
 
 /* ---- the three handlers ----------------------------------------------------------------------------------------- */
 
-/* Call a method of the handlers; steals `request` and `arguments`, either of which may be NULL with an exception set.
- * When Python fails before it took the request over, the last reference goes here and answers EIO. */
+/* Call a method of the handlers; steals `request`, and `arguments`, which may be NULL with an exception set. When Python
+ * fails, whether it made a task of the request or not, EIO is answered here. */
 static void call(const char *name, PyObject *request, PyObject *arguments)
 {
     PyObject *result = NULL, *method = NULL;
@@ -130,12 +130,17 @@ static void call(const char *name, PyObject *request, PyObject *arguments)
         method = PyObject_GetAttrString(handlers, name);
     if (method != NULL)
         result = PyObject_CallObject(method, arguments);
-    if (result == NULL)
+    if (result == NULL) {
+        fuse_req_t req = ((Request *)request)->req;
+        ((Request *)request)->req = NULL;
+        if (req != NULL)
+            fuse_reply_err(req, EIO); /* now: the traceback may keep the request alive for ever */
         PyErr_WriteUnraisable(handlers);
+    }
     Py_XDECREF(result);
     Py_XDECREF(method);
     Py_XDECREF(arguments);
-    Py_XDECREF(request);
+    Py_DECREF(request);
 }
 
 /* NULL when there is nobody to hand it to, and the kernel has been told so. */
