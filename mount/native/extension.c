@@ -3,14 +3,16 @@
  * pyfuse3 hands libfuse its table of operations in fuse_session_new(). This module defines a function of that name, and of
  * those that libfuse's header has made of it since 3.17 (_fuse_session_new, _fuse_session_new_317,
  * fuse_session_new_versioned: one more argument, libfuse's issue 1196 shows them). Loaded with RTLD_GLOBAL before pyfuse3,
- * it is what pyfuse3 calls: it fills the three empty entries of a copy of the table and goes on to libfuse's own.
+ * it is what pyfuse3 calls: it fills the three empty entries of a copy of the table and goes on to libfuse's own. It is not
+ * linked with libfuse but asks for the functions of the one that its caller has, which need not be of the version of the
+ * headers it was compiled with.
  * Whether that happened is told by is_filled(); where it did not, the mount works without.
  *
  * The handlers run inside fuse_session_process_buf(), where pyfuse3 holds the GIL. They call a Python object with a Request,
  * which is answered at any later time. A Request sends one answer and no second; one that is dropped answers EIO.
  */
 
-#define _GNU_SOURCE /* RTLD_NEXT, dlvsym */
+#define _GNU_SOURCE /* dladdr, dlvsym */
 #define Py_LIMITED_API 0x030b0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -26,6 +28,11 @@
 static PyObject *handlers;     /* what arm() was given, or NULL */
 static PyObject *request_type; /* lives as long as the process */
 static int filled;             /* a session since arm() has our three entries */
+
+/* The functions of the libfuse that has the session. */
+static int (*send_error)(fuse_req_t, int);
+static int (*send_count)(fuse_req_t, size_t);
+static int (*send_offset)(fuse_req_t, off_t);
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
@@ -47,7 +54,7 @@ static void request_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     Request *request = (Request *)self;
     if (request->req != NULL)
-        fuse_reply_err(request->req, EIO);
+        send_error(request->req, EIO);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -77,7 +84,7 @@ static PyObject *reply_error(PyObject *self, PyObject *argument)
     if (number == -1 && PyErr_Occurred())
         return NULL;
     fuse_req_t req = request_take(self);
-    return req == NULL ? NULL : sent(fuse_reply_err(req, (int)number));
+    return req == NULL ? NULL : sent(send_error(req, (int)number));
 }
 
 static PyObject *reply_count(PyObject *self, PyObject *argument)
@@ -86,7 +93,7 @@ static PyObject *reply_count(PyObject *self, PyObject *argument)
     if (count == (size_t)-1 && PyErr_Occurred())
         return NULL;
     fuse_req_t req = request_take(self);
-    return req == NULL ? NULL : sent(fuse_reply_write(req, count));
+    return req == NULL ? NULL : sent(send_count(req, count));
 }
 
 static PyObject *reply_offset(PyObject *self, PyObject *argument)
@@ -95,7 +102,7 @@ static PyObject *reply_offset(PyObject *self, PyObject *argument)
     if (offset == -1 && PyErr_Occurred())
         return NULL;
     fuse_req_t req = request_take(self);
-    return req == NULL ? NULL : sent(fuse_reply_lseek(req, (off_t)offset));
+    return req == NULL ? NULL : sent(send_offset(req, (off_t)offset));
 }
 
 static PyMethodDef request_methods[] = {
@@ -134,7 +141,7 @@ static void call(const char *name, PyObject *request, PyObject *arguments)
         fuse_req_t req = ((Request *)request)->req;
         ((Request *)request)->req = NULL;
         if (req != NULL)
-            fuse_reply_err(req, EIO); /* now: the traceback may keep the request alive for ever */
+            send_error(req, EIO); /* now: the traceback may keep the request alive for ever */
         PyErr_WriteUnraisable(handlers);
     }
     Py_XDECREF(result);
@@ -148,7 +155,7 @@ static PyObject *received(fuse_req_t req)
 {
     PyObject *request = handlers == NULL ? NULL : request_new(req);
     if (request == NULL) {
-        fuse_reply_err(req, handlers == NULL ? ENOSYS : ENOMEM);
+        send_error(req, handlers == NULL ? ENOSYS : ENOMEM);
         PyErr_Clear();
     }
     return request;
@@ -190,11 +197,26 @@ static void on_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, stru
 
 /* ---- standing in for fuse_session_new ---------------------------------------------------------------------------- */
 
+/* The library that calls us, to look for functions in what it is linked with; it stays loaded anyway. */
+static void *library_of(const void *address)
+{
+    Dl_info info;
+    return dladdr(address, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+}
+
+static int can_answer(void *library)
+{
+    send_error = (int (*)(fuse_req_t, int))dlsym(library, "fuse_reply_err");
+    send_count = (int (*)(fuse_req_t, size_t))dlsym(library, "fuse_reply_write");
+    send_offset = (int (*)(fuse_req_t, off_t))dlsym(library, "fuse_reply_lseek");
+    return send_error != NULL && send_count != NULL && send_offset != NULL;
+}
+
 /* A copy of the caller's table with our entries in it, to be freed; NULL when there is nothing to add or no memory.
  * The caller may know a longer table than this file was compiled with, or a shorter one: `size` is what counts. */
-static struct fuse_lowlevel_ops *completed(const struct fuse_lowlevel_ops *table, size_t size)
+static struct fuse_lowlevel_ops *completed(void *library, const struct fuse_lowlevel_ops *table, size_t size)
 {
-    if (handlers == NULL || size < offsetof(struct fuse_lowlevel_ops, lseek) + sizeof table->lseek)
+    if (handlers == NULL || size < offsetof(struct fuse_lowlevel_ops, lseek) + sizeof table->lseek || !can_answer(library))
         return NULL;
     struct fuse_lowlevel_ops *ours = malloc(size);
     if (ours == NULL)
@@ -215,13 +237,14 @@ typedef struct fuse_session *(*session_new)(struct fuse_args *, const struct fus
 typedef struct fuse_session *(*session_new_versioned)(struct fuse_args *, const struct fuse_lowlevel_ops *, size_t, void *,
                                                       void *);
 
-static struct fuse_session *pass_on(const char *name, struct fuse_args *args, const struct fuse_lowlevel_ops *op,
-                                    size_t op_size, void *version, void *userdata)
+static struct fuse_session *pass_on(const void *caller, const char *name, struct fuse_args *args,
+                                    const struct fuse_lowlevel_ops *op, size_t op_size, void *version, void *userdata)
 {
-    session_new_versioned next = (session_new_versioned)dlsym(RTLD_NEXT, name);
+    void *library = library_of(caller);
+    session_new_versioned next = library == NULL ? NULL : (session_new_versioned)dlsym(library, name);
     if (next == NULL)
         return NULL;
-    struct fuse_lowlevel_ops *ours = completed(op, op_size);
+    struct fuse_lowlevel_ops *ours = completed(library, op, op_size);
     struct fuse_session *session = next(args, ours != NULL ? ours : op, op_size, version, userdata);
     free(ours); /* libfuse keeps a copy of its own */
     return session;
@@ -247,12 +270,15 @@ odxfs_session_new_c(struct fuse_args *args, const struct fuse_lowlevel_ops *op, 
 struct fuse_session *odxfs_session_new(struct fuse_args *args, const struct fuse_lowlevel_ops *op, size_t op_size,
                                        void *userdata)
 {
-    session_new next = (session_new)dlvsym(RTLD_NEXT, "fuse_session_new", "FUSE_3.0");
+    void *library = library_of(__builtin_return_address(0));
+    if (library == NULL)
+        return NULL;
+    session_new next = (session_new)dlvsym(library, "fuse_session_new", "FUSE_3.0");
     if (next == NULL)
-        next = (session_new)dlsym(RTLD_NEXT, "fuse_session_new");
+        next = (session_new)dlsym(library, "fuse_session_new");
     if (next == NULL)
         return NULL;
-    struct fuse_lowlevel_ops *ours = completed(op, op_size);
+    struct fuse_lowlevel_ops *ours = completed(library, op, op_size);
     struct fuse_session *session = next(args, ours != NULL ? ours : op, op_size, userdata);
     free(ours);
     return session;
@@ -261,19 +287,19 @@ struct fuse_session *odxfs_session_new(struct fuse_args *args, const struct fuse
 struct fuse_session *odxfs_session_new_a(struct fuse_args *args, const struct fuse_lowlevel_ops *op, size_t op_size,
                                          void *version, void *userdata)
 {
-    return pass_on("_fuse_session_new", args, op, op_size, version, userdata);
+    return pass_on(__builtin_return_address(0), "_fuse_session_new", args, op, op_size, version, userdata);
 }
 
 struct fuse_session *odxfs_session_new_b(struct fuse_args *args, const struct fuse_lowlevel_ops *op, size_t op_size,
                                          void *version, void *userdata)
 {
-    return pass_on("_fuse_session_new_317", args, op, op_size, version, userdata);
+    return pass_on(__builtin_return_address(0), "_fuse_session_new_317", args, op, op_size, version, userdata);
 }
 
 struct fuse_session *odxfs_session_new_c(struct fuse_args *args, const struct fuse_lowlevel_ops *op, size_t op_size,
                                          void *version, void *userdata)
 {
-    return pass_on("fuse_session_new_versioned", args, op, op_size, version, userdata);
+    return pass_on(__builtin_return_address(0), "fuse_session_new_versioned", args, op, op_size, version, userdata);
 }
 
 /* ---- the module ------------------------------------------------------------------------------------------------- */
