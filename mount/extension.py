@@ -14,7 +14,7 @@ SWITCH = "ODXFS_MOUNT_EXTENSION"
 module: ModuleType | None = None
 """The extension, or None: then `missing` says why."""
 
-missing = "pyfuse3 was loaded before it"
+missing = "pyfuse3 was loaded before it, or calls libfuse by a name that it does not know"
 
 
 def _load() -> ModuleType:
