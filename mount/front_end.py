@@ -5,6 +5,7 @@ import errno
 import pyfuse3
 import trio
 
+from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
 from odxfs.types import BLOCK_BYTES, SECTOR_BYTES, InodeNumber
 from odxfs.volume import Inode, Volume
@@ -27,10 +28,11 @@ class FrontEnd(pyfuse3.Operations):
     enable_writeback_cache = False  # dirty pages in the kernel would be invisible to the share and to tokens
     enable_acl = False
 
-    def __init__(self, volume: Volume, opens: OpenTable) -> None:
+    def __init__(self, volume: Volume, opens: OpenTable, engine: OffloadEngine) -> None:
         super().__init__()
         self.volume = volume
         self.opens = opens
+        self.engine = engine
         self.numbers = InodeNumbers(volume)
         self.handles = Handles()
         self.invalidation = Invalidation(volume, self.numbers)

@@ -29,6 +29,11 @@ class FileHandle:
         return bool(self.flags & os.O_APPEND)
 
     @property
+    def reads_and_writes(self) -> bool:
+        """Opened O_RDWR."""
+        return self.flags & os.O_ACCMODE == os.O_RDWR
+
+    @property
     def synchronous(self) -> bool:
         """Every write is durable before it is answered."""
         return bool(self.flags & SYNCHRONOUS)
@@ -95,6 +100,11 @@ class Handles:
         """Whether somebody has the inode open on the mount, as far as one can tell."""
         handles = self._by_inode.get(number)
         return handles is not None and any(not handle.closing for handle in handles)
+
+    def may_be_mapped(self, number: InodeNumber) -> bool:
+        """Whether a program may change the inode through a mapping: one keeps its open until munmap(2)."""
+        handles = self._by_inode.get(number, ())
+        return any(isinstance(handle, FileHandle) and handle.reads_and_writes for handle in handles)
 
     def remaining(self) -> tuple[list[int], list[int]]:
         """The numbers of the files and of the directories that are still open."""

@@ -107,6 +107,17 @@ class Invalidation:
         self._names.add(name)
         self._wake.set()
 
+    def content_doubtful(self, number: InodeNumber) -> None:
+        """A change by the mount itself ended half-way: the kernel, which was told of the failure, keeps its old pages."""
+        self._attributes_old(number)
+        if number in self._numbers:
+            self._pages.add(number)
+            self._wake.set()
+
+    def drop_pages(self, number: InodeNumber) -> None:
+        """Have the kernel write back and forget the inode's pages. For worker threads: it may block, as `_tell` does."""
+        _notify(pyfuse3.invalidate_inode, self._numbers.for_kernel(number))
+
     async def run(self) -> None:
         """Tell the kernel of old pages and names until cancelled."""
         while True:

@@ -8,7 +8,8 @@ from .attributes import AttributeOperations
 from .directories import DirectoryOperations
 from .files import FileOperations
 from .names import NameOperations
+from .ranges import RangeOperations
 
 
-class Operations(NameOperations, FileOperations, DirectoryOperations, AttributeOperations):
+class Operations(NameOperations, FileOperations, RangeOperations, DirectoryOperations, AttributeOperations):
     """A volume as FUSE operations; give it to `pyfuse3.init`."""

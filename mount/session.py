@@ -8,10 +8,12 @@ import pyfuse3
 import trio
 
 from odxfs.errors import ExitCode, UserError
+from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
 from odxfs.volume import Volume
 
 from .operations import Operations
+from .range_requests import RangeRequests
 from .unmounting import find_mount, unmount
 
 log = logging.getLogger("odxfs.mount")
@@ -22,6 +24,7 @@ FUSE_CONFIGURATION = Path("/etc/fuse.conf")
 async def run_mount(
     volume: Volume,
     opens: OpenTable,
+    engine: OffloadEngine,
     mountpoint: Path,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -32,10 +35,14 @@ async def run_mount(
     still answers, and detached when a program keeps a file open. One mount a process (pyfuse3). Raises UserError when
     FUSE refuses.
     """
-    operations = Operations(volume, opens)
+    operations = Operations(volume, opens, engine)
+    requests = RangeRequests(operations)
+    requests.arm()
     _init(operations, volume, mountpoint)
+    requests.report()
     try:
         async with trio.open_nursery() as nursery:
+            requests.start_in(nursery)
             nursery.start_soon(operations.invalidation.run)
             nursery.start_soon(_serve, nursery.cancel_scope)
             try:
@@ -48,6 +55,7 @@ async def run_mount(
     finally:
         operations.leave()
         pyfuse3.close(unmount=True)
+        requests.disarm()
         with trio.CancelScope(shield=True):
             await operations.close_all()
 

@@ -132,7 +132,7 @@ class Serving:
                 nursery.start_soon(_sweep_tokens, registry)
                 smb = await self._start_smb(nursery, pool, opens, engine)
                 if self._options.mountpoint is not None:
-                    await self._start_mount(nursery, pool, opens, self._options.mountpoint)
+                    await self._start_mount(nursery, pool, opens, engine, self._options.mountpoint)
                 self._announce(smb)
         finally:
             engine.close()
@@ -162,13 +162,17 @@ class Serving:
         return format_endpoint(*bound)
 
     async def _start_mount(
-        self, nursery: trio.Nursery, pool: Pool, opens: OpenTable, mountpoint: Path
+        self, nursery: trio.Nursery, pool: Pool, opens: OpenTable, engine: OffloadEngine, mountpoint: Path
     ) -> None:
         from odxfs_mount.session import run_mount
 
         async def mount(*, task_status: trio.TaskStatus[None]) -> None:
             await run_mount(
-                pool.volume(self._options.volume, origin="mount"), opens, mountpoint, task_status=task_status
+                pool.volume(self._options.volume, origin="mount"),
+                opens,
+                engine,
+                mountpoint,
+                task_status=task_status,
             )
             self._stopping.cancel()  # unmounted from outside: this was what the process is for
 

@@ -173,6 +173,6 @@ def check_fuse(device: Path = FUSE_DEVICE) -> None:
     if not os.access(device, os.R_OK | os.W_OK):
         raise UserError(f"{device} may not be opened by you", ExitCode.FUSE)
     try:
-        import pyfuse3  # noqa: F401
+        import odxfs_mount.session  # noqa: F401
     except ImportError as error:
         raise UserError(f"pyfuse3 cannot be loaded: {error}", ExitCode.FUSE) from error

@@ -13,6 +13,7 @@ class Mechanism(Enum):
     OFFLOAD = "offload"
     COPYCHUNK = "copychunk"
     DUPLICATE_EXTENTS = "duplicate_extents"
+    COPY_FILE_RANGE = "copy_file_range"
 
 
 @dataclass(slots=True)

@@ -1,13 +1,13 @@
 """The one engine behind every copy that shares extents instead of moving bytes.
 
 `offload_read` pins a range and returns the token that stands for it; `offload_write` makes the pinned bytes appear
-somewhere else; `clone` does both at once for COPYCHUNK and DUPLICATE_EXTENTS. Nothing here reads or writes file data, except
-that the volume copies the edges of ranges that do not fall on whole blocks.
+somewhere else; `clone` does both at once for COPYCHUNK and DUPLICATE_EXTENTS, `copy` for copy_file_range. Nothing here
+reads or writes file data, except that the volume copies the edges of ranges that do not fall on whole blocks.
 """
 
 from collections.abc import Callable
 
-from odxfs.errors import OffloadRefused, Refusal
+from odxfs.errors import InvalidArgument, OffloadRefused, Refusal
 from odxfs.offload import rules
 from odxfs.offload.counters import Mechanism, OffloadCounters
 from odxfs.offload.registry import TokenEntry, TokenRegistry
@@ -155,6 +155,28 @@ class OffloadEngine:
         shared = await volume.clone_range(source, source_offset, destination, destination_offset, length)
         self.counters.copied(mechanism, length, shared)
         return shared
+
+    async def copy(
+        self,
+        mechanism: Mechanism,
+        volume: Volume,
+        source: Inode,
+        source_offset: int,
+        destination: Inode,
+        destination_offset: int,
+        length: int,
+    ) -> int:
+        """`clone`, cut at the source's end of file as it is when its range is captured; returns the bytes copied."""
+        if source is destination and abs(source_offset - destination_offset) < length:
+            raise InvalidArgument("the source and the destination overlap")
+        pin = await volume.capture(source, source_offset, length)
+        try:
+            length = max(0, min(length, source.size - source_offset))
+            shared = await volume.write_pin(destination, destination_offset, pin, 0, length)
+        finally:
+            volume.pool.release_pin(pin)
+        self.counters.copied(mechanism, length, shared)
+        return length
 
     def close(self) -> None:
         """End every token; the pool is about to close."""

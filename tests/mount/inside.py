@@ -4,6 +4,7 @@ What a test does on the mount runs in worker threads (`on`): on the trio thread 
 processes of their own, since a page fault keeps the interpreter's lock.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 import trio
 
+from odxfs.offload import OffloadEngine, TokenLimits, TokenRegistry
 from odxfs.opens import OpenTable
 from odxfs.volume import Pool, Volume, create_pool, open_pool
 from odxfs_mount.session import run_mount
@@ -61,5 +63,8 @@ async def mounted_inside(base: Path) -> AsyncIterator[Inside]:
 async def _mount(
     volume: Volume, opens: OpenTable, mountpoint: Path, ended: trio.Event, task_status: trio.TaskStatus[None]
 ) -> None:
-    await run_mount(volume, opens, mountpoint, task_status=task_status)
+    pool = volume.pool
+    registry = TokenRegistry(pool.uuid, TokenLimits(), pool.release_pin, lambda: 0)
+    engine = OffloadEngine(registry, time.monotonic)
+    await run_mount(volume, opens, engine, mountpoint, task_status=task_status)
     ended.set()

@@ -1,0 +1,23 @@
+"""What native/extension.c offers."""
+
+class Request:
+    """A request of the kernel that waits for its one answer.
+
+    A second answer raises RuntimeError. OSError is raised when the kernel does not take the answer (it waits no more).
+    """
+
+    def reply_error(self, number: int, /) -> None:
+        """Answer with an errno; 0 is success."""
+    def reply_count(self, count: int, /) -> None:
+        """Answer copy_file_range with the bytes copied."""
+    def reply_offset(self, offset: int, /) -> None:
+        """Answer lseek with the offset found."""
+
+def arm(handlers: object, /) -> None:
+    """Sessions made from now on hand the three operations to this object's methods of their names."""
+
+def disarm() -> None:
+    """Let go of the object that arm() was given."""
+
+def is_filled() -> bool:
+    """Whether a session was made since arm() that has the three operations."""
