@@ -78,6 +78,7 @@ class DataPath:
             return
         view, edges = memoryview(data), Edges()
         attempt = self._writer.write_large if length > INLINE_BYTES else self._try_write
+        await self._pool.wait_for_room()
         await self._pool.throttle()
         turn = 0
         while True:

@@ -177,7 +177,7 @@ class Namespace:
     ) -> Inode:
         """See Volume.create."""
         self._pool.check_writable()
-        self._pool.check_room()
+        await self._pool.wait_for_room()
         check_name(name)
         mode = _checked_kind(mode, target)
         directory = await self.directory(volume, parent)
@@ -208,7 +208,7 @@ class Namespace:
     ) -> None:
         """See Volume.link."""
         self._pool.check_writable()
-        self._pool.check_room()
+        await self._pool.wait_for_room()
         check_name(name)
         if inode.is_directory:
             raise NotPermitted("a directory has one name only")
@@ -267,7 +267,7 @@ class Namespace:
     ) -> None:
         """See Volume.set_xattr."""
         self._pool.check_writable()
-        self._pool.check_room()
+        await self._pool.wait_for_room()
         async with self.locks.of(inode.number):
             await self.xattrs.set(inode, name, value, create=create, replace=replace)
             self._xattrs_changed(origin, inode)

@@ -258,6 +258,12 @@ class Pool:
         if self.committer.is_full:
             raise NoSpace("the disk is full")
 
+    async def wait_for_room(self) -> None:
+        """Let a commit look for the room that a deletion may have made since the last one found none. Raises NoSpace."""
+        if self.committer.is_full and self.failure is None:
+            await self.committer.progress()
+        self.check_room()
+
     @property
     def is_writing_easy(self) -> bool:
         """Whether a write needs neither to be refused nor to wait."""
