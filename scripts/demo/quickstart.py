@@ -53,7 +53,7 @@ def main() -> int:
     """Run the quickstart; the exit code is 0 only if every check held."""
     arguments = _arguments()
     pool = arguments.directory.resolve()
-    demo = Demo(pool, pool / "mnt", arguments.port, secrets.token_urlsafe(12))
+    demo = Demo(pool, pool.with_name(pool.name + "-mount"), arguments.port, secrets.token_urlsafe(12))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _serving(demo):
@@ -93,6 +93,7 @@ def _serving(demo: Demo) -> Iterator[None]:
         yield
     finally:
         _odxfs("umount", str(demo.mountpoint))
+        demo.mountpoint.rmdir()
         console.print(f"\nUnmounted and stopped. The pool stays in {demo.pool}")
 
 
