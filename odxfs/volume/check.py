@@ -139,7 +139,7 @@ async def _check_files(
     orphans = {key[0] async for key, _ in _rows(view, Table.ORPHAN)}
     mapped: Counter[int] = Counter()
     last: dict[int, tuple[int, LeafReference]] = {}
-    async for (number, page), (body,) in _rows(view, Table.EXTENTS):
+    async for (number, page), (body, _snapshot) in _rows(view, Table.EXTENTS):
         assert isinstance(number, int)
         assert isinstance(page, int)
         assert isinstance(body, bytes)

@@ -8,7 +8,7 @@ from typing import NewType
 from sortedcontainers import SortedDict
 
 from odxfs.errors import Corrupt
-from odxfs.types import LeafId
+from odxfs.types import LeafId, SnapshotId
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.leaf import Leaf
@@ -52,13 +52,15 @@ def allocated_blocks(reference: LeafReference) -> int:
 class ExtentMap:
     """The leaves of one file. Pages are loaded when they are needed; a window of a page not loaded must not be asked for."""
 
-    __slots__ = ("_loaded", "_whole", "changed_pages", "number", "windows")
+    __slots__ = ("_loaded", "_whole", "changed_pages", "number", "snapshots", "windows")
 
     def __init__(self, number: int, *, whole: bool = False) -> None:
         self.number = number
         self.windows: SortedDict = SortedDict()
         """Window number -> LeafReference, never 0."""
         self.changed_pages: set[int] = set()
+        self.snapshots: dict[int, SnapshotId] = {}
+        """Page -> the volume's latest snapshot when the page was last changed."""
         self._loaded: set[int] = set()
         self._whole = whole
 
@@ -76,11 +78,13 @@ class ExtentMap:
         """Bring the pages of windows first..last into memory. Raises Corrupt or StoreFailed."""
         first_page, last_page = first >> _PAGE_SHIFT, last >> _PAGE_SHIFT
         rows = await view.range(Table.EXTENTS, (self.number, first_page), (self.number, last_page + 1))
-        for (_, page), (body,) in rows:
+        for (_, page), (body, snapshot) in rows:
             assert isinstance(page, int)
             assert isinstance(body, bytes)
+            assert isinstance(snapshot, int)
             if page not in self._loaded:
                 self.windows.update(unpack_page(self.number, page, body))
+                self.snapshots[page] = SnapshotId(snapshot)
         self._loaded.update(range(first_page, last_page + 1))
 
     def get(self, window: int) -> LeafReference:
@@ -109,7 +113,7 @@ class ExtentMap:
             for window, reference in self.items(first, first + WINDOWS_PER_PAGE - 1):
                 body[window - first] = reference
             if any(body):
-                view.put(Table.EXTENTS, (self.number, page), (body.tobytes(),))
+                view.put(Table.EXTENTS, (self.number, page), (body.tobytes(), self.snapshots.get(page, 0)))
             else:
                 view.delete(Table.EXTENTS, (self.number, page))
         self.changed_pages.clear()

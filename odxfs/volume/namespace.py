@@ -49,17 +49,22 @@ _KINDS = frozenset(
 
 @dataclass(slots=True)
 class VolumeRecord:
-    """A volume's row; `inodes` is how many of its inodes have a name."""
+    """A volume's row; `inodes` is how many of its inodes have a name, `allocated_blocks` what all of them allocate."""
 
     id: VolumeId
     name: str
     root: InodeNumber
     created_ns: int
     inodes: int
+    allocated_blocks: int = 0
+    quota_blocks: int = 0
+    """What `allocated_blocks` may come to; 0 is no quota."""
 
     def row(self) -> Row:
         """The columns of Table.VOLUME."""
-        return (self.name, self.root, self.created_ns, self.inodes)
+        return (
+            self.name, self.root, self.created_ns, self.inodes, self.allocated_blocks, self.quota_blocks
+        )  # fmt: skip
 
 
 def new_volume_rows(volume: VolumeId, name: str, root: InodeNumber, now: int) -> Changes:
@@ -92,7 +97,8 @@ class Namespace:
         """Read the volumes; once, when the pool is opened."""
         for (number,), row in await self._pool.view.range(Table.VOLUME, (0,), (2**62,)):
             volume = VolumeId(number)  # type: ignore[arg-type]
-            self._volumes[volume] = VolumeRecord(volume, *row)  # type: ignore[arg-type]
+            record = self._volumes[volume] = VolumeRecord(volume, *row)  # type: ignore[arg-type]
+            self._pool.windows.allocated_blocks[volume] = record.allocated_blocks
 
     async def recover(self) -> int:
         """Have the reaper delete what the last owner left without a name; returns how many inodes."""
@@ -105,8 +111,11 @@ class Namespace:
     def freeze(self) -> None:
         """Put every changed inode and volume into the view."""
         self.inodes.freeze()
-        for volume in self._counted:
-            self._pool.view.put(Table.VOLUME, (volume,), self._volumes[volume].row())
+        for volume, record in self._volumes.items():
+            allocated = self._pool.windows.allocated_blocks[volume]
+            if volume in self._counted or allocated != record.allocated_blocks:
+                record.allocated_blocks = allocated
+                self._pool.view.put(Table.VOLUME, (volume,), record.row())
         self._counted.clear()
 
     def mark_dirty(self, inode: Inode) -> None:

@@ -94,6 +94,7 @@ class Orphans:
 
     async def _delete(self, number: InodeNumber, *, has_data: bool) -> None:
         try:
+            row = await self._pool.view.get(Table.INODE, (number,))
             if has_data:
                 await self._pool.data.discard(number)
             await self._delete_xattrs(number)
@@ -101,6 +102,9 @@ class Orphans:
             # The ORPHAN row stays: nothing is lost but the space, until the pool is opened again or checked.
             _LOG.error("the data of deleted inode %d cannot be given back yet: %s", number, error)
             return
+        if row is not None:
+            inode = Inode(number, row)
+            self._pool.windows.allocated_blocks[inode.volume] -= inode.allocated_blocks
         self._pool.view.delete(Table.INODE, (number,))
         self._pool.view.delete(Table.ORPHAN, (number,))
 

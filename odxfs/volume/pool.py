@@ -156,7 +156,9 @@ class Pool:
         self.segments = segments
         self.ballast = Ballast(place.ballast, segments.files)
         self.view = CatalogView(engine)
-        self.identifiers = Identifiers(row.next_inode, row.next_leaf, row.next_pin, row.next_cookie)
+        self.identifiers = Identifiers(
+            row.next_inode, row.next_leaf, row.next_pin, row.next_cookie, row.next_snapshot
+        )
         self._was_clean = bool(row.clean)
         self._is_reserving = False
         self.space = Space(segments)
@@ -333,6 +335,7 @@ class Pool:
             names.next_pin,
             names.next_cookie,
             self.committer.commits + 1,
+            names.next_snapshot,
         )
 
     # -- opening and closing --------------------------------------------------------------------------------------

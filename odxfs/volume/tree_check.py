@@ -137,10 +137,15 @@ async def _check_orphans(view: CatalogView, inodes: dict[int, Inode]) -> list[st
 
 async def _check_volumes(view: CatalogView, inodes: dict[int, Inode]) -> list[str]:
     counted = Counter(inode.volume for inode in inodes.values() if inode.nlink > 0)
+    blocks: Counter[int] = Counter()
+    for inode in inodes.values():
+        blocks[inode.volume] += inode.allocated_blocks
     findings = []
-    for (volume,), (name, root, _created, number) in await _all(view, Table.VOLUME):
+    for (volume,), (name, root, _created, number, allocated, _quota) in await _all(view, Table.VOLUME):
         if root not in inodes or not inodes[root].is_directory:
             findings.append(f"volume {name} has no root directory")
         if counted[volume] != number:
             findings.append(f"volume {name} counts {number} inodes, it has {counted[volume]}")
+        if blocks[volume] != allocated:
+            findings.append(f"volume {name} counts {allocated} allocated blocks, its inodes {blocks[volume]}")
     return findings

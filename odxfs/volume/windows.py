@@ -3,12 +3,13 @@
 Everything that changes state here is synchronous. `load_*` brings into memory what a change will need.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import trio
 
 from odxfs.errors import Corrupt
-from odxfs.types import BLOCKS_PER_LEAF, LEAF_BYTES
+from odxfs.types import BLOCKS_PER_LEAF, LEAF_BYTES, VolumeId
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.extents import (
@@ -41,6 +42,8 @@ class Windows:
         self.space = space
         self.leaves = LeafCache(view)
         self.references = LeafReferences()
+        self.allocated_blocks: Counter[VolumeId] = Counter()
+        """By volume, what its inodes allocate; a block that two of them share counts for both."""
         self._changed: dict[int, ExtentMap] = {}
 
     # -- finding --------------------------------------------------------------------------------------------------
@@ -125,7 +128,7 @@ class Windows:
         old = extents.get(window)
         new = reference_to(leaf)
         if new != old:
-            inode.allocated_blocks += allocated_blocks(new) - allocated_blocks(old)
+            self._account(inode, allocated_blocks(new) - allocated_blocks(old))
             extents.set(window, new)
             self._changed[inode.number] = extents
         if not new:
@@ -142,7 +145,7 @@ class Windows:
         if old:
             self.references.drop(old)
         if old != reference:
-            inode.allocated_blocks += allocated_blocks(reference) - allocated_blocks(old)
+            self._account(inode, allocated_blocks(reference) - allocated_blocks(old))
             extents.set(window, reference)
             self._changed[inode.number] = extents
 
@@ -169,7 +172,7 @@ class Windows:
         if changed is not None:
             changed.collect(self._view)
         rows = await self._view.range(Table.EXTENTS, (number, 0), (number + 1, 0))
-        for turn, ((_, page), (body,)) in enumerate(rows, 1):
+        for turn, ((_, page), (body, _snapshot)) in enumerate(rows, 1):
             assert isinstance(page, int)
             assert isinstance(body, bytes)
             for reference in unpack_page(number, page, body).values():
@@ -208,6 +211,10 @@ class Windows:
             extents.collect(self._view)
         self._changed.clear()
         self.references.collect(self._view)
+
+    def _account(self, inode: "Inode", blocks: int) -> None:
+        inode.allocated_blocks += blocks
+        self.allocated_blocks[inode.volume] += blocks
 
     def _new_leaf(self) -> Leaf:
         leaf = Leaf(self._identifiers.leaf())

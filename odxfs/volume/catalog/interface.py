@@ -27,15 +27,25 @@ class Shape:
     row: tuple[str, ...]
 
 
+def _past(shape: Shape) -> Shape:
+    """The table of a file tree's rows as snapshots hold them; without `present` there was no row."""
+    return Shape(f"{shape.name}_past", ("snapshot", *shape.key), ("present", *shape.row))
+
+
 class Table(Enum):
-    """Every table of the catalog; sqlite.py documents each at its CREATE statement."""
+    """Every table of the catalog; schema.py documents each at its CREATE statement."""
 
     POOL = Shape(
         "pool",
         ("id",),
-        ("clean", "next_inode", "next_leaf", "next_pin", "next_cookie", "commits"),
+        ("clean", "next_inode", "next_leaf", "next_pin", "next_cookie", "commits", "next_snapshot"),
     )
-    VOLUME = Shape("volume", ("id",), ("name", "root", "created_ns", "inodes"))
+    VOLUME = Shape(
+        "volume", ("id",), ("name", "root", "created_ns", "inodes", "allocated_blocks", "quota_blocks")
+    )
+    SNAPSHOT = Shape(
+        "snapshot", ("id",), ("volume", "name", "created_ns", "inodes", "allocated_blocks", "state")
+    )
     INODE = Shape(
         "inode",
         ("number",),
@@ -50,13 +60,32 @@ class Table(Enum):
     NAME = Shape("name", ("number", "directory", "name"), ())
     XATTR = Shape("xattr", ("number", "name"), ("value",))
     ORPHAN = Shape("orphan", ("number",), ())
-    EXTENTS = Shape("extents", ("number", "page"), ("leaves",))
+    EXTENTS = Shape("extents", ("number", "page"), ("leaves", "latest"))
     LEAF = Shape("leaf", ("id",), ("kind", "body"))
     LEAF_REFS = Shape("leaf_refs", ("id",), ("holders",))
     SPACE = Shape("space", ("block_group",), ("bitmap", "counts"))
     PIN = Shape("pin", ("id",), ("leaves",))
+    INODE_PAST = _past(INODE)
+    DIRENT_PAST = _past(DIRENT)
+    LISTING_PAST = _past(LISTING)
+    FOLDED_PAST = _past(FOLDED)
+    NAME_PAST = _past(NAME)
+    XATTR_PAST = _past(XATTR)
+    EXTENTS_PAST = _past(EXTENTS)
 
     __hash__ = object.__hash__  # Enum's own hashes the name in Python at each use; members are singletons
+
+
+PAST = {
+    Table.INODE: Table.INODE_PAST,
+    Table.DIRENT: Table.DIRENT_PAST,
+    Table.LISTING: Table.LISTING_PAST,
+    Table.FOLDED: Table.FOLDED_PAST,
+    Table.NAME: Table.NAME_PAST,
+    Table.XATTR: Table.XATTR_PAST,
+    Table.EXTENTS: Table.EXTENTS_PAST,
+}
+"""The tables that make up a file tree, and where a snapshot keeps what their rows were. Each key begins with an inode number."""
 
 
 class PoolRow(NamedTuple):
@@ -69,6 +98,7 @@ class PoolRow(NamedTuple):
     next_pin: int
     next_cookie: int
     commits: int
+    next_snapshot: int = 1
 
 
 class CatalogEngine(Protocol):

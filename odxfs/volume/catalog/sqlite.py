@@ -12,7 +12,7 @@ import trio
 from odxfs.errors import Corrupt, ExitCode, NoSpace, Stale, StoreFailed, UserError, VolumeError
 from odxfs.volume.catalog import statements
 from odxfs.volume.catalog.interface import Changes, Key, Row, Table
-from odxfs.volume.catalog.schema import SCHEMA_VERSION, TABLES
+from odxfs.volume.catalog.schema import INDEXES, MIGRATIONS, SCHEMA_VERSION, TABLES
 
 _CACHE_KIB = 32 * 1024
 """Pages the reader keeps: the tree above a few million directory entries."""
@@ -36,8 +36,8 @@ class SqliteEngine:
             connection = _connect(path)
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                for statement in TABLES:
-                    connection.execute(statement + " WITHOUT ROWID")
+                for statement in (*TABLES, *INDEXES):
+                    connection.execute(_native(statement))
                 connection.execute("INSERT INTO claim VALUES (0, 0, '', ?)", (SCHEMA_VERSION,))
                 _apply(connection, rows)
                 connection.execute("COMMIT")
@@ -129,7 +129,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _claim(writer: sqlite3.Connection, owner: str, path: Path) -> int:
-    """Become the owner; returns the new epoch."""
+    """Become the owner, and bring an older format up to date in the same step; returns the new epoch."""
     found = writer.execute("SELECT epoch, schema FROM claim WHERE id = 0").fetchone()
     if found is None:
         raise Corrupt(f"{path}: the catalog has no claim row")
@@ -139,8 +139,26 @@ def _claim(writer: sqlite3.Connection, owner: str, path: Path) -> int:
             f"{path} has catalog format {schema}, this odxfs knows {SCHEMA_VERSION}: use a newer odxfs",
             ExitCode.FORMAT,
         )
-    writer.execute("UPDATE claim SET epoch = ?, owner = ? WHERE id = 0", (epoch + 1, owner))
+    writer.execute("BEGIN IMMEDIATE")
+    try:
+        for version in range(schema, SCHEMA_VERSION):
+            for statement in MIGRATIONS[version]:
+                writer.execute(_native(statement))
+        writer.execute(
+            "UPDATE claim SET epoch = ?, owner = ?, schema = ? WHERE id = 0",
+            (epoch + 1, owner, SCHEMA_VERSION),
+        )
+        writer.execute("COMMIT")
+    except BaseException:
+        if writer.in_transaction:
+            writer.execute("ROLLBACK")
+        raise
     return int(epoch) + 1
+
+
+def _native(statement: str) -> str:
+    """A statement of schema.py for SQLite: every table's rows lie in the tree of its key."""
+    return statement + " WITHOUT ROWID" if statement.startswith("CREATE TABLE") else statement
 
 
 def _apply(connection: sqlite3.Connection, changes: Changes) -> None:
