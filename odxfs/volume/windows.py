@@ -243,6 +243,8 @@ class Windows:
             for _, reference in extents.items(page * WINDOWS_PER_PAGE, (page + 1) * WINDOWS_PER_PAGE - 1):
                 self.references.hold(reference)
             self._view.put(Table.EXTENTS_PAST, (latest, extents.number, page), (1, *row))
+            extents.changed_pages.add(page)  # its row must say so, even if no reference comes to differ
+            self._changed[extents.number] = extents
         extents.snapshots[page] = latest
 
     def _account(self, inode: "Inode", blocks: int) -> None:

@@ -231,6 +231,20 @@ async def test_a_token_and_a_clone_out_of_a_snapshot(volume: Volume) -> None:
     pool.release_pin(pin)
 
 
+async def test_a_clone_that_changes_no_reference_is_told_from_none(volume: Volume) -> None:
+    pool = volume.pool
+    await fill(volume)
+    view = past(pool, await pool.snapshots.create("main", "s"))
+    old, new = await view.lookup(view.root, b"Link"), await volume.lookup(volume.root, b"Link")
+    await volume.clone_range(old, 0, new, 0, LEAF_BYTES)
+    await pool.commit()
+    await remove_everything(volume)
+    await pool.snapshots.delete("main", "s")
+    await settle(pool)
+    assert await pool.check() == []
+    assert pool.statistics().allocated_bytes == 0
+
+
 async def test_whoever_reads_in_a_deleted_snapshot_is_told(volume: Volume) -> None:
     pool = volume.pool
     await fill(volume)
