@@ -27,7 +27,10 @@ MAX_NAME_BYTES = 255
 """The longest name of one directory entry (POSIX NAME_MAX)."""
 
 InodeNumber = NewType("InodeNumber", int)
-"""Unique in a pool, never used twice."""
+"""Unique in a pool, never used twice. The bits from INODE_VOLUME_SHIFT on are the volume's number less one."""
+
+INODE_VOLUME_SHIFT = 48
+"""So an inode's number tells its volume, and what is kept by inode number is kept by volume, too."""
 
 LeafId = NewType("LeafId", int)
 """Unique in a pool, never used twice; 0 stands for a window that is all hole."""
@@ -37,6 +40,9 @@ Place = NewType("Place", int)
 
 VolumeId = NewType("VolumeId", int)
 """A volume's number in its pool."""
+
+SnapshotId = NewType("SnapshotId", int)
+"""Unique in a pool, never used twice, ascending in time; 0 stands for the volume as it is now."""
 
 Buffer = bytes | bytearray | memoryview
 """Anything whose bytes can be read without a copy."""

@@ -26,6 +26,7 @@ from odxfs.volume.directory import PoolDirectory
 from odxfs.volume.extents import LeafReference, allocated_blocks, leaf_id, unpack_page
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.reads import Piece, verify
+from odxfs.volume.snapshot_check import check_snapshots, count_kept_pages
 from odxfs.volume.space import BLOCKS_PER_GROUP, GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
 from odxfs.volume.tree_check import check_tree
 
@@ -87,6 +88,7 @@ async def check_catalog(view: CatalogView, segments: Segments, *, read_data: boo
         findings.add("segment", sentence)
     holders: Counter[LeafReference] = Counter()
     await _check_files(view, segments, holders, findings, read_data=read_data)
+    await count_kept_pages(view, holders, findings)
     async for (number,), (body,) in _rows(view, Table.PIN):
         assert isinstance(number, int)
         assert isinstance(body, bytes)
@@ -96,7 +98,7 @@ async def check_catalog(view: CatalogView, segments: Segments, *, read_data: boo
     dead = await _check_references(view, holders, findings)
     owners = await _check_leaves(view, segments, holders, dead, findings, read_data=read_data)
     await _check_space(view, owners, findings)
-    return findings.result() + await check_tree(view)
+    return findings.result() + await check_tree(view) + await check_snapshots(view)
 
 
 def check_memory(pool: "Pool") -> list[str]:
@@ -139,7 +141,7 @@ async def _check_files(
     orphans = {key[0] async for key, _ in _rows(view, Table.ORPHAN)}
     mapped: Counter[int] = Counter()
     last: dict[int, tuple[int, LeafReference]] = {}
-    async for (number, page), (body,) in _rows(view, Table.EXTENTS):
+    async for (number, page), (body, _snapshot) in _rows(view, Table.EXTENTS):
         assert isinstance(number, int)
         assert isinstance(page, int)
         assert isinstance(body, bytes)

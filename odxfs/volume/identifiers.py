@@ -1,24 +1,30 @@
-"""The pool-wide counters behind inode numbers, leaf ids, pin ids and directory cookies: none is ever used twice.
+"""The pool-wide counters behind inode numbers, leaf ids, pin ids, directory cookies and snapshots: none is ever used twice.
 
 They live in memory and go into the POOL row with each commit. A crash loses what was handed out since, together with
 everything that was named by it.
 """
 
-from odxfs.types import InodeNumber, LeafId
+from odxfs.types import InodeNumber, LeafId, SnapshotId
 
 
 class Identifiers:
     """Hands out identifiers; `next_*` is the next one, which the POOL row keeps."""
 
-    __slots__ = ("next_cookie", "next_inode", "next_leaf", "next_pin")
+    __slots__ = ("next_cookie", "next_inode", "next_leaf", "next_pin", "next_snapshot")
 
     def __init__(
-        self, next_inode: int = 1, next_leaf: int = 1, next_pin: int = 1, next_cookie: int = 1
+        self,
+        next_inode: int = 1,
+        next_leaf: int = 1,
+        next_pin: int = 1,
+        next_cookie: int = 1,
+        next_snapshot: int = 1,
     ) -> None:
         self.next_inode = next_inode
         self.next_leaf = next_leaf
         self.next_pin = next_pin
         self.next_cookie = next_cookie
+        self.next_snapshot = next_snapshot
 
     def inode(self) -> InodeNumber:
         number = self.next_inode
@@ -40,3 +46,9 @@ class Identifiers:
         cookie = self.next_cookie
         self.next_cookie = cookie + 1
         return cookie
+
+    def snapshot(self) -> SnapshotId:
+        """A snapshot's number: larger than every one before, so that numbers tell which was first."""
+        identifier = self.next_snapshot
+        self.next_snapshot = identifier + 1
+        return SnapshotId(identifier)

@@ -25,13 +25,12 @@ from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume.attributes import Attributes
 from odxfs.volume.catalog.interface import Changes, Row, Table
 from odxfs.volume.changes import Attribute, AttributesChanged, EntryAdded, EntryRemoved
-from odxfs.volume.directories import Directories, DirectoryEntry
-from odxfs.volume.inodes import Inode, InodeCache, new_inode_row
+from odxfs.volume.inodes import Inode, new_inode_row
 from odxfs.volume.name_locks import NameLocks
 from odxfs.volume.names import check_name
 from odxfs.volume.orphans import Orphans
 from odxfs.volume.renames import Renames
-from odxfs.volume.xattrs import Xattrs
+from odxfs.volume.tree import Tree
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -49,17 +48,22 @@ _KINDS = frozenset(
 
 @dataclass(slots=True)
 class VolumeRecord:
-    """A volume's row; `inodes` is how many of its inodes have a name."""
+    """A volume's row; `inodes` is how many of its inodes have a name, `allocated_blocks` what all of them allocate."""
 
     id: VolumeId
     name: str
     root: InodeNumber
     created_ns: int
     inodes: int
+    allocated_blocks: int = 0
+    quota_blocks: int = 0
+    """What `allocated_blocks` may come to; 0 is no quota."""
 
     def row(self) -> Row:
         """The columns of Table.VOLUME."""
-        return (self.name, self.root, self.created_ns, self.inodes)
+        return (
+            self.name, self.root, self.created_ns, self.inodes, self.allocated_blocks, self.quota_blocks
+        )  # fmt: skip
 
 
 def new_volume_rows(volume: VolumeId, name: str, root: InodeNumber, now: int) -> Changes:
@@ -71,17 +75,15 @@ def new_volume_rows(volume: VolumeId, name: str, root: InodeNumber, now: int) ->
     }
 
 
-class Namespace:
-    """The names of all volumes of a pool. `origin` of an operation is stamped on its events."""
+class Namespace(Tree):
+    """The names of all volumes of a pool, and how they change. `origin` of an operation is stamped on its events."""
 
     def __init__(self, pool: "Pool") -> None:
+        super().__init__(pool.view, pool.identifiers)
         self._pool = pool
-        self.inodes = InodeCache(pool.view)
-        self.directories = Directories(pool.view, pool.identifiers)
         self.locks = NameLocks()
         self.orphans = Orphans(pool, self.inodes)
         self.renames = Renames(pool, self)
-        self.xattrs = Xattrs(pool.view)
         self.attributes = Attributes(pool, self.inodes)
         self._volumes: dict[VolumeId, VolumeRecord] = {}
         self._counted: set[VolumeId] = set()
@@ -92,7 +94,8 @@ class Namespace:
         """Read the volumes; once, when the pool is opened."""
         for (number,), row in await self._pool.view.range(Table.VOLUME, (0,), (2**62,)):
             volume = VolumeId(number)  # type: ignore[arg-type]
-            self._volumes[volume] = VolumeRecord(volume, *row)  # type: ignore[arg-type]
+            record = self._volumes[volume] = VolumeRecord(volume, *row)  # type: ignore[arg-type]
+            self._pool.windows.allocated_blocks[volume] = record.allocated_blocks
 
     async def recover(self) -> int:
         """Have the reaper delete what the last owner left without a name; returns how many inodes."""
@@ -104,10 +107,19 @@ class Namespace:
 
     def freeze(self) -> None:
         """Put every changed inode and volume into the view."""
-        self.inodes.freeze()
-        for volume in self._counted:
-            self._pool.view.put(Table.VOLUME, (volume,), self._volumes[volume].row())
+        self.inodes.freeze(self._pool.view)
+        for volume, record in self._volumes.items():
+            allocated = self._pool.windows.allocated_blocks[volume]
+            if volume in self._counted or allocated != record.allocated_blocks:
+                record.allocated_blocks = allocated
+                self._pool.view.put(Table.VOLUME, (volume,), record.row())
         self._counted.clear()
+
+    def restore_counts(self, volume: VolumeId, inodes: int, allocated_blocks: int) -> None:
+        """The rows of a volume were replaced by others, of which there are so many."""
+        self._volumes[volume].inodes = inodes
+        self._pool.windows.allocated_blocks[volume] = allocated_blocks
+        self._counted.add(volume)
 
     def mark_dirty(self, inode: Inode) -> None:
         """An inode's size, times or blocks changed."""
@@ -129,35 +141,10 @@ class Namespace:
                 return record
         raise NotFound(f"the pool has no volume {name!r}")
 
-    # Inodes and lookups
-
-    async def inode(self, volume: VolumeId, number: InodeNumber) -> Inode:
-        """The live inode. Raises NotFound, also for an inode of another volume."""
-        inode = await self.inodes.get(number)
-        if inode.volume != volume:
-            raise NotFound(f"inode {number} is not in use")
-        return inode
-
-    async def directory(self, volume: VolumeId, number: InodeNumber) -> Inode:
-        """The live inode of a directory. Raises NotFound and NotADirectory."""
-        inode = await self.inode(volume, number)
-        if not stat.S_ISDIR(inode.mode):
-            raise NotADirectory(f"inode {number} is not a directory")
-        return inode
-
     async def release(self, inode: Inode) -> None:
         """Count one user less; the last user of an inode without a name deletes it."""
         if self.inodes.release(inode):
             await self.orphans.delete_if_unused(inode)
-
-    async def entry(self, parent: Inode, name: bytes) -> DirectoryEntry:
-        """The entry of that name. Raises NotFound and NameTooLong."""
-        entry = await self.directories.find(parent.number, name)
-        if entry is None:
-            if len(name) > 255:
-                raise NameTooLong(f"a name of {len(name)} bytes")
-            raise NotFound(f"there is no {name!r}")
-        return entry
 
     # Making and removing names
 

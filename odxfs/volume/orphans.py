@@ -42,11 +42,17 @@ class Orphans:
         assert inode.nlink == 0
         self._pool.view.put(Table.ORPHAN, (inode.number,), ())
 
+    def enter_forgotten(self, inode: Inode) -> None:
+        """An inode has neither name nor user, and nobody saw it lose them: delete it."""
+        self._pool.view.put(Table.ORPHAN, (inode.number,), ())
+        self._give_to_reaper(inode.number)
+
     async def delete_if_unused(self, inode: Inode) -> None:
         """Delete an inode that nobody needs any more; without effect while it has a name or a user."""
         if inode.nlink > 0 or inode.holds > 0 or inode.gone:
             return
         self._cache.retire(inode)
+        self._pool.view.put(Table.INODE, (inode.number,), inode.row())
         if inode.allocated_blocks <= _AT_ONCE_BLOCKS:
             self._under_way += 1
             try:
@@ -94,6 +100,7 @@ class Orphans:
 
     async def _delete(self, number: InodeNumber, *, has_data: bool) -> None:
         try:
+            row = await self._pool.view.get(Table.INODE, (number,))
             if has_data:
                 await self._pool.data.discard(number)
             await self._delete_xattrs(number)
@@ -101,6 +108,9 @@ class Orphans:
             # The ORPHAN row stays: nothing is lost but the space, until the pool is opened again or checked.
             _LOG.error("the data of deleted inode %d cannot be given back yet: %s", number, error)
             return
+        if row is not None:
+            inode = Inode(number, row)
+            self._pool.windows.allocated_blocks[inode.volume] -= inode.allocated_blocks
         self._pool.view.delete(Table.INODE, (number,))
         self._pool.view.delete(Table.ORPHAN, (number,))
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from odxfs.volume.catalog.interface import Key, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
+from odxfs.volume.catalog.past import PastView
 from odxfs.volume.inodes import Inode
 from odxfs.volume.names import fold
 
 _LAST = (2**63 - 1,)
 
 
-async def check_tree(view: CatalogView) -> list[str]:
+async def check_tree(view: CatalogView | PastView) -> list[str]:
     """One sentence for each thing that is wrong; empty when all is well. Changes must not happen meanwhile.
 
     All names are in memory while it runs: about 1 KiB a file.
@@ -29,8 +30,10 @@ async def check_tree(view: CatalogView) -> list[str]:
     findings += await _check_indexes(view, entries)
     findings += _check_inodes(inodes, entries)
     findings += _check_parents(inodes, entries)
-    findings += await _check_orphans(view, inodes)
-    findings += await _check_volumes(view, inodes)
+    findings += await _check_attributes(view, inodes)
+    if isinstance(view, CatalogView):  # a snapshot has whatever was nameless then, and its volume goes on
+        findings += await _check_orphans(view, inodes)
+        findings += await _check_volumes(view, inodes)
     return findings
 
 
@@ -55,11 +58,11 @@ class _Entries:
             self.parents[number] = directory
 
 
-async def _all(view: CatalogView, table: Table) -> list[tuple[Any, Any]]:
+async def _all(view: CatalogView | PastView, table: Table) -> list[tuple[Any, Any]]:
     return await view.range(table, (0,), _LAST)
 
 
-async def _check_indexes(view: CatalogView, entries: _Entries) -> list[str]:
+async def _check_indexes(view: CatalogView | PastView, entries: _Entries) -> list[str]:
     """LISTING, NAME and FOLDED hold the entries of DIRENT, no more and no fewer."""
     wanted: dict[Table, dict[Key, Row]] = {Table.LISTING: {}, Table.NAME: {}, Table.FOLDED: {}}
     for (directory, name), (number, kind, cookie) in entries.by_name.items():
@@ -128,19 +131,28 @@ async def _check_orphans(view: CatalogView, inodes: dict[int, Inode]) -> list[st
     orphans = {key[0] for key, _row in await _all(view, Table.ORPHAN)}
     nameless = {number for number, inode in inodes.items() if inode.nlink == 0}
     findings = [f"inode {number} has no name and is no orphan" for number in nameless - orphans]
-    findings += [f"orphan {number} is no inode without a name" for number in orphans - nameless]
-    for (number, name), _row in await _all(view, Table.XATTR):
-        if number not in inodes:
-            findings.append(f"attribute {name!r} belongs to inode {number}, which is not in use")
-    return findings
+    return findings + [f"orphan {number} is no inode without a name" for number in orphans - nameless]
+
+
+async def _check_attributes(view: CatalogView | PastView, inodes: dict[int, Inode]) -> list[str]:
+    return [
+        f"attribute {name!r} belongs to inode {number}, which is not in use"
+        for (number, name), _row in await _all(view, Table.XATTR)
+        if number not in inodes
+    ]
 
 
 async def _check_volumes(view: CatalogView, inodes: dict[int, Inode]) -> list[str]:
     counted = Counter(inode.volume for inode in inodes.values() if inode.nlink > 0)
+    blocks: Counter[int] = Counter()
+    for inode in inodes.values():
+        blocks[inode.volume] += inode.allocated_blocks
     findings = []
-    for (volume,), (name, root, _created, number) in await _all(view, Table.VOLUME):
+    for (volume,), (name, root, _created, number, allocated, _quota) in await _all(view, Table.VOLUME):
         if root not in inodes or not inodes[root].is_directory:
             findings.append(f"volume {name} has no root directory")
         if counted[volume] != number:
             findings.append(f"volume {name} counts {number} inodes, it has {counted[volume]}")
+        if blocks[volume] != allocated:
+            findings.append(f"volume {name} counts {allocated} allocated blocks, its inodes {blocks[volume]}")
     return findings

@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from odxfs.types import INODE_VOLUME_SHIFT, SnapshotId, VolumeId
+
 Key = tuple[int | bytes, ...]
 Row = tuple[int | bytes | str | None, ...]
 """The columns that are not part of the key, in the table's order; an empty tuple where the key says all."""
 
 Changes = Mapping["Table", Mapping[Key, Row | None]]
 """What one commit does: the new row for each key, None to delete it. Deleting what is not there is no error."""
+
+
+Preserving = Mapping[VolumeId, SnapshotId]
+"""The latest snapshot of each volume that has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +33,25 @@ class Shape:
     row: tuple[str, ...]
 
 
+def _past(shape: Shape) -> Shape:
+    """The table of a file tree's rows as snapshots hold them; without `present` there was no row."""
+    return Shape(f"{shape.name}_past", ("snapshot", *shape.key), ("present", *shape.row))
+
+
 class Table(Enum):
-    """Every table of the catalog; sqlite.py documents each at its CREATE statement."""
+    """Every table of the catalog; schema.py documents each at its CREATE statement."""
 
     POOL = Shape(
         "pool",
         ("id",),
-        ("clean", "next_inode", "next_leaf", "next_pin", "next_cookie", "commits"),
+        ("clean", "next_inode", "next_leaf", "next_pin", "next_cookie", "commits", "next_snapshot"),
     )
-    VOLUME = Shape("volume", ("id",), ("name", "root", "created_ns", "inodes"))
+    VOLUME = Shape(
+        "volume", ("id",), ("name", "root", "created_ns", "inodes", "allocated_blocks", "quota_blocks")
+    )
+    SNAPSHOT = Shape(
+        "snapshot", ("id",), ("volume", "name", "created_ns", "inodes", "allocated_blocks", "state")
+    )
     INODE = Shape(
         "inode",
         ("number",),
@@ -50,13 +66,32 @@ class Table(Enum):
     NAME = Shape("name", ("number", "directory", "name"), ())
     XATTR = Shape("xattr", ("number", "name"), ("value",))
     ORPHAN = Shape("orphan", ("number",), ())
-    EXTENTS = Shape("extents", ("number", "page"), ("leaves",))
+    EXTENTS = Shape("extents", ("number", "page"), ("leaves", "latest"))
     LEAF = Shape("leaf", ("id",), ("kind", "body"))
     LEAF_REFS = Shape("leaf_refs", ("id",), ("holders",))
     SPACE = Shape("space", ("block_group",), ("bitmap", "counts"))
     PIN = Shape("pin", ("id",), ("leaves",))
+    INODE_PAST = _past(INODE)
+    DIRENT_PAST = _past(DIRENT)
+    LISTING_PAST = _past(LISTING)
+    FOLDED_PAST = _past(FOLDED)
+    NAME_PAST = _past(NAME)
+    XATTR_PAST = _past(XATTR)
+    EXTENTS_PAST = _past(EXTENTS)
 
     __hash__ = object.__hash__  # Enum's own hashes the name in Python at each use; members are singletons
+
+
+PAST = {
+    Table.INODE: Table.INODE_PAST,
+    Table.DIRENT: Table.DIRENT_PAST,
+    Table.LISTING: Table.LISTING_PAST,
+    Table.FOLDED: Table.FOLDED_PAST,
+    Table.NAME: Table.NAME_PAST,
+    Table.XATTR: Table.XATTR_PAST,
+    Table.EXTENTS: Table.EXTENTS_PAST,
+}
+"""The tables that make up a file tree, and where a snapshot keeps what their rows were. Each key begins with an inode number."""
 
 
 class PoolRow(NamedTuple):
@@ -69,6 +104,7 @@ class PoolRow(NamedTuple):
     next_pin: int
     next_cookie: int
     commits: int
+    next_snapshot: int = 1
 
 
 class CatalogEngine(Protocol):
@@ -90,8 +126,22 @@ class CatalogEngine(Protocol):
         """At most `limit` rows with low <= key < high, ascending. Raises StoreFailed or Corrupt."""
         ...
 
-    async def commit(self, changes: Changes) -> None:
+    async def past_get(self, snapshot: SnapshotId, table: Table, key: Key) -> Row | None:
+        """The row of a file tree's table as a snapshot holds it. Raises StoreFailed or Corrupt."""
+        ...
+
+    async def past_range(
+        self, snapshot: SnapshotId, table: Table, low: Key, high: Key, limit: int
+    ) -> list[tuple[Key, Row]]:
+        """Like `range`, as a snapshot holds the rows. Raises StoreFailed or Corrupt."""
+        ...
+
+    async def commit(self, changes: Changes, preserving: Preserving | None = None) -> None:
         """Make all of `changes` durable, or none of them.
+
+        What a row of a file tree was before is kept for the latest snapshot of its volume, which `preserving` names, if no
+        snapshot at or behind that one has kept the row before. Of extent pages only absence is kept so: who changes one
+        that is there puts its EXTENTS_PAST row, because that counts as a holder of leaves.
 
         Raises NoSpace (nothing changed, may be tried again), Stale (another owner has taken the pool) or StoreFailed.
         """
@@ -106,3 +156,8 @@ def successor(key: Key) -> Key:
     """The smallest whole key greater than the whole key `key`."""
     last = key[-1]
     return (*key[:-1], last + 1 if isinstance(last, int) else last + b"\0")
+
+
+def volume_of(number: int) -> VolumeId:
+    """The volume that an inode belongs to."""
+    return VolumeId((number >> INODE_VOLUME_SHIFT) + 1)

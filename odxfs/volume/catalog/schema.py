@@ -5,8 +5,44 @@ point or prefix range, so every table is WITHOUT ROWID in SQLite (the row lies i
 index. A number is signed 64 bit; names are bytes because POSIX names are.
 """
 
-SCHEMA_VERSION = 1
-"""Kept in `claim.schema`. A larger one was written by a newer odxfs; this one must not touch it."""
+from odxfs.volume.catalog.interface import PAST, Shape
+
+SCHEMA_VERSION = 2
+"""Kept in `claim.schema`. A larger one was written by a newer odxfs; this one must not touch it; smaller ones are migrated."""
+
+# The snapshots of volumes, ascending in time. `inodes` and `allocated_blocks` are the volume's at that moment; `state` is 0
+# for one that can be read and 1 for one that is being deleted.
+_SNAPSHOT = """CREATE TABLE snapshot (
+        id BIGINT NOT NULL, volume BIGINT NOT NULL, name TEXT NOT NULL, created_ns BIGINT NOT NULL,
+        inodes BIGINT NOT NULL, allocated_blocks BIGINT NOT NULL, state BIGINT NOT NULL,
+        PRIMARY KEY (id))"""
+
+_BYTE_COLUMNS = frozenset({"name", "folded", "target", "value", "leaves"})
+"""Columns of a file tree's tables that hold bytes; all others hold integers."""
+
+
+def _past_statements(shape: Shape) -> tuple[str, str]:
+    """A file tree's rows as snapshots hold them (past.py): what a row was until it was first changed after a snapshot.
+
+    The row under (snapshot, key) is as it was at that snapshot and at those before it down to the next one that has a row
+    for the key; with `present` 0 there was none. The index finds the first snapshot at or behind a given one.
+    """
+    key = [f"{column} {_type(column)} NOT NULL" for column in shape.key]
+    row = [f"{column} {_type(column)}" for column in shape.row if column != "present"]
+    name, columns = shape.name, ", ".join(shape.key)
+    table = (
+        f"CREATE TABLE {name} ({', '.join(key)}, present BIGINT NOT NULL"
+        f"{''.join(f', {column}' for column in row)}, PRIMARY KEY ({columns}))"
+    )
+    index = f"CREATE INDEX {name}_by_key ON {name} ({', '.join(shape.key[1:])}, snapshot)"
+    return table, index
+
+
+def _type(column: str) -> str:
+    return "BYTEA" if column in _BYTE_COLUMNS else "BIGINT"
+
+
+_PAST_STATEMENTS = tuple(_past_statements(table.value) for table in PAST.values())
 
 TABLES = (
     # Who may write: one row (id 0). `epoch` grows with each owner and is compared inside every commit, so an owner that
@@ -19,13 +55,16 @@ TABLES = (
     """CREATE TABLE pool (
         id BIGINT NOT NULL, clean BIGINT NOT NULL, next_inode BIGINT NOT NULL, next_leaf BIGINT NOT NULL,
         next_pin BIGINT NOT NULL, next_cookie BIGINT NOT NULL, commits BIGINT NOT NULL,
+        next_snapshot BIGINT NOT NULL DEFAULT 1,
         PRIMARY KEY (id))""",
     # The volumes: `root` is the inode number of the root directory, `created_ns` nanoseconds since 1970, `inodes` how many
-    # inodes have a name (the root counts).
+    # inodes have a name (the root counts), `allocated_blocks` the sum of that column of its inodes, `quota_blocks` what that
+    # may come to (0 is no quota).
     """CREATE TABLE volume (
         id BIGINT NOT NULL, name TEXT NOT NULL, root BIGINT NOT NULL, created_ns BIGINT NOT NULL,
-        inodes BIGINT NOT NULL,
+        inodes BIGINT NOT NULL, allocated_blocks BIGINT NOT NULL DEFAULT 0, quota_blocks BIGINT NOT NULL DEFAULT 0,
         PRIMARY KEY (id))""",
+    _SNAPSHOT,
     # One row an inode, of all volumes. `mode` carries S_IFMT; `rdev` is makedev() of a device node; `nlink` counts names
     # (of a directory: 2 and one for each directory in it), 0 only while an ORPHAN row stands; `size` is in bytes,
     # `allocated_blocks` in blocks of 4096 bytes; times are nanoseconds since 1970 (negative before); `dos_attributes` are
@@ -68,9 +107,10 @@ TABLES = (
         number BIGINT NOT NULL,
         PRIMARY KEY (number))""",
     # A file's extent map: page p holds the leaf references (512 little-endian u64: leaf id * 4096 +
-    # the blocks it allocates; 0 is a hole) of the 4 GiB from p * 4 GiB on.
+    # the blocks it allocates; 0 is a hole) of the 4 GiB from p * 4 GiB on. `latest` is the volume's latest snapshot when the
+    # page was last written: a later snapshot holds the page, too.
     """CREATE TABLE extents (
-        number BIGINT NOT NULL, page BIGINT NOT NULL, leaves BYTEA NOT NULL,
+        number BIGINT NOT NULL, page BIGINT NOT NULL, leaves BYTEA NOT NULL, latest BIGINT NOT NULL DEFAULT 0,
         PRIMARY KEY (number, page))""",
     # A leaf: the extents of one 8 MiB window. `kind` tells the form of `body` (leaf.py).
     """CREATE TABLE leaf (
@@ -90,4 +130,22 @@ TABLES = (
     """CREATE TABLE pin (
         id BIGINT NOT NULL, leaves BYTEA NOT NULL,
         PRIMARY KEY (id))""",
+    *(table for table, _ in _PAST_STATEMENTS),
 )
+
+INDEXES = tuple(index for _, index in _PAST_STATEMENTS)
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: (
+        "ALTER TABLE pool ADD COLUMN next_snapshot BIGINT NOT NULL DEFAULT 1",
+        "ALTER TABLE volume ADD COLUMN allocated_blocks BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE volume ADD COLUMN quota_blocks BIGINT NOT NULL DEFAULT 0",
+        "UPDATE volume SET allocated_blocks = (SELECT COALESCE(SUM(allocated_blocks), 0) FROM inode"
+        " WHERE inode.volume = volume.id)",
+        "ALTER TABLE extents ADD COLUMN latest BIGINT NOT NULL DEFAULT 0",
+        _SNAPSHOT,
+        *(table for table, _ in _PAST_STATEMENTS),
+        *INDEXES,
+    ),
+}
+"""Schema version -> what leads to the next one; a CREATE TABLE gets the engine's own ending."""
