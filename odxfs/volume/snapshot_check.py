@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from odxfs.errors import Corrupt
-from odxfs.types import InodeNumber, SnapshotId
+from odxfs.types import InodeNumber, SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import PAST, Key, Table, successor
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.past import PastView
@@ -51,10 +51,11 @@ async def check_snapshots(view: CatalogView) -> list[str]:
                     f"table {table.value.name} keeps rows for snapshot {owner}, which is not there"
                 )
             low = (owner + 1,)
-    for (number,), (_volume, name, _created, _inodes, _blocks, state) in snapshots.items():
+    for (number,), (volume, name, _created, _inodes, _blocks, state) in snapshots.items():
         assert isinstance(number, int)
+        assert isinstance(volume, int)
         if not state:  # one that is being deleted is in part gone
-            past = view.past(SnapshotId(number))
+            past = view.past(SnapshotId(number), VolumeId(volume))
             found = await check_tree(past) + await _check_maps(past)
             findings += [f"snapshot {name!r}: {sentence}" for sentence in found]
     return findings
