@@ -71,7 +71,7 @@ async def record(disk: RecordingDisk, seed: int) -> Recorded:
     work = Workload(seed)
     for life in range(3):
         if life == seed % 3:
-            work = killed_after(disk, directory, work, STEPS)
+            work = killed_after(disk, directory, work, STEPS if seed % 2 else 6)
         else:
             await one_life(disk, directory, work, STEPS)
     return Recorded(base.stat().st_ino, disk.log(), work.states)
