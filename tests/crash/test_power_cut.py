@@ -10,18 +10,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from odxfs.errors import ExitCode, UserError
-from odxfs.volume import create_pool
+from odxfs.types import LEAF_BYTES
+from odxfs.volume import create_pool, open_pool
 from tests.crash.disk.log import Mark, Record
-from tests.crash.disk.recording import RecordingDisk, recording_disk
+from tests.crash.disk.recording import RecordingDisk
 from tests.crash.disk.states import Crash, Image, crashes
-from tests.crash.memory_disk import memory_disk
 from tests.crash.soundness import assert_sound
 from tests.crash.worker import one_life
 from tests.crash.workload import Workload
@@ -31,19 +30,6 @@ LONG = bool(os.environ.get("ODXFS_LONG"))
 SEEDS = range(200) if LONG else range(3)
 STEPS = 120 if LONG else 50
 STATES_OF_ONE_CRASH = 40 if LONG else 3
-
-
-@pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingDisk]:
-    with recording_disk(tmp_path_factory.mktemp("disk")) as mounted:
-        yield mounted
-
-
-@pytest.fixture
-def states(tmp_path: Path) -> Iterator[Path]:
-    """A directory for states, where a sync costs nothing."""
-    with memory_disk(tmp_path / "states") as directory:
-        yield directory
 
 
 class Recorded(NamedTuple):
@@ -110,5 +96,48 @@ async def test_a_power_cut_at_any_moment(disk: RecordingDisk, states: Path, seed
                 raise
             shutil.rmtree(place)
             looked_at += 1
-    print(looked_at, "states")
     assert looked_at > 100
+
+
+async def test_a_cut_with_tokens_and_open_files_leaves_no_debt(disk: RecordingDisk, states: Path) -> None:
+    base = disk.start()
+    create_pool(base / "pool")
+    async with open_pool(base / "pool", owner="life") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"a", 0o644, 0, 0)
+        volume.hold(inode)
+        await volume.write(inode, 0, b"x" * (2 * LEAF_BYTES))
+        await volume.capture(inode, 0, 2 * LEAF_BYTES)
+        await volume.write(inode, 4096, b"y" * 4096)
+        await volume.unlink(volume.root, b"a")
+        await volume.sync()
+        *_, last = crashes(disk.log(), random.Random(1))
+    assert last.uncertain == []
+    last.durable.write_out(base.stat().st_ino, states / "cut")
+    await assert_sound(states / "cut" / "pool", [{}])
+    async with open_pool(states / "cut" / "pool", owner="again") as pool:
+        volume = pool.volume("main")
+        await volume.unlink(volume.root, b"fresh")
+        await volume.sync()
+        assert pool.statistics().allocated_bytes == 0
+
+
+async def test_a_segment_whose_header_was_lost_does_not_hide_behind_one_whose_header_was_not(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "pool"
+    create_pool(directory)
+    async with open_pool(directory, owner="life") as pool:
+        pool.segments.create_next()
+        await pool.commit()
+        first = pool.segments.count
+    segments = directory / "segments"
+    (segments / f"{first:08d}").write_bytes(bytes(4096))  # its header was not synced, the next one's was
+    async with open_pool(directory, owner="to make the next one") as pool:
+        assert pool.segments.count == first
+        pool.segments.create_next()
+        pool.segments.create_next()
+    (segments / f"{first:08d}").write_bytes(bytes(4096))
+    async with open_pool(directory, owner="after the cut") as pool:
+        assert pool.segments.count == first
+        assert sorted(path.name for path in segments.iterdir()) == [f"{n:08d}" for n in range(first)]
