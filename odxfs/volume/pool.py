@@ -176,6 +176,7 @@ class Pool:
         self.in_flight = InFlightReads(self.space)
         reader = Reader(self.windows, segments, self.in_flight)
         self.writer = Writer(self.windows, segments, reader)
+        self.writer.on_failure = self.latch
         self.committer = Committer(self, row.commits)
         self.data = DataPath(self, self.windows, reader, self.writer)
         self._observers: list[Callable[[Change], None]] = []
