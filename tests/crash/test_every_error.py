@@ -21,7 +21,7 @@ from tests.crash.workload import Workload
 LONG = bool(os.environ.get("ODXFS_LONG"))
 SEEDS = range(20) if LONG else range(1)
 STEPS = 40 if LONG else 30
-SAMPLE = None if LONG else 20
+SAMPLE = None if LONG else int(os.environ.get("SAMPLE", "20"))
 """Indices at which a fault is tried out; None is all."""
 
 ANNOUNCED = (

@@ -15,7 +15,17 @@ from tests.volume.model.reality import seen_of
 from tests.volume.model.subject import Subject
 from tests.volume.model.tree import Frozen, Node, Path, Tree
 
-_OFFSETS = (0, 0, 512, 5000, 3 * BLOCK_BYTES, LEAF_BYTES - BLOCK_BYTES, LEAF_BYTES - 700, LEAF_BYTES, 2 * LEAF_BYTES)
+_OFFSETS = (
+    0,
+    0,
+    512,
+    5000,
+    3 * BLOCK_BYTES,
+    LEAF_BYTES - BLOCK_BYTES,
+    LEAF_BYTES - 700,
+    LEAF_BYTES,
+    2 * LEAF_BYTES,
+)
 _LENGTHS = (1, 511, 512, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES, 20_000, 20_000, 70_000)
 _LARGE_BYTES = 300_000
 """More than is written on the trio thread."""

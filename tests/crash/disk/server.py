@@ -149,7 +149,9 @@ class Operations(pyfuse3.Operations):  # type: ignore[misc]
                 self.disk.start(argument[0])
                 self.reads_through = argument[1]
             case "fail":
-                self.disk.fail(None if argument is None else Failure(argument[0], Fault(argument[1]), argument[2]))
+                self.disk.fail(
+                    None if argument is None else Failure(argument[0], Fault(argument[1]), argument[2])
+                )
             case "fail_read":
                 self.disk.fail(ReadFailure(*argument))
             case "save":
@@ -191,7 +193,9 @@ def _attributes(node: Node) -> pyfuse3.EntryAttributes:
 def main(arguments: Sequence[str]) -> None:
     """Serve on the mount point that is the only argument."""
     operations = Operations(Disk())
-    assert extension.module is not None, f"odxfs_mount was installed without its extension: {extension.missing}"
+    assert extension.module is not None, (
+        f"odxfs_mount was installed without its extension: {extension.missing}"
+    )
     extension.module.arm(operations)
     pyfuse3.init(operations, arguments[0], {"fsname=recording-disk"})
     assert operations.disk.root.number == ROOT == pyfuse3.ROOT_INODE

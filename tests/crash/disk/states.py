@@ -177,7 +177,9 @@ def _by_chance(uncertain: list[Uncertain], choose: random.Random) -> tuple[str, 
     likely = choose.choice((0.2, 0.5, 0.9))
     kept: list[Uncertain] = []
     for record in uncertain:
-        kept += _torn(record, choose) if choose.random() < 0.3 else [record] if choose.random() < likely else []
+        kept += (
+            _torn(record, choose) if choose.random() < 0.3 else [record] if choose.random() < likely else []
+        )
     return f"each with {likely}", kept
 
 

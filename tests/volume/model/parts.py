@@ -22,7 +22,9 @@ def deallocated(content: Content, offset: int, length: int) -> list[Content]:
     return found
 
 
-def cloned(content: Content, offset: int, held: Content, held_from: int, length: int, shift: int) -> list[Content]:
+def cloned(
+    content: Content, offset: int, held: Content, held_from: int, length: int, shift: int
+) -> list[Content]:
     """`length` bytes of `held` written part by part; `shift` is where they were in the source's file, less `offset`."""
     found = list[Content]()
     for end in _ends(offset, offset + length, shift):

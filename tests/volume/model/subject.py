@@ -158,7 +158,9 @@ class Subject:
         assert 0 <= shared <= max(0, length)
         return shared
 
-    async def clone_range(self, source: Node, source_offset: int, node: Node, offset: int, length: int) -> int:
+    async def clone_range(
+        self, source: Node, source_offset: int, node: Node, offset: int, length: int
+    ) -> int:
         """Capture and write in one; returns the bytes shared."""
         held = captured(source.content, source_offset, length)
         steps = parts.cloned(node.content, offset, held, 0, held.size, source_offset - offset)
