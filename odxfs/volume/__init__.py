@@ -13,6 +13,7 @@ from odxfs.volume.changes import (
 )
 from odxfs.volume.check import check_directory
 from odxfs.volume.directories import DirectoryEntry
+from odxfs.volume.findings import Finding
 from odxfs.volume.inodes import AttributeChange, Inode
 from odxfs.volume.names import decode_name, encode_name
 from odxfs.volume.pins import Pin
@@ -24,7 +25,7 @@ from odxfs.volume.volume import Volume
 
 __all__ = [
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
-    "EntryRemoved", "EntryRenamed", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "Snapshot",
+    "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "Snapshot",
     "SnapshotAdded", "SnapshotRemoved", "Statfs", "Volume",
     "check_directory", "create_pool", "decode_name", "encode_name", "open_pool",
 ]  # fmt: skip

@@ -152,6 +152,7 @@ class SqliteEngine:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
+        connection.text_factory = _decoded
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -159,6 +160,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _decoded(text: bytes) -> str:
+    """Text of the catalog; a damaged one is for the checks to find."""
+    return text.decode(errors="replace")
 
 
 def _claim(writer: sqlite3.Connection, owner: str, path: Path) -> int:

@@ -1,0 +1,31 @@
+"""The largest numbers that a catalog has handed out: what the pool's counters must be beyond."""
+
+from odxfs.types import INODE_VOLUME_SHIFT
+from odxfs.volume.catalog.interface import Table
+from odxfs.volume.catalog.sound import CatalogReader, all_rows
+
+_INODE_MASK = (1 << INODE_VOLUME_SHIFT) - 1
+
+
+async def largest_numbers(view: CatalogReader) -> dict[str, int]:
+    """By the name of its counter in PoolRow, the largest number in use, 0 for none."""
+    inode = cookie = 0
+    for table in (Table.INODE, Table.EXTENTS, Table.ORPHAN):
+        async for (number, *_), _row in all_rows(view, table):
+            inode = max(inode, number & _INODE_MASK)
+    async for (_directory, listed), _row in all_rows(view, Table.LISTING):
+        cookie = max(cookie, listed)
+    return {
+        "next_inode": inode,
+        "next_leaf": await _largest(view, Table.LEAF),
+        "next_pin": await _largest(view, Table.PIN),
+        "next_cookie": cookie,
+        "next_snapshot": await _largest(view, Table.SNAPSHOT),
+    }
+
+
+async def _largest(view: CatalogReader, table: Table) -> int:
+    largest = 0
+    async for (number,), _ in all_rows(view, table):
+        largest = max(largest, number)
+    return largest
