@@ -15,7 +15,7 @@ from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import PAST, Key, PoolRow, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.sound import SoundView, all_rows
+from odxfs.volume.catalog.sound import SoundView, UsableRows, all_rows
 from odxfs.volume.catalog.sqlite import SqliteEngine
 from odxfs.volume.counters import largest_numbers
 from odxfs.volume.directory import PoolDirectory
@@ -63,7 +63,8 @@ async def check_catalog(
         async for _ in all_rows(sound, table):
             pass
     holders = await find_holders(sound, findings)
-    await check_maps(sound, segments, holders, findings, read_data=read_data)
+    usable = await UsableRows.of(sound)
+    await check_maps(usable, segments, holders, findings, read_data=read_data)
     unsound: set[LeafId] = set()
 
     def unsound_leaf(identifier: LeafId, sentence: str) -> None:
@@ -78,7 +79,7 @@ async def check_catalog(
         findings.add("segment", sentence)
     await check_space(sound, leaves.owners, known, findings)
     await _check_counters(sound, counters or await sound.get(Table.POOL, (0,)), findings)
-    await check_tree(sound, findings)
+    await check_tree(usable, findings)
     await check_snapshots(view, sound, findings)
     await _name_damage(view, leaves, findings)
     return findings.result()
@@ -100,7 +101,7 @@ async def _name_damage(view: CatalogView, leaves: Leaves, findings: Findings) ->
     sound = SoundView(view)
     holders = await holders_of(sound, {identifier for identifier, _, _ in leaves.damaged})
     for identifier, slot, blocks in leaves.damaged:
-        names = await holder_texts(sound, lambda at: SoundView(view.past(at)), holders[identifier], slot)
+        names = await holder_texts(sound, lambda at, volume: SoundView(view.past(at, volume)), holders[identifier], slot)
         for name in names:
             findings.add("data", f"{name}: {blocks} blocks from there on do not match their checksums", name)
 

@@ -20,6 +20,7 @@ async def largest_numbers(view: CatalogReader) -> dict[str, int]:
         "next_leaf": await _largest(view, Table.LEAF),
         "next_pin": await _largest(view, Table.PIN),
         "next_cookie": cookie,
+        "next_volume": await _largest(view, Table.VOLUME),
         "next_snapshot": await _largest(view, Table.SNAPSHOT),
     }
 

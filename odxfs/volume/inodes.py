@@ -194,17 +194,17 @@ class InodeCache:
             view.put(Table.INODE, (number,), inode.row())
         self._dirty.clear()
 
-    @property
-    def are_held(self) -> bool:
-        """Whether anybody counts as a user of an inode."""
-        return bool(self._held)
+    def are_held(self, volume: VolumeId) -> bool:
+        """Whether anybody counts as a user of an inode of this volume."""
+        return any(inode.volume == volume for inode in self._held.values())
 
-    def close(self) -> None:
-        """Nobody may use any of the inodes any more; who asks again gets new ones."""
+    def close(self, volume: VolumeId) -> None:
+        """Nobody may use any of the inodes of a volume any more; who asks again gets new ones."""
         for inode in self.live():
-            inode.gone = True
-        for kept in (self._recent, self._dirty, self._live):
-            kept.clear()
+            if inode.volume == volume:
+                inode.gone = True
+                for kept in (self._recent, self._dirty, self._live):
+                    kept.pop(inode.number, None)
 
     def live(self) -> Iterable[Inode]:
         """Every inode object in memory."""

@@ -7,7 +7,7 @@ from odxfs.errors import Corrupt, VolumeError
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, MAX_FILE_BYTES, LeafId
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import Table
-from odxfs.volume.catalog.sound import CatalogReader, all_rows
+from odxfs.volume.catalog.sound import CatalogReader, UsableRows, all_rows
 from odxfs.volume.extents import (
     LeafReference,
     allocated_blocks,
@@ -83,7 +83,7 @@ def _page(
 
 
 async def check_maps(
-    view: CatalogReader, segments: Segments, holders: Holders, findings: Findings, *, read_data: bool
+    view: UsableRows, segments: Segments, holders: Holders, findings: Findings, *, read_data: bool
 ) -> None:
     """Each map belongs to an inode, ends with the file, and allocates what the inode says."""
     orphans = {key[0] async for key, _ in all_rows(view, Table.ORPHAN)}
@@ -102,7 +102,7 @@ async def check_maps(
             )
         if mapped and await _reaches_past(view, segments, *holders.last[number], size, read_data=read_data):
             findings.add("past the end", f"inode {number} has data past its end at byte {size}", where)
-    for number in holders.mapped.keys() - owned:
+    for number in filter(view.has, holders.mapped.keys() - owned):
         findings.add("no inode", f"extents belong to inode {number}, which does not exist", f"inode {number}")
 
 

@@ -58,11 +58,13 @@ class VolumeRecord:
     allocated_blocks: int = 0
     quota_blocks: int = 0
     """What `allocated_blocks` may come to; 0 is no quota."""
+    state: int = 0
+    """0 for one that can be used, 1 for one that is being deleted or made."""
 
     def row(self) -> Row:
         """The columns of Table.VOLUME."""
         return (
-            self.name, self.root, self.created_ns, self.inodes, self.allocated_blocks, self.quota_blocks
+            self.name, self.root, self.created_ns, self.inodes, self.allocated_blocks, self.quota_blocks, self.state,
         )  # fmt: skip
 
 
@@ -115,6 +117,28 @@ class Namespace(Tree):
                 self._pool.view.put(Table.VOLUME, (volume,), record.row())
         self._counted.clear()
 
+    def add_volume(self, record: VolumeRecord) -> None:
+        """A volume's row is written with the next commit."""
+        self._volumes[record.id] = record
+        self._counted.add(record.id)
+        self._pool.windows.allocated_blocks[record.id] = record.allocated_blocks
+
+    def drop_volume(self, volume: VolumeId) -> None:
+        """A volume has no rows any more but its own, which goes."""
+        del self._volumes[volume]
+        self._counted.discard(volume)
+        del self._pool.windows.allocated_blocks[volume]
+        self._pool.view.delete(Table.VOLUME, (volume,))
+
+    def mark_volume(self, record: VolumeRecord) -> None:
+        """A volume's row has changed: it is written with the next commit."""
+        self._counted.add(record.id)
+
+    @property
+    def volumes(self) -> list[VolumeRecord]:
+        """Every volume, with those that cannot be used, by number."""
+        return list(self._volumes.values())
+
     def restore_counts(self, volume: VolumeId, inodes: int, allocated_blocks: int) -> None:
         """The rows of a volume were replaced by others, of which there are so many."""
         self._volumes[volume].inodes = inodes
@@ -127,7 +151,7 @@ class Namespace(Tree):
 
     @property
     def volume_names(self) -> list[str]:
-        return sorted(record.name for record in self._volumes.values())
+        return sorted(record.name for record in self._volumes.values() if not record.state)
 
     @property
     def inode_count(self) -> int:
@@ -137,7 +161,7 @@ class Namespace(Tree):
     def record_of(self, name: str) -> VolumeRecord:
         """The volume of that name. Raises NotFound."""
         for record in self._volumes.values():
-            if record.name == name:
+            if record.name == name and not record.state:
                 return record
         raise NotFound(f"the pool has no volume {name!r}")
 
@@ -182,7 +206,7 @@ class Namespace(Tree):
                 volume, mode, uid, gid, now, rdev=device, parent=parent if is_directory else 0, target=target,
                 dos_attributes=dos_attributes,
             )  # fmt: skip
-            inode = self.inodes.add(self._pool.identifiers.inode(), row)
+            inode = self.inodes.add(self._pool.identifiers.inode(volume), row)
             self.directories.add(directory, name, inode)
             directory.nlink += is_directory
             self.entries_changed(now, directory)

@@ -33,6 +33,7 @@ from odxfs.volume.snapshot_volume import SnapshotVolume
 from odxfs.volume.snapshots import Snapshots
 from odxfs.volume.space import Space
 from odxfs.volume.volume import Volume
+from odxfs.volume.volumes import Volumes
 from odxfs.volume.windows import Windows
 from odxfs.volume.writes import Writer
 
@@ -120,6 +121,7 @@ async def open_pool(
                     nursery.start_soon(pool.committer.run)
                     nursery.start_soon(pool.namespace.reap)
                     nursery.start_soon(pool.snapshots.deletion.run)
+                    nursery.start_soon(pool.volumes.deletion.run)
                     try:
                         yield pool
                     except trio.Cancelled:
@@ -161,7 +163,7 @@ class Pool:
         self.ballast = Ballast(place.ballast, segments.files)
         self.view = CatalogView(engine)
         self.identifiers = Identifiers(
-            row.next_inode, row.next_leaf, row.next_pin, row.next_cookie, row.next_snapshot
+            row.next_inode, row.next_leaf, row.next_pin, row.next_cookie, row.next_snapshot, row.next_volume
         )
         self._was_clean = bool(row.clean)
         self._is_reserving = False
@@ -179,6 +181,7 @@ class Pool:
         self._slow_numbers: tuple[int, int, int, int] | None = None
         self.namespace = Namespace(self)
         self.snapshots = Snapshots(self)
+        self.volumes = Volumes(self)
 
     # -- for everybody --------------------------------------------------------------------------------------------
 
@@ -347,6 +350,7 @@ class Pool:
             names.next_cookie,
             self.committer.commits + 1,
             names.next_snapshot,
+            names.next_volume,
         )
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -357,6 +361,7 @@ class Pool:
         await self.references.load(self.view)
         await self.namespace.load()
         await self.snapshots.load()
+        await self.volumes.load()
         pins = await self.pins.drop_old(self.view)
         orphans = await self.namespace.recover()
         if not self.ballast.is_reserved:  # what room there is, is the catalog's, until there is more

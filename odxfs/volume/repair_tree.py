@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odxfs.types import INODE_VOLUME_SHIFT, MAX_FILE_BYTES, InodeNumber, VolumeId
-from odxfs.volume.catalog.interface import Key, Row, Table, volume_of
+from odxfs.volume.catalog.interface import Key, Row, Table, inode_in, volume_of
 from odxfs.volume.inodes import Inode, new_inode_row
 from odxfs.volume.names import fold, is_name
 from odxfs.volume.tree_check import KINDS
@@ -83,7 +83,6 @@ class TreeRepair:
     def adopt(self) -> None:
         """Give what has no name one in its volume's `lost+found`."""
         for number in self.nameless:
-            self.orphans.discard(number)
             folder = self._lost_and_found(volume_of(number))
             self._enter(folder, b"#%d" % number, number)
         self.nameless = []
@@ -183,7 +182,7 @@ class TreeRepair:
                 kind: Any = stat.S_IFDIR
             else:
                 kind = stat.S_IFREG if self.mapped[number] else kinds.get(number, stat.S_IFREG)
-            if not self._is_number(number) or (kind not in _REMADE and not self.is_past):
+            if not self._is_number(number) or kind not in _REMADE:
                 self.lost.append((number, "what it was"))
                 continue
             mode = kind | (0o700 if kind == stat.S_IFDIR else 0o600)
@@ -192,20 +191,19 @@ class TreeRepair:
             self.lost.append((number, "its attributes"))
 
     def _set_kinds(self) -> None:
-        """What an inode has tells what it is, before what its mode says."""
-        kinds = {number: row[1] for row in self.found[Table.DIRENT].values() for number in (row[0],)}
-        directories = Counter(directory for directory, _ in self.entries)
+        """What an inode has tells what it is, before what is said of it."""
+        by_name = {row[0]: row[1] for row in self.found[Table.DIRENT].values()}
+        listed = {row[1]: row[2] for row in self.found[Table.LISTING].values()}
+        inhabited = {directory for directory, _ in self.entries} | set(self.roots.values())
         for number, inode in self.inodes.items():
-            if number in self.roots.values() or directories[number]:
-                kind: Any = stat.S_IFDIR
+            said = by_name.get(number)
+            kind: Any = inode.kind if inode.kind in KINDS else stat.S_IFREG
+            if said in KINDS and (said == listed.get(number) or inode.kind not in KINDS):
+                kind = said
+            if number in inhabited:
+                kind = stat.S_IFDIR
             elif self.mapped[number]:
                 kind = stat.S_IFREG
-            elif inode.target:
-                kind = stat.S_IFLNK
-            elif inode.kind in KINDS:
-                kind = inode.kind
-            else:
-                kind = kinds.get(number) if kinds.get(number) in KINDS else stat.S_IFREG
             inode.mode = kind | stat.S_IMODE(inode.mode)
             inode.volume = volume_of(number)
 
@@ -219,6 +217,7 @@ class TreeRepair:
             if number in named or number in roots:
                 self.orphans.discard(number)
             elif inode.nlink != 0 or number in inhabited:
+                self.orphans.discard(number)
                 self.nameless.append(number)
             else:
                 self.orphans.add(number)
@@ -280,7 +279,7 @@ class TreeRepair:
         """A cookie for each entry, once in a directory."""
         taken: set[tuple[int, int]] = set()
         for entry in sorted(self.entries):
-            cookie = self.cookies[entry]
+            cookie = self.cookies.get(entry, 0)
             if not 0 < cookie < _LARGEST_COOKIE or (entry[0], cookie) in taken:
                 cookie = self._new_cookie()
             self.cookies[entry] = cookie
@@ -295,7 +294,7 @@ class TreeRepair:
         for name in _numbered(LOST_AND_FOUND):
             found = self.entries.get((root, name))
             if found is None:
-                number = (volume - 1) << INODE_VOLUME_SHIFT | self.counters.inode
+                number = inode_in(volume, self.counters.inode)
                 self.counters.inode += 1
                 row = new_inode_row(volume, stat.S_IFDIR | 0o700, 0, 0, 0, parent=root)
                 self.inodes[number] = Inode(InodeNumber(number), row)

@@ -29,9 +29,9 @@ async def restore(pool: "Pool", volume: str, name: str) -> None:
     await pool.namespace.orphans.settle()
     await pool.commit()
     replaced = await _changed_since(pool, snapshot)
-    if pool.namespace.inodes.are_held or len(pool.pins):
+    if pool.namespace.inodes.are_held(snapshot.volume):
         raise SharingViolation(f"volume {volume} is in use")
-    pool.namespace.inodes.close()
+    pool.namespace.inodes.close(snapshot.volume)
     for table, key, now, then in replaced:
         if table is Table.EXTENTS:
             _replace_page(pool, key, now, then)
@@ -47,7 +47,7 @@ async def restore(pool: "Pool", volume: str, name: str) -> None:
 
 async def _changed_since(pool: "Pool", snapshot: "Snapshot") -> list[_Replaced]:
     """Every row of the volume that is not what it was; the view has no uncommitted changes."""
-    past = pool.view.past(snapshot.id)
+    past = pool.view.past(snapshot.id, snapshot.volume)
     replaced: list[_Replaced] = []
     for table, kept in PAST.items():
         rows = await pool.view.range(kept, (snapshot.id,), (1 << 62,))

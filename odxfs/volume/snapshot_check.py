@@ -27,7 +27,7 @@ async def check_snapshots(view: CatalogView, sound: CatalogReader, findings: Fin
             findings.add("snapshot", f"snapshot {name!r} is in state {state!r}, which does not exist")
         if not state:  # one that is being deleted is in part gone
             shown = Findings()
-            past = SoundView(view.past(SnapshotId(number)))
+            past = SoundView(view.past(SnapshotId(number), volume))
             await check_tree(past, shown, sound)
             await _check_maps(past, shown)
             for found in shown.result():

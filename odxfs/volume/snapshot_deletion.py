@@ -5,13 +5,12 @@ such rows become the earlier snapshot's. All others are dropped, and with them t
 so a crash leaves a snapshot that is in part deleted, and the next owner goes on.
 """
 
-import logging
 from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import VolumeError
 from odxfs.types import BLOCK_BYTES, SnapshotId
+from odxfs.volume.background_queue import BackgroundQueue
 from odxfs.volume.catalog.interface import PAST, Key, Row, Table, successor
 from odxfs.volume.extents import LeafReference, allocated_blocks, unpack_page
 
@@ -21,46 +20,13 @@ if TYPE_CHECKING:
 _ROWS = 64
 """Rows given back before other tasks get their turn; those of extent maps take 4 KiB each."""
 
-_log = logging.getLogger(__name__)
 
-
-class SnapshotDeletion:
-    """Deletes one snapshot after the other; `run` is its only task."""
+class SnapshotDeletion(BackgroundQueue[SnapshotId]):
+    """Deletes one snapshot after the other that is marked as deleted."""
 
     def __init__(self, pool: "Pool") -> None:
+        super().__init__(self._delete, "deleting snapshot")
         self._pool = pool
-        self._queue_in, self._queue = trio.open_memory_channel[SnapshotId](float("inf"))
-        self._waiting = 0
-        self._settled = trio.Event()
-
-    def enqueue(self, snapshot: SnapshotId) -> None:
-        """Have a snapshot given back that is marked as deleted."""
-        self._waiting += 1
-        self._queue_in.send_nowait(snapshot)
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether nothing is left to be given back."""
-        return not self._waiting
-
-    async def settle(self) -> None:
-        """Wait until the deletions under way have ended: the space is about to come free."""
-        while not self.is_settled:
-            await self._settled.wait()
-
-    async def run(self) -> None:
-        """Delete what is queued, until cancelled."""
-        async for snapshot in self._queue:
-            await self._pool.committer.end_of_turn()  # a commit under way may still keep rows for it
-            try:
-                await self._delete(snapshot)
-            except VolumeError as error:
-                # Its row stays: nothing is lost but the space, until the pool is opened again.
-                _log.error("what snapshot %d held cannot be given back yet: %s", snapshot, error)
-            self._waiting -= 1
-            if self.is_settled:
-                self._settled.set()
-                self._settled = trio.Event()
 
     async def held_bytes(self, snapshot: SnapshotId, before: SnapshotId | None) -> int:
         """See Snapshots.held_bytes."""
@@ -77,6 +43,7 @@ class SnapshotDeletion:
         return blocks * BLOCK_BYTES
 
     async def _delete(self, snapshot: SnapshotId) -> None:
+        await self._pool.committer.end_of_turn()  # a commit under way may still keep rows for it
         before = self._pool.snapshots.before(snapshot)
         view = self._pool.view
         for past in PAST.values():

@@ -129,7 +129,9 @@ class Snapshots:
         if tree is None:
             if not self._is_readable(snapshot.id):
                 raise NotFound(f"snapshot {snapshot.name!r} has been deleted")
-            tree = self._trees[snapshot.id] = Tree(self._pool.view.past(snapshot.id), self._pool.identifiers)
+            tree = self._trees[snapshot.id] = Tree(
+                self._pool.view.past(snapshot.id, snapshot.volume), self._pool.identifiers
+            )
         return tree
 
     async def held_bytes(self, snapshot: Snapshot) -> int:
@@ -208,7 +210,7 @@ class Snapshots:
         self._pool.view.put(Table.SNAPSHOT, (snapshot.id,), snapshot.row(_DELETING))
         tree = self._trees.pop(snapshot.id, None)
         if tree is not None:
-            tree.close()
+            tree.close(snapshot.volume)
         left = [
             found.id
             for found in self._all.values()

@@ -16,7 +16,7 @@ class Tree:
     """What can be asked of a file tree; an operation has a checkpoint only where the catalog has to be waited for."""
 
     def __init__(self, view: CatalogView | PastView, identifiers: Identifiers) -> None:
-        self._view = view
+        self.view = view
         self.inodes = InodeCache(view)
         self.directories = Directories(view, identifiers)
         self.xattrs = Xattrs(view)
@@ -48,8 +48,8 @@ class Tree:
             raise NotFound(f"there is no {name!r}")
         return entry
 
-    def close(self) -> None:
+    def close(self, volume: VolumeId) -> None:
         """The snapshot is being deleted: who still uses the tree, or an inode of it, is told Stale."""
-        assert isinstance(self._view, PastView)
-        self._view.is_gone = True
-        self.inodes.close()
+        assert isinstance(self.view, PastView)
+        self.view.is_gone = True
+        self.inodes.close(volume)

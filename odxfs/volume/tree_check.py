@@ -24,7 +24,7 @@ KINDS = frozenset(
 
 
 async def check_tree(view: CatalogReader, findings: Findings, now: CatalogReader | None = None) -> None:
-    """Note each thing that is wrong. Changes must not happen meanwhile.
+    """Note each thing that is wrong with the trees of usable volumes. Changes must not happen meanwhile.
 
     For the tree of a snapshot, `now` is the catalog as it is, where the volumes are. All names are in memory while it
     runs: about 1 KiB a file.
@@ -181,11 +181,14 @@ def _check_volumes(volumes: Mapping[Any, Any], inodes: Mapping[Any, Inode], find
         blocks[inode.volume] += inode.allocated_blocks
     for number in {inode.volume for inode in inodes.values()} - volumes.keys():
         findings.add("volume", f"inodes belong to volume {number}, which is not there")
-    for volume, (name, root, _created, number, allocated, _quota) in volumes.items():
+    names = Counter(row[0] for row in volumes.values())
+    for volume, (name, root, _created, number, allocated, _quota, _state) in volumes.items():
         where = f"volume {name}"
         top = inodes.get(root)
         if top is None or not top.is_directory or top.volume != volume:
             findings.add("root", f"volume {name} has no root directory", where)
+        if names[name] > 1 or not name:
+            findings.add("volume name", f"volume {volume} has no name of its own: {name!r}", where)
         if counted[volume] != number:
             findings.add("inodes", f"volume {name} counts {number!r} inodes, it has {counted[volume]}", where)
         if blocks[volume] != allocated:

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from odxfs.types import BLOCK_BYTES, LEAF_BYTES, LeafId, SnapshotId
+from odxfs.types import BLOCK_BYTES, LEAF_BYTES, LeafId, SnapshotId, VolumeId
 from odxfs.volume.blocks.segments import BLOCKS_PER_SEGMENT, SEGMENT_SHIFT
 from odxfs.volume.catalog.interface import Table, volume_of
 from odxfs.volume.catalog.sound import CatalogReader, all_rows
 from odxfs.volume.extents import leaf_id, unpack_page, unpack_pin
 
-TreeOf = Callable[[SnapshotId], CatalogReader]
-"""The file trees as a snapshot holds them."""
+TreeOf = Callable[[SnapshotId, VolumeId], CatalogReader]
+"""The file tree of a volume as a snapshot holds it."""
 
 _DEPTH = 4096
 """Directories that a path goes through at most; more is a loop in a damaged catalog."""
@@ -98,7 +98,7 @@ async def holder_texts(view: CatalogReader, tree_of: TreeOf, holders: list[Holde
         if not holder.inode:
             texts.append("a token")
             continue
-        tree = tree_of(holder.snapshot) if holder.snapshot else view
+        tree = tree_of(holder.snapshot, volume_of(holder.inode)) if holder.snapshot else view
         what = await inode_text(view, tree, holder.inode)
         if holder.snapshot:
             row = await view.get(Table.SNAPSHOT, (holder.snapshot,))

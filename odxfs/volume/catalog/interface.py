@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from odxfs.types import INODE_VOLUME_SHIFT, SnapshotId, VolumeId
+from odxfs.types import INODE_VOLUME_SHIFT, InodeNumber, SnapshotId, VolumeId
 
 Key = tuple[int | bytes, ...]
 Row = tuple[int | bytes | str | None, ...]
@@ -44,10 +44,21 @@ class Table(Enum):
     POOL = Shape(
         "pool",
         ("id",),
-        ("clean", "next_inode", "next_leaf", "next_pin", "next_cookie", "commits", "next_snapshot"),
+        (
+            "clean",
+            "next_inode",
+            "next_leaf",
+            "next_pin",
+            "next_cookie",
+            "commits",
+            "next_snapshot",
+            "next_volume",
+        ),
     )
     VOLUME = Shape(
-        "volume", ("id",), ("name", "root", "created_ns", "inodes", "allocated_blocks", "quota_blocks")
+        "volume",
+        ("id",),
+        ("name", "root", "created_ns", "inodes", "allocated_blocks", "quota_blocks", "state"),
     )
     SNAPSHOT = Shape(
         "snapshot", ("id",), ("volume", "name", "created_ns", "inodes", "allocated_blocks", "state")
@@ -105,6 +116,7 @@ class PoolRow(NamedTuple):
     next_cookie: int
     commits: int
     next_snapshot: int = 1
+    next_volume: int = 2
 
 
 class CatalogEngine(Protocol):
@@ -161,3 +173,13 @@ def successor(key: Key) -> Key:
 def volume_of(number: int) -> VolumeId:
     """The volume that an inode belongs to."""
     return VolumeId((number >> INODE_VOLUME_SHIFT) + 1)
+
+
+def inode_in(volume: VolumeId, number: int) -> InodeNumber:
+    """The inode of a volume that has the same low bits as `number`, which may be another volume's."""
+    return InodeNumber((volume - 1) << INODE_VOLUME_SHIFT | number & (1 << INODE_VOLUME_SHIFT) - 1)
+
+
+def inodes_of(volume: VolumeId) -> tuple[Key, Key]:
+    """The bounds of a volume's rows in the tables of PAST, for `range`."""
+    return (inode_in(volume, 0),), (inode_in(VolumeId(volume + 1), 0),)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from sortedcontainers import SortedDict
 
-from odxfs.types import SnapshotId
+from odxfs.types import SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import CatalogEngine, Changes, Key, Row, Table, successor
 from odxfs.volume.catalog.past import PastView
 
@@ -74,9 +74,9 @@ class CatalogView:
             low = bound
         return merged if limit is None else merged[:limit]
 
-    def past(self, snapshot: SnapshotId) -> PastView:
-        """The file trees as a snapshot holds them."""
-        return PastView(self._engine, snapshot)
+    def past(self, snapshot: SnapshotId, volume: VolumeId) -> PastView:
+        """The file tree of a volume as a snapshot of it holds it."""
+        return PastView(self._engine, snapshot, volume)
 
     def put(self, table: Table, key: Key, row: Row) -> None:
         """Set a row; durable with the next commit."""

@@ -8,8 +8,8 @@ that is there now. Uncommitted changes never count: until they are committed the
 from typing import NoReturn
 
 from odxfs.errors import ReadOnly, Stale
-from odxfs.types import SnapshotId
-from odxfs.volume.catalog.interface import CatalogEngine, Key, Row, Table
+from odxfs.types import SnapshotId, VolumeId
+from odxfs.volume.catalog.interface import CatalogEngine, Key, Row, Table, inodes_of
 
 _EVERYTHING = 1 << 62
 
@@ -17,8 +17,9 @@ _EVERYTHING = 1 << 62
 class PastView:
     """Reads the tables of `PAST` as of one snapshot; costs two index searches a row."""
 
-    def __init__(self, engine: CatalogEngine, snapshot: SnapshotId) -> None:
+    def __init__(self, engine: CatalogEngine, snapshot: SnapshotId, volume: VolumeId) -> None:
         self._engine = engine
+        self._bounds = inodes_of(volume)
         self.snapshot = snapshot
         self.is_gone = False
         """Set when the snapshot is deleted: what it held may be gone from then on."""
@@ -32,8 +33,9 @@ class PastView:
     async def range(
         self, table: Table, low: Key, high: Key, limit: int | None = None
     ) -> list[tuple[Key, Row]]:
-        """Rows with low <= key < high, ascending, at most `limit`. Raises Stale, StoreFailed or Corrupt."""
+        """Rows of the volume with low <= key < high, ascending, at most `limit`. Raises Stale, StoreFailed or Corrupt."""
         wanted = _EVERYTHING if limit is None else limit
+        low, high = max(low, self._bounds[0]), min(high, self._bounds[1])
         rows = await self._engine.past_range(self.snapshot, table, low, high, wanted)
         self._check()
         return rows

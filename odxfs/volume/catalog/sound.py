@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from math import inf, nextafter
 from typing import Any, Protocol
 
-from odxfs.volume.catalog.interface import PAST, Key, Row, Table
+from odxfs.types import VolumeId
+from odxfs.volume.catalog.interface import PAST, Key, Row, Table, volume_of
 from odxfs.volume.catalog.schema import BYTE_COLUMNS
 
 FIRST: Key = (-(1 << 63),)
@@ -18,6 +19,7 @@ LAST: Key = ((1 << 63) - 1,)
 _ROWS = 256
 """Rows in memory at a time; dense leaves take 24 KiB each."""
 
+_BY_INODE = frozenset({*PAST, Table.ORPHAN})
 _PAST_TABLES = frozenset(PAST.values())
 _TEXT_NAMES = frozenset({Table.VOLUME, Table.SNAPSHOT})
 
@@ -48,7 +50,7 @@ class SoundView:
     async def get(self, table: Table, key: Key) -> Row | None:
         """See CatalogReader."""
         row = await self._reader.get(table, key)
-        return row if row is None or is_well_formed(table, key, row) else None
+        return row if row is None or self._keeps(table, key, row) else None
 
     async def range(
         self, table: Table, low: Key, high: Key, limit: int | None = None
@@ -59,7 +61,7 @@ class SoundView:
             wanted = None if limit is None else limit - len(sound)
             rows = await self._reader.range(table, low, high, wanted)
             for key, row in rows:
-                if is_well_formed(table, key, row):
+                if self._keeps(table, key, row):
                     sound.append((key, row))
                 else:
                     self._on_fault(table, key)
@@ -67,6 +69,33 @@ class SoundView:
                 break
             low = _behind(rows[-1][0])
         return sound
+
+
+    def _keeps(self, table: Table, key: Key, row: Row) -> bool:
+        return is_well_formed(table, key, row)
+
+
+class UsableRows(SoundView):
+    """A sound reader's rows without those of volumes that are being deleted or made: these are a part of something."""
+
+    def __init__(self, reader: CatalogReader, unusable: set[VolumeId]) -> None:
+        super().__init__(reader)
+        self._unusable = unusable
+
+    @classmethod
+    async def of(cls, reader: CatalogReader) -> "UsableRows":
+        """The usable rows of a catalog as it is; a volume of which nothing is known is usable."""
+        return cls(reader, {key[0] async for key, row in all_rows(reader, Table.VOLUME) if row[-1]})
+
+    def has(self, number: int) -> bool:
+        """Whether an inode number belongs to a usable volume."""
+        return volume_of(number) not in self._unusable
+
+    def _keeps(self, table: Table, key: Key, row: Row) -> bool:
+        if table not in _BY_INODE:
+            return table is not Table.VOLUME or not row[-1]
+        number = key[0]
+        return isinstance(number, int) and self.has(number)
 
 
 async def all_rows(reader: CatalogReader, table: Table) -> AsyncIterator[tuple[Any, Any]]:
