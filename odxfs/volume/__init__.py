@@ -19,13 +19,14 @@ from odxfs.volume.names import decode_name, encode_name
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
 from odxfs.volume.renames import RenameFlags
+from odxfs.volume.repair import RepairReport, repair_directory
 from odxfs.volume.snapshots import Snapshot
 from odxfs.volume.statfs import Statfs
 from odxfs.volume.volume import Volume
 
 __all__ = [
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
-    "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "Snapshot",
-    "SnapshotAdded", "SnapshotRemoved", "Statfs", "Volume",
-    "check_directory", "create_pool", "decode_name", "encode_name", "open_pool",
+    "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
+    "Snapshot", "SnapshotAdded", "SnapshotRemoved", "Statfs", "Volume",
+    "check_directory", "create_pool", "decode_name", "encode_name", "open_pool", "repair_directory",
 ]  # fmt: skip

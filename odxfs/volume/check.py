@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from odxfs.types import LeafId
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
-from odxfs.volume.catalog.interface import PAST, Key, PoolRow, Row, Table
+from odxfs.volume.catalog.interface import Key, PoolRow, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.sound import SoundView, UsableRows, all_rows
+from odxfs.volume.catalog.sound import SoundView, UsableRows
 from odxfs.volume.catalog.sqlite import SqliteEngine
-from odxfs.volume.counters import largest_numbers
+from odxfs.volume.counters import BOUNDS, largest_numbers
 from odxfs.volume.directory import PoolDirectory
 from odxfs.volume.findings import Finding, Findings
 from odxfs.volume.leaf_check import Leaves, check_leaves, check_space, walk_leaves
@@ -59,9 +59,6 @@ async def check_catalog(
             findings.add("row", f"{what}: a column holds a value of a wrong kind", what)
 
     sound = SoundView(view, ill_formed)
-    for table in PAST.values():
-        async for _ in all_rows(sound, table):
-            pass
     holders = await find_holders(sound, findings)
     usable = await UsableRows.of(sound)
     await check_maps(usable, segments, holders, findings, read_data=read_data)
@@ -92,7 +89,7 @@ async def _check_counters(view: SoundView, row: Row | None, findings: Findings) 
         return
     counters = PoolRow(*row)._asdict()  # type: ignore[arg-type]
     for name, largest in (await largest_numbers(view)).items():
-        if counters[name] <= largest:
+        if not largest < counters[name] < BOUNDS[name]:
             findings.add("counter", f"{name} is {counters[name]}, but {largest} is in use")
 
 
@@ -101,7 +98,9 @@ async def _name_damage(view: CatalogView, leaves: Leaves, findings: Findings) ->
     sound = SoundView(view)
     holders = await holders_of(sound, {identifier for identifier, _, _ in leaves.damaged})
     for identifier, slot, blocks in leaves.damaged:
-        names = await holder_texts(sound, lambda at, volume: SoundView(view.past(at, volume)), holders[identifier], slot)
+        names = await holder_texts(
+            sound, lambda at, volume: SoundView(view.past(at, volume)), holders[identifier], slot
+        )
         for name in names:
             findings.add("data", f"{name}: {blocks} blocks from there on do not match their checksums", name)
 

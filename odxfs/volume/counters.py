@@ -6,6 +6,16 @@ from odxfs.volume.catalog.sound import CatalogReader, all_rows
 
 _INODE_MASK = (1 << INODE_VOLUME_SHIFT) - 1
 
+BOUNDS = {
+    "next_inode": 1 << INODE_VOLUME_SHIFT - 1,
+    "next_leaf": 1 << 50,
+    "next_pin": 1 << 60,
+    "next_cookie": 1 << 62,
+    "next_volume": 1 << 62 - INODE_VOLUME_SHIFT,
+    "next_snapshot": 1 << 60,
+}
+"""Counters that have come so far have not been counted up, but damaged."""
+
 
 async def largest_numbers(view: CatalogReader) -> dict[str, int]:
     """By the name of its counter in PoolRow, the largest number in use, 0 for none."""

@@ -82,8 +82,8 @@ def sound_leaf(identifier: LeafId, kind: int, body: bytes) -> Leaf:
     return leaf
 
 
-def count_blocks(owners: dict[int, Counts], leaf: Leaf) -> None:
-    """Count one owner more for each block that a leaf names."""
+def count_blocks(owners: dict[int, Counts], leaf: Leaf, sign: int = 1) -> None:
+    """Count one owner more (or less, -1) for each block that a leaf names."""
     places = leaf.place_array()
     if places is None:
         pieces = [np.arange(place, place + count) for _, count, place in leaf.pieces(0, BLOCKS_PER_LEAF)]
@@ -92,7 +92,8 @@ def count_blocks(owners: dict[int, Counts], leaf: Leaf) -> None:
     for number in np.unique(numbers).tolist():
         slots = places[numbers == number] & (BLOCKS_PER_GROUP - 1)
         counts = owners.setdefault(number, np.zeros(BLOCKS_PER_GROUP, dtype=np.uint32))
-        counts += np.bincount(slots, minlength=BLOCKS_PER_GROUP).astype(np.uint32)
+        named = np.bincount(slots, minlength=BLOCKS_PER_GROUP).astype(np.uint32)
+        counts += named if sign > 0 else np.negative(named)
 
 
 def read_leaf(segments: Segments, leaf: Leaf) -> list[tuple[int, int]]:

@@ -36,12 +36,14 @@ class Holders:
 async def find_holders(view: CatalogReader, findings: Findings) -> Holders:
     """Walk every extent map, every page kept for a snapshot and every pin."""
     found = Holders()
-    async for (number, page), (body, _written) in all_rows(view, Table.EXTENTS):
+    written_at: dict[tuple[int, int], int] = {}
+    async for (number, page), (body, written) in all_rows(view, Table.EXTENTS):
+        written_at[number, page] = written
         references = _page(number, page, body, findings, f"inode {number}")
         if references == {}:
             findings.add(
                 "empty page",
-                f"inode {number} keeps page {page!r} of its extent map for nothing",
+                f"inode {number} keeps page {page} of its extent map for nothing",
                 f"inode {number}",
             )
         for window, reference in (references or {}).items():
@@ -49,10 +51,14 @@ async def find_holders(view: CatalogReader, findings: Findings) -> Holders:
             found.mapped[number] += allocated_blocks(reference)
             found.last[number] = (window, reference)  # rows and windows ascend
     async for (snapshot, number, page), (present, body, _written) in all_rows(view, Table.EXTENTS_PAST):
-        if present:
-            found.counts.update(
-                (_page(number, page, body, findings, f"snapshot {snapshot!r}") or {}).values()
+        if written_at.get((number, page), snapshot) < snapshot:
+            findings.add(
+                "kept page",
+                f"page {page} of inode {number} was kept for snapshot {snapshot} after it was last changed",
+                f"inode {number}",
             )
+        if present:
+            found.counts.update((_page(number, page, body, findings, f"snapshot {snapshot}") or {}).values())
     await _find_pins(view, found, findings)
     return found
 
@@ -62,11 +68,11 @@ async def _find_pins(view: CatalogReader, found: Holders, findings: Findings) ->
         try:
             references = unpack_pin(body)
         except Corrupt as error:
-            findings.add("pin", f"pin {number!r}: {error}", f"pin {number!r}")
+            findings.add("pin", f"pin {number}: {error}", f"pin {number}")
             continue
         found.counts.update(references)
         if not references:
-            findings.add("empty pin", f"pin {number!r} holds nothing", f"pin {number!r}")
+            findings.add("empty pin", f"pin {number} holds nothing", f"pin {number}")
 
 
 def _page(

@@ -109,7 +109,7 @@ class TreeRepair:
     def _votes(self) -> dict[_Entry, Counter[int]]:
         """(directory, name) -> inode -> tables that say so; a directory entry's own table tips the balance."""
         votes: dict[_Entry, Counter[int]] = defaultdict(Counter)
-        found: dict[Table, dict[Any, Any]] = self.found  # type: ignore[assignment]
+        found: dict[Table, dict[Any, Any]] = self.found
         for (directory, cookie), (name, number, _kind) in found[Table.LISTING].items():
             votes[directory, name][number] += 2
             self.cookies[directory, name] = cookie
@@ -158,7 +158,7 @@ class TreeRepair:
     def _cut_loops(self) -> None:
         """Take the name of one directory in each loop, so that it is found nameless."""
         above = {number: entry for entry, number in self.entries.items() if self._is_directory(number)}
-        sound = set(self.roots.values())
+        sound: set[int] = set(self.roots.values())
         for number in sorted(above):
             way: list[int] = []
             at = number

@@ -1,13 +1,12 @@
 """The check of snapshots: what is kept for them belongs to one, and the tree that each shows is a sound one."""
 
 from collections import Counter
-from typing import Any
 
 from odxfs.errors import Corrupt
 from odxfs.types import SnapshotId
-from odxfs.volume.catalog.interface import PAST, Key, Table
+from odxfs.volume.catalog.interface import PAST, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.sound import FIRST, LAST, CatalogReader, SoundView, all_rows
+from odxfs.volume.catalog.sound import CatalogReader, SoundView, all_rows
 from odxfs.volume.extents import allocated_blocks, unpack_page
 from odxfs.volume.findings import Findings
 from odxfs.volume.tree_check import check_tree
@@ -19,7 +18,7 @@ async def check_snapshots(view: CatalogView, sound: CatalogReader, findings: Fin
     """What is wrong with the snapshots; `sound` reads the same catalog without its ill-formed rows."""
     volumes = {number async for (number,), _ in all_rows(sound, Table.VOLUME)}
     snapshots = {number: row async for (number,), row in all_rows(sound, Table.SNAPSHOT)}
-    await _check_owners(sound, set(snapshots), findings)
+    await _check_owners(sound, {number: row[0] for number, row in snapshots.items()}, findings)
     for number, (volume, name, _created, _inodes, _blocks, state) in snapshots.items():
         if volume not in volumes:
             findings.add("snapshot", f"snapshot {name!r} is of volume {volume!r}, which is not there")
@@ -36,15 +35,15 @@ async def check_snapshots(view: CatalogView, sound: CatalogReader, findings: Fin
                 )
 
 
-async def _check_owners(view: CatalogReader, known: set[int], findings: Findings) -> None:
+async def _check_owners(view: CatalogReader, volumes: dict[int, int], findings: Findings) -> None:
+    """Whatever is kept is kept for a snapshot, and is of that snapshot's volume."""
     for table in PAST.values():
-        low: Key = FIRST
-        while rows := await view.range(table, low, LAST, 1):
-            owner: Any = rows[0][0][0]
-            if owner not in known:
-                what = f"table {table.value.name} keeps rows for snapshot {owner}, which is not there"
-                findings.add("no snapshot", what)
-            low = (owner + 1,)
+        async for (snapshot, number, *_), _row in all_rows(view, table):
+            where = f"table {table.value.name}, snapshot {snapshot}"
+            if snapshot not in volumes:
+                findings.add("no snapshot", f"{where}: the snapshot is not there", where)
+            elif number <= 0 or volume_of(number) != volumes[snapshot]:
+                findings.add("no such row", f"{where}: inode {number} is not of its volume", where)
 
 
 async def _check_maps(view: CatalogReader, findings: Findings) -> None:

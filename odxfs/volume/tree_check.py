@@ -182,11 +182,13 @@ def _check_volumes(volumes: Mapping[Any, Any], inodes: Mapping[Any, Inode], find
     for number in {inode.volume for inode in inodes.values()} - volumes.keys():
         findings.add("volume", f"inodes belong to volume {number}, which is not there")
     names = Counter(row[0] for row in volumes.values())
-    for volume, (name, root, _created, number, allocated, _quota, _state) in volumes.items():
+    for volume, (name, root, _created, number, allocated, _quota, state) in volumes.items():
         where = f"volume {name}"
         top = inodes.get(root)
         if top is None or not top.is_directory or top.volume != volume:
             findings.add("root", f"volume {name} has no root directory", where)
+        if state:
+            findings.add("state", f"volume {name} is in state {state}, which does not exist", where)
         if names[name] > 1 or not name:
             findings.add("volume name", f"volume {volume} has no name of its own: {name!r}", where)
         if counted[volume] != number:

@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from odxfs.errors import Corrupt
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, LeafId, SnapshotId, VolumeId
 from odxfs.volume.blocks.segments import BLOCKS_PER_SEGMENT, SEGMENT_SHIFT
 from odxfs.volume.catalog.interface import Table, volume_of
@@ -68,23 +70,30 @@ async def inode_text(view: CatalogReader, tree: CatalogReader, number: int) -> s
 
 
 async def holders_of(view: CatalogReader, leaves: set[LeafId]) -> dict[LeafId, list[Holder]]:
-    """Who names each of these leaves. Reads every extent map."""
+    """Who names each of these leaves. Reads every extent map; leaves out the damaged pages of one."""
     found: dict[LeafId, list[Holder]] = defaultdict(list)
     if not leaves:
         return found
     async for (number, page), (body, _) in all_rows(view, Table.EXTENTS):
-        for window, reference in unpack_page(number, page, body).items():
-            if leaf_id(reference) in leaves:
-                found[leaf_id(reference)].append(Holder(number, window, _NOW))
+        _note(found, leaves, Holder(number, page, _NOW), body)
     async for (snapshot, number, page), (present, body, _) in all_rows(view, Table.EXTENTS_PAST):
-        for window, reference in unpack_page(number, page, body).items() if present else ():
-            if leaf_id(reference) in leaves:
-                found[leaf_id(reference)].append(Holder(number, window, SnapshotId(snapshot)))
+        _note(found, leaves, Holder(number, page, SnapshotId(snapshot)), body if present else None)
     async for _, (body,) in all_rows(view, Table.PIN):
-        for reference in unpack_pin(body):
-            if leaf_id(reference) in leaves:
-                found[leaf_id(reference)].append(Holder(0, 0, _NOW))
+        with suppress(Corrupt):
+            for reference in unpack_pin(body):
+                if leaf_id(reference) in leaves:
+                    found[leaf_id(reference)].append(Holder(0, 0, _NOW))
     return found
+
+
+def _note(found: dict[LeafId, list[Holder]], leaves: set[LeafId], page: Holder, body: bytes | None) -> None:
+    """Note which of the leaves a page names; `page` has the page's number for a window."""
+    if body is None:
+        return
+    with suppress(Corrupt):
+        for window, reference in unpack_page(page.inode, page.window, body).items():
+            if leaf_id(reference) in leaves:
+                found[leaf_id(reference)].append(Holder(page.inode, window, page.snapshot))
 
 
 async def holder_texts(view: CatalogReader, tree_of: TreeOf, holders: list[Holder], slot: int) -> list[str]:

@@ -147,6 +147,26 @@ class Segments:
         faults = [self._header_fault(segment) for segment in range(known)]
         return [fault for fault in faults if fault]
 
+    def mend_headers(self, known: int) -> None:
+        """Give each of the first `known` segments its header and its length again; one that is missing is made, empty.
+
+        For a repair: what blocks held there fails its checksum. Durable on return. Raises NoSpace or StoreFailed.
+        """
+        for segment in range(known):
+            if not self._header_fault(segment) and self._path(segment).stat().st_size >= SEGMENT_BYTES:
+                continue
+            descriptor = self.files.open(self._path(segment), create=not self._path(segment).exists())
+            try:
+                if self._path(segment).stat().st_size < SEGMENT_BYTES:
+                    self.files.extend(descriptor, SEGMENT_BYTES)
+                self.files.write(descriptor, (_pack_header(self._pool, segment),), 0)
+                self.files.sync(descriptor)
+            finally:
+                self.files.close(descriptor)
+        self.files.sync_directory(self._directory)
+        self.count = max(self.count, known)
+        _allow_descriptors(self.count)
+
     def _header_fault(self, segment: int) -> str:
         try:
             self._descriptor(segment)

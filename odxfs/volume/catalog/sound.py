@@ -70,7 +70,6 @@ class SoundView:
             low = _behind(rows[-1][0])
         return sound
 
-
     def _keeps(self, table: Table, key: Key, row: Row) -> bool:
         return is_well_formed(table, key, row)
 
@@ -85,7 +84,7 @@ class UsableRows(SoundView):
     @classmethod
     async def of(cls, reader: CatalogReader) -> "UsableRows":
         """The usable rows of a catalog as it is; a volume of which nothing is known is usable."""
-        return cls(reader, {key[0] async for key, row in all_rows(reader, Table.VOLUME) if row[-1]})
+        return cls(reader, {key[0] async for key, row in all_rows(reader, Table.VOLUME) if row[-1] == 1})
 
     def has(self, number: int) -> bool:
         """Whether an inode number belongs to a usable volume."""
@@ -93,7 +92,7 @@ class UsableRows(SoundView):
 
     def _keeps(self, table: Table, key: Key, row: Row) -> bool:
         if table not in _BY_INODE:
-            return table is not Table.VOLUME or not row[-1]
+            return table is not Table.VOLUME or row[-1] != 1
         number = key[0]
         return isinstance(number, int) and self.has(number)
 
