@@ -10,13 +10,14 @@ There is no checkpoint in it with an engine that has its answers at hand, so not
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odxfs.errors import Corrupt
 from odxfs.types import LeafId
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import Key, PoolRow, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import SoundView, UsableRows
-from odxfs.volume.catalog.sqlite import SqliteEngine
+from odxfs.volume.catalog.sqlite import SqliteEngine, find_damage
 from odxfs.volume.counters import BOUNDS, largest_numbers
 from odxfs.volume.directory import PoolDirectory
 from odxfs.volume.findings import Finding, Findings
@@ -35,6 +36,7 @@ async def check_directory(directory: Path, *, read_data: bool = False) -> list[F
     place = PoolDirectory(directory)
     uuid = place.read_identity()
     with place.owned("odxfs fsck"):
+        require_sound(place.catalog)
         engine = SqliteEngine.open(place.catalog, "odxfs fsck")
         segments = Segments(place.segments, uuid, Files())
         try:
@@ -42,6 +44,16 @@ async def check_directory(directory: Path, *, read_data: bool = False) -> list[F
         finally:
             segments.close()
             await engine.close()
+
+
+def require_sound(catalog: Path) -> None:
+    """Raise Corrupt, with the way out, for a catalog that SQLite itself finds damaged. Blocking: reads all of it."""
+    damage = find_damage(catalog) if catalog.is_file() else None
+    if damage is not None:
+        raise Corrupt(
+            f"{catalog} is damaged ({damage}): put back a copy that 'odxfs backup' made with 'odxfs backup --restore', "
+            "then run 'odxfs fsck --repair --data'"
+        )
 
 
 async def check_catalog(

@@ -26,7 +26,7 @@ from odxfs.volume.catalog.interface import PAST, Preserving, Row, Table, volume_
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import CatalogReader, UsableRows, all_rows
 from odxfs.volume.catalog.sqlite import SqliteEngine
-from odxfs.volume.check import check_catalog
+from odxfs.volume.check import check_catalog, require_sound
 from odxfs.volume.counters import BOUNDS, largest_numbers
 from odxfs.volume.directory import PoolDirectory
 from odxfs.volume.extents import allocated_blocks, unpack_page
@@ -63,6 +63,7 @@ async def repair_directory(directory: Path, *, read_data: bool = False) -> Repai
     place = PoolDirectory(directory)
     uuid = place.read_identity()
     with place.owned("odxfs fsck --repair"):
+        require_sound(place.catalog)
         backup = _free_name(place.catalog)
         back_up(place.catalog, backup)
         segments = Segments(place.segments, uuid, Files())

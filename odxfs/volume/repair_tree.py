@@ -15,7 +15,7 @@ from odxfs.types import INODE_VOLUME_SHIFT, MAX_FILE_BYTES, InodeNumber, VolumeI
 from odxfs.volume.catalog.interface import Key, Row, Table, inode_in, volume_of
 from odxfs.volume.inodes import Inode, new_inode_row
 from odxfs.volume.names import fold, is_name
-from odxfs.volume.tree_check import KINDS
+from odxfs.volume.tree_check import KINDS, readable_inode
 from odxfs.volume.whereabouts import readable
 
 TREE_TABLES = (Table.INODE, Table.DIRENT, Table.LISTING, Table.FOLDED, Table.NAME, Table.XATTR)
@@ -66,7 +66,7 @@ class TreeRepair:
     def mend(self) -> None:
         """Make the tree sound, but for what has no name."""
         self.inodes = {
-            number: Inode(InodeNumber(number), row)
+            number: readable_inode(number, row)
             for (number,), row in self.found[Table.INODE].items()
             if isinstance(number, int) and self._is_number(number)
         }

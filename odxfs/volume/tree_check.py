@@ -23,13 +23,27 @@ KINDS = frozenset(
 """The S_IFMT bits that an inode may have."""
 
 
+_MODE = Table.INODE.value.row.index("mode")
+
+
+def readable_inode(number: int, row: Row) -> Inode:
+    """The inode of a row whose columns may hold any number: one that can be no mode loses what is too much."""
+    inode = Inode(InodeNumber(number), row)
+    inode.mode &= 0xFFFF
+    return inode
+
+
 async def check_tree(view: CatalogReader, findings: Findings, now: CatalogReader | None = None) -> None:
     """Note each thing that is wrong with the trees of usable volumes. Changes must not happen meanwhile.
 
     For the tree of a snapshot, `now` is the catalog as it is, where the volumes are. All names are in memory while it
     runs: about 1 KiB a file.
     """
-    inodes = {number: Inode(InodeNumber(number), row) async for (number,), row in all_rows(view, Table.INODE)}
+    inodes: dict[int, Inode] = {}
+    async for (number,), row in all_rows(view, Table.INODE):
+        inodes[number] = readable_inode(number, row)
+        if inodes[number].mode != row[_MODE]:
+            findings.add("mode", f"inode {number} has a mode of {row[_MODE]}", f"inode {number}")
     volumes = {key[0]: row async for key, row in all_rows(now or view, Table.VOLUME)}
     entries = _Entries()
     async for (directory, name), (number, kind, cookie) in all_rows(view, Table.DIRENT):

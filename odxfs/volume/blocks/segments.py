@@ -94,6 +94,17 @@ class Segments:
         descriptor = self._descriptors.get(segment) or self._open(segment)
         return self.files.read_nowait(descriptor, buffer, (place & _OFFSET_MASK) << _BLOCK_SHIFT)
 
+    def read_from_disk(self, place: int, buffer: memoryview) -> None:
+        """Fill `buffer` past the page cache, in which afterwards is what was there before. Blocking; for a worker thread."""
+        segment = place >> SEGMENT_SHIFT
+        descriptor = self._descriptors.get(segment) or self._open(segment)
+        offset = (place & _OFFSET_MASK) << _BLOCK_SHIFT
+        was_cached = self.files.read_nowait(descriptor, buffer, offset)
+        self.files.forget(descriptor, offset, len(buffer))
+        self.files.read(descriptor, buffer, offset)
+        if not was_cached:
+            self.files.forget(descriptor, offset, len(buffer))
+
     def punch(self, place: int, count: int) -> None:
         """Give the disk space of free blocks back. Blocking; may run in a worker thread."""
         descriptor = self._descriptors.get(place >> SEGMENT_SHIFT) or self._open(place >> SEGMENT_SHIFT)
