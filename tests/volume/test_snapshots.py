@@ -122,7 +122,6 @@ async def test_a_snapshot_holds_the_tree_as_it_was(volume: Volume) -> None:
     assert (first.inodes, second.inodes) == (4, 4)
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0), (0, 2, 1)])
 async def test_an_inode_of_a_snapshot_is_taken_for_no_other(volume: Volume) -> None:
     pool = volume.pool
     await fill(volume)
@@ -142,6 +141,7 @@ async def test_an_inode_of_a_snapshot_is_taken_for_no_other(volume: Volume) -> N
     assert pool.snapshots.seen_in(seen[0].number) is None
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0), (0, 2, 1)])
 async def test_deleting_snapshots_in_any_order_gives_everything_back(
     volume: Volume, order: tuple[int, ...]
 ) -> None:
