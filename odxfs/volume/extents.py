@@ -11,7 +11,7 @@ from odxfs.errors import Corrupt
 from odxfs.types import LeafId, SnapshotId
 from odxfs.volume.catalog.interface import Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.leaf import Leaf
 
 LeafReference = NewType("LeafReference", int)
@@ -65,7 +65,7 @@ class ExtentMap:
 
     __slots__ = ("_loaded", "_whole", "changed_pages", "number", "snapshots", "view", "windows")
 
-    def __init__(self, number: int, view: CatalogView | PastView, *, whole: bool = False) -> None:
+    def __init__(self, number: int, view: CatalogView | SeenView, *, whole: bool = False) -> None:
         self.number = number
         self.view = view
         """The catalog that the map is read from: as it is, or as a snapshot holds it."""
