@@ -18,6 +18,7 @@ class Scrubbing:
         self._scrub: Scrub | None = None
         self._nursery: trio.Nursery | None = None
         self._scope: trio.CancelScope | None = None
+        self._ended = trio.Event()
         self._last: dict[str, Any] | None = None
         self.commands: dict[str, Command] = {
             "scrub-start": self._start,
@@ -56,10 +57,9 @@ class Scrubbing:
         rate = arguments.number("rate", DEFAULT_RATE)
         if rate <= 0:
             raise UserError("a rate is more than nothing", ExitCode.USAGE)
-        self._scope = trio.CancelScope()
+        self._scope, self._ended = trio.CancelScope(), trio.Event()
         self._nursery.start_soon(self._work, self._scrub, self._scope, rate, arguments.flag("restart"))
-        await trio.lowlevel.checkpoint()
-        return {"progress": self._progress()}
+        return {}
 
     async def _work(self, scrub: Scrub, scope: trio.CancelScope, rate: int, restart: bool) -> None:
         try:
@@ -67,6 +67,7 @@ class Scrubbing:
                 await scrub.run(rate, restart=restart)
         finally:
             self._scope = None
+            self._ended.set()
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
         return {"progress": self._progress(), "is_running": self._scope is not None}
@@ -74,6 +75,5 @@ class Scrubbing:
     async def _stop(self, _: Arguments) -> dict[str, Any]:
         if self._scope is not None:
             self._scope.cancel()
-        while self._scope is not None:
-            await trio.sleep(0)
+            await self._ended.wait()
         return {"progress": self._progress()}

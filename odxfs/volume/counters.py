@@ -17,6 +17,16 @@ BOUNDS = {
 """Counters that have come so far have not been counted up, but damaged."""
 
 
+def is_inode_number(number: int) -> bool:
+    """Whether an inode can have this number: that of a volume, and one in it."""
+    return 0 < number < 1 << 62 and number & _INODE_MASK > 0
+
+
+def is_volume(number: int) -> bool:
+    """Whether a volume can have this number."""
+    return 0 < number < BOUNDS["next_volume"]
+
+
 async def largest_numbers(view: CatalogReader) -> dict[str, int]:
     """By the name of its counter in PoolRow, the largest number in use, 0 for none."""
     inode = cookie = 0

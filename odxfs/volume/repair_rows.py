@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable
 
-from odxfs.types import INODE_VOLUME_SHIFT, InodeNumber, SnapshotId, VolumeId
+from odxfs.types import InodeNumber, SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import PAST, Key, PoolRow, Row, Table, inode_in, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import SoundView, all_rows
-from odxfs.volume.counters import BOUNDS, largest_numbers
+from odxfs.volume.counters import BOUNDS, is_inode_number, is_volume, largest_numbers
 from odxfs.volume.repair_tree import Counters
 
 Note = Callable[[str, str, str], None]
@@ -15,9 +15,6 @@ Note = Callable[[str, str, str], None]
 
 _COUNTED = frozenset({Table.POOL, Table.LEAF_REFS, Table.SPACE, Table.PIN})
 """Tables whose rows can be told from the rest: nothing is lost with one."""
-
-LARGEST_VOLUME = 1 << 63 - INODE_VOLUME_SHIFT
-"""Volumes whose inodes have numbers."""
 
 _DIRECTORY_KEYS = {*PAST, Table.ORPHAN}
 
@@ -48,7 +45,7 @@ async def drop_senseless_rows(view: CatalogView, note: Note) -> None:
             if not is_inode_number(key[0]):
                 drop(table, key)
     async for key, _ in all_rows(view, Table.VOLUME):
-        if not 0 < key[0] < LARGEST_VOLUME:
+        if not is_volume(key[0]):
             drop(Table.VOLUME, key)
     await _mend_snapshot_rows(view, note)
     await _drop_kept_rows(view, drop)
@@ -58,11 +55,6 @@ def _note_dropped(table: Table, key: Key, note: Note) -> None:
     if table not in _COUNTED:
         what = f"table {table.value.name}, key {key!r}"
         note("row", f"{what}: the row made no sense, and is dropped", what)
-
-
-def is_inode_number(number: int) -> bool:
-    """Whether an inode can have this number."""
-    return number > 0 and number & ((1 << INODE_VOLUME_SHIFT) - 1) > 0
 
 
 async def _mend_snapshot_rows(view: CatalogView, note: Note) -> None:

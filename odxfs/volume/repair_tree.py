@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from odxfs.types import INODE_VOLUME_SHIFT, MAX_FILE_BYTES, InodeNumber, VolumeId
+from odxfs.types import MAX_FILE_BYTES, InodeNumber, VolumeId
 from odxfs.volume.catalog.interface import Key, Row, Table, inode_in, volume_of
+from odxfs.volume.counters import is_inode_number
 from odxfs.volume.inodes import Inode, new_inode_row
 from odxfs.volume.names import fold, is_name
 from odxfs.volume.tree_check import KINDS, readable_inode
-from odxfs.volume.whereabouts import readable
 
 TREE_TABLES = (Table.INODE, Table.DIRENT, Table.LISTING, Table.FOLDED, Table.NAME, Table.XATTR)
 
@@ -68,7 +68,7 @@ class TreeRepair:
         self.inodes = {
             number: readable_inode(number, row)
             for (number,), row in self.found[Table.INODE].items()
-            if isinstance(number, int) and self._is_number(number)
+            if isinstance(number, int) and is_inode_number(number)
         }
         votes = self._votes()
         self._accept(votes)
@@ -182,7 +182,7 @@ class TreeRepair:
                 kind: Any = stat.S_IFDIR
             else:
                 kind = stat.S_IFREG if self.mapped[number] else kinds.get(number, stat.S_IFREG)
-            if not self._is_number(number) or kind not in _REMADE:
+            if not is_inode_number(number) or kind not in _REMADE:
                 self.lost.append((number, "what it was"))
                 continue
             mode = kind | (0o700 if kind == stat.S_IFDIR else 0o600)
@@ -311,16 +311,6 @@ class TreeRepair:
     def _parent_of(self, number: int) -> int:
         """The directory that names a lost inode."""
         return next((directory for (directory, _), child in self.entries.items() if child == number), 0)
-
-    @staticmethod
-    def _is_number(number: int) -> bool:
-        return number > 0 and number & ((1 << INODE_VOLUME_SHIFT) - 1) > 0
-
-
-def described(number: int, what: str, names: Iterable[bytes]) -> str:
-    """A sentence about what is lost of an inode."""
-    known = ", ".join(readable(name) for name in names)
-    return f"inode {number}{f' ({known})' if known else ''} has lost {what}"
 
 
 def _numbered(name: bytes) -> Iterable[bytes]:

@@ -131,6 +131,7 @@ class Scrub:
                 await self._report(identifier, first, count, place)
             self._note_seen(read)
             slot = read.stop
+            self._next = (identifier, slot)
             self.progress.done_bytes += read.blocks * BLOCK_BYTES
             await pace.spend(read.blocks * BLOCK_BYTES)
 

@@ -7,6 +7,7 @@ from odxfs.types import SnapshotId
 from odxfs.volume.catalog.interface import PAST, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import CatalogReader, SoundView, all_rows
+from odxfs.volume.counters import is_inode_number, is_volume
 from odxfs.volume.extents import allocated_blocks, unpack_page
 from odxfs.volume.findings import Findings
 from odxfs.volume.tree_check import check_tree
@@ -16,12 +17,13 @@ _STATES = (0, 1)
 
 async def check_snapshots(view: CatalogView, sound: CatalogReader, findings: Findings) -> None:
     """What is wrong with the snapshots; `sound` reads the same catalog without its ill-formed rows."""
-    volumes = {number async for (number,), _ in all_rows(sound, Table.VOLUME)}
+    volumes = {number async for (number,), _ in all_rows(sound, Table.VOLUME) if is_volume(number)}
     snapshots = {number: row async for (number,), row in all_rows(sound, Table.SNAPSHOT)}
     await _check_owners(sound, {number: row[0] for number, row in snapshots.items()}, findings)
     for number, (volume, name, _created, _inodes, _blocks, state) in snapshots.items():
         if volume not in volumes:
             findings.add("snapshot", f"snapshot {name!r} is of volume {volume!r}, which is not there")
+            continue
         if state not in _STATES:
             findings.add("snapshot", f"snapshot {name!r} is in state {state!r}, which does not exist")
         if not state:  # one that is being deleted is in part gone
@@ -42,7 +44,7 @@ async def _check_owners(view: CatalogReader, volumes: dict[int, int], findings: 
             where = f"table {table.value.name}, snapshot {snapshot}"
             if snapshot not in volumes:
                 findings.add("no snapshot", f"{where}: the snapshot is not there", where)
-            elif number <= 0 or volume_of(number) != volumes[snapshot]:
+            elif not is_inode_number(number) or volume_of(number) != volumes[snapshot]:
                 findings.add("no such row", f"{where}: inode {number} is not of its volume", where)
 
 

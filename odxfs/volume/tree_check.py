@@ -12,6 +12,7 @@ from typing import Any
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Key, Row, Table, volume_of
 from odxfs.volume.catalog.sound import CatalogReader, all_rows
+from odxfs.volume.counters import is_inode_number, is_volume
 from odxfs.volume.findings import Findings
 from odxfs.volume.inodes import Inode
 from odxfs.volume.names import fold, is_name
@@ -139,7 +140,7 @@ def _faults(number: int, inode: Inode, entries: _Entries, is_root: bool) -> list
         found.append(("links", f"inode {number} counts {inode.nlink} links, it has {expected}"))
     if inode.kind not in KINDS or entries.kinds.get(number, inode.kind) != inode.kind:
         found.append(("kind", f"inode {number} is of another kind than its entry says"))
-    if inode.volume != volume_of(number) or number <= 0:
+    if inode.volume != volume_of(number) or not is_inode_number(number):
         found.append(("volume", f"inode {number} is not of volume {inode.volume}"))
     if inode.size < 0 or (inode.is_symlink and inode.size != len(inode.target)):
         found.append(("size", f"inode {number} has a size of {inode.size}"))
@@ -203,6 +204,8 @@ def _check_volumes(volumes: Mapping[Any, Any], inodes: Mapping[Any, Inode], find
             findings.add("root", f"volume {name} has no root directory", where)
         if state:
             findings.add("state", f"volume {name} is in state {state}, which does not exist", where)
+        if not is_volume(volume):
+            findings.add("volume", f"volume {volume} has a number that none can have", where)
         if names[name] > 1 or not name:
             findings.add("volume name", f"volume {volume} has no name of its own: {name!r}", where)
         if counted[volume] != number:
