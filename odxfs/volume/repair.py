@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from odxfs.types import BLOCK_BYTES, SnapshotId, VolumeId
-from odxfs.volume.backup import back_up
+from odxfs.volume.backup import back_up, free_name
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import PAST, Preserving, Row, Table, volume_of
@@ -64,8 +64,8 @@ async def repair_directory(directory: Path, *, read_data: bool = False) -> Repai
     uuid = place.read_identity()
     with place.owned("odxfs fsck --repair"):
         require_sound(place.catalog)
-        backup = _free_name(place.catalog)
-        back_up(place.catalog, backup)
+        backup = free_name(place.catalog, "before-repair")
+        back_up(place.catalog, backup, uuid)
         segments = Segments(place.segments, uuid, Files())
         engine = SqliteEngine.open(place.catalog, "odxfs fsck --repair")
         try:
@@ -84,13 +84,6 @@ async def repair_directory(directory: Path, *, read_data: bool = False) -> Repai
         finally:
             segments.close()
             await engine.close()
-
-
-def _free_name(catalog: Path) -> Path:
-    number = 1
-    while (path := catalog.with_name(f"{catalog.name}.before-repair-{number}")).exists():
-        number += 1
-    return path
 
 
 class _Repair:

@@ -26,6 +26,16 @@ _BLOCK_SHIFT = 12
 _MAGIC = b"ODXFSSEG"
 _HEADER = struct.Struct("<8sII16sQ")
 """Magic, format version, block size in bytes, pool uuid, segment number; a crc32c of these follows."""
+HEADER_FIELDS = (
+    (0, 8, "magic"),
+    (8, 4, "format version"),
+    (12, 4, "block size"),
+    (16, 16, "pool uuid"),
+    (32, 8, "segment number"),
+    (40, 4, "crc32c of bytes 0 to 39"),
+)
+"""(offset, length, name) in the header block; the rest of it is zeros."""
+
 _CHECKSUM = struct.Struct("<I")
 _VERSION = 1
 
@@ -157,6 +167,16 @@ class Segments:
         """What is wrong with the headers of the first `known` segments, a sentence each."""
         faults = [self._header_fault(segment) for segment in range(known)]
         return [fault for fault in faults if fault]
+
+    def read_header(self, segment: int) -> bytes:
+        """The header block as it is, sound or not. Raises StoreFailed."""
+        header = bytearray(BLOCK_BYTES)
+        descriptor = self.files.open(self._path(segment))
+        try:
+            self.files.read(descriptor, memoryview(header), 0)
+        finally:
+            self.files.close(descriptor)
+        return bytes(header)
 
     def mend_headers(self, known: int) -> None:
         """Give each of the first `known` segments its header and its length again; one that is missing is made, empty.
