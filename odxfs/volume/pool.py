@@ -200,6 +200,13 @@ class Pool:
         """Return when everything before the call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
         await self.committer.commit()
 
+    async def settle(self) -> None:
+        """Wait until all that was deleted is given back, durably."""
+        await self.namespace.orphans.settle()
+        await self.snapshots.deletion.settle()
+        await self.volumes.deletion.settle()
+        await self.commit()
+
     def add_observer(self, callback: Callable[[Change], None]) -> None:
         """Have `callback` called after each change, in the step that made it; it must neither raise nor wait."""
         self._observers.append(callback)
