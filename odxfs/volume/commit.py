@@ -137,15 +137,20 @@ class Committer:
     def note_change(self) -> None:
         """Look whether the bounds call for a commit; cheap, after each change of data or names."""
         pool = self._pool
-        gathered = max(
-            pool.writer.uncommitted_blocks / _UNCOMMITTED_BLOCKS,
-            pool.space.freed_blocks / _HELD_BLOCKS,
-            pool.windows.leaves.dirty_count / _DIRTY_LEAVES,
-            pool.view.changes / _CHANGED_ROWS,
+        if (
+            pool.writer.uncommitted_blocks < _UNCOMMITTED_BLOCKS
+            and pool.space.freed_blocks < _HELD_BLOCKS
+            and pool.windows.leaves.dirty_count < _DIRTY_LEAVES
+            and pool.view.changes < _CHANGED_ROWS
+        ):
+            return
+        self._wake.set()
+        self.is_overrun = (
+            pool.writer.uncommitted_blocks >= _OVERRUN * _UNCOMMITTED_BLOCKS
+            or pool.space.freed_blocks >= _OVERRUN * _HELD_BLOCKS
+            or pool.windows.leaves.dirty_count >= _OVERRUN * _DIRTY_LEAVES
+            or pool.view.changes >= _OVERRUN * _CHANGED_ROWS
         )
-        if gathered >= 1:
-            self._wake.set()
-            self.is_overrun = gathered >= _OVERRUN
 
     def note_freed(self) -> None:
         """Leaves have died: have them reaped soon."""
