@@ -126,7 +126,9 @@ class MemoryFileSystem(pyfuse3.Operations):
         return inode
 
     async def readdir(self, fh, start_id, token):  # noqa: ANN001, ANN201
-        for position, (name, file) in enumerate(list(self._inodes[fh].entries.items())[start_id:], start_id + 1):
+        for position, (name, file) in enumerate(
+            list(self._inodes[fh].entries.items())[start_id:], start_id + 1
+        ):
             if not pyfuse3.readdir_reply(token, name, self._describe(file), position):
                 return
 

@@ -65,7 +65,8 @@ class Row:
             plain[peer] = round(number, 3)
             plain[f"times_{peer}"] = round(self.ratio(peer), 2)
         if self.is_met is not None:
-            plain |= {"goal": self.goal or f"{self.goal_ratio} times", "met": self.is_met}
+            goal = self.goal if self.goal_ratio is None else f"{self.goal_ratio} times"
+            plain |= {"goal": goal, "met": self.is_met}
         if self.spread:
             plain["spread"] = round(self.spread, 2)
         return plain

@@ -37,7 +37,10 @@ class Load:
 def measure(settings: Settings) -> Iterator[Row]:
     """Every load on both mounts, round after round."""
     with ExitStack() as stack:
-        mounts = {"odxfs": stack.enter_context(_odxfs(settings.work)), PEER: stack.enter_context(_memory(settings.work))}
+        mounts = {
+            "odxfs": stack.enter_context(_odxfs(settings.work)),
+            PEER: stack.enter_context(_memory(settings.work)),
+        }
         for mountpoint in mounts.values():
             _fill(mountpoint / "disk")
             _fill(mountpoint / "stream")  # what was written at random would not be sequential on the disk
