@@ -40,6 +40,11 @@ class InodeNumbers:
         """The kernel's number for the volume's."""
         return pyfuse3.ROOT_INODE if number == self._volume.root else pyfuse3.InodeT(number)
 
+    def known(self, number: InodeNumber) -> Inode | None:
+        """The inode of the volume's number if the kernel knows it."""
+        known = self._known.get(number)
+        return None if known is None else known.inode
+
     async def inode(self, number: pyfuse3.InodeT) -> Inode:
         """The live inode for the kernel's number; raises NotFound."""
         mine = self.of_kernel(number)

@@ -292,7 +292,7 @@ class Pool:
     async def throttle(self) -> None:
         """Wait while changes gather faster than commits take them away."""
         while self.committer.is_overrun and self.failure is None and not self.committer.is_full:
-            await self.committer.progress()
+            await self.committer.relief()
 
     async def make_room(self, turn: int) -> None:
         """After NoSpace for the `turn`th time in one operation: find room in other ways. Raises NoSpace when there is none.
