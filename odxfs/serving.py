@@ -17,6 +17,7 @@ from typing import Any
 
 import trio
 
+from odxfs.administration import control_commands
 from odxfs.control.arguments import Arguments
 from odxfs.control.server import ControlServer
 from odxfs.errors import ExitCode, OdxfsError, UserError
@@ -87,6 +88,7 @@ class Serving:
             "tokens": self._tokens,
             "shutdown": self._shutdown,
             **self._scrubbing.commands,
+            **control_commands(lambda: self._pool),
         }
         self._control = ControlServer(options.directory, commands)
 

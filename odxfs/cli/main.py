@@ -19,6 +19,7 @@ COMMANDS = {
     "umount": "unmount, or stop serving, and leave the pool clean",
     "user": "users who may log in over SMB: add, passwd, del, list",
     "share": "shares: add, del, list",
+    "snapshot": "snapshots of a volume: create, list, delete, restore",
     "status": "what is mounted and shared, and the numbers of a pool",
     "tokens": "the live copy tokens of a pool",
     "fsck": "check a pool that nobody uses, and repair it",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import InvalidArgument, Stale
 from odxfs.types import BLOCKS_PER_LEAF
-from odxfs.volume.extents import ExtentMap, LeafReference
+from odxfs.volume.extents import ExtentMap, LeafReference, allocated_blocks
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.pins import Pin
 from odxfs.volume.windows import Windows
@@ -119,8 +119,8 @@ class Cloner:
                 continue
             base = window << 11
             low, high = max(first - base, 0), min(stop - base, BLOCKS_PER_LEAF)
-            if high - low == BLOCKS_PER_LEAF:
-                return True
+            if allocated_blocks(reference) > BLOCKS_PER_LEAF - (high - low):
+                return True  # it maps more blocks than lie outside
             leaf = self._windows.leaf(reference)
             if leaf is None:
                 return reference

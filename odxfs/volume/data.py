@@ -273,7 +273,7 @@ class DataPath:
         pool = self._pool
         inode.mtime_ns = inode.ctime_ns = pool.clock()
         pool.namespace.mark_dirty(inode)
-        pool.committer.note_written()
+        pool.committer.note_change()
         if pool.has_observers:
             pool.emit(ContentChanged(inode.volume, origin, inode.number, offset, length, size_changed))
 

@@ -121,10 +121,11 @@ class ExtentMap:
     def page_row(self, page: int) -> Row | None:
         """The columns of Table.EXTENTS for a page that is in memory; None when it is all hole."""
         first = page << _PAGE_SHIFT
-        body = array("Q", bytes(8 * WINDOWS_PER_PAGE))
+        body = array("Q")
         for window, reference in self.items(first, first + WINDOWS_PER_PAGE - 1):
-            body[window - first] = reference
-        return (body.tobytes(), self.snapshots.get(page, 0)) if any(body) else None
+            body.frombytes(bytes(8 * (window - first - len(body))))
+            body.append(reference)
+        return (body.tobytes(), self.snapshots.get(page, 0)) if body else None
 
     def collect(self, view: CatalogView) -> None:
         """Put the changed pages into the view."""
@@ -138,8 +139,11 @@ class ExtentMap:
 
 
 def unpack_page(number: int, page: int, body: bytes) -> dict[int, LeafReference]:
-    """Window -> reference of one EXTENTS row, holes left out. Raises Corrupt."""
-    if len(body) != 8 * WINDOWS_PER_PAGE:
+    """Window -> reference of one EXTENTS row, holes left out. Raises Corrupt.
+
+    A row ends with the last window that is no hole: a small file takes 8 bytes here and not 4 KiB.
+    """
+    if len(body) > 8 * WINDOWS_PER_PAGE or len(body) % 8:
         raise Corrupt(f"page {page} of inode {number}'s extent map has {len(body)} bytes")
     first = page << _PAGE_SHIFT
     return {

@@ -189,6 +189,7 @@ class Namespace(Tree):
         """See Volume.create."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
+        await self._pool.throttle()
         check_name(name)
         mode = _checked_kind(mode, target)
         directory = await self.directory(volume, parent)
@@ -220,6 +221,7 @@ class Namespace(Tree):
         """See Volume.link."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
+        await self._pool.throttle()
         check_name(name)
         if inode.is_directory:
             raise NotPermitted("a directory has one name only")
@@ -254,6 +256,7 @@ class Namespace(Tree):
         self, volume: VolumeId, origin: str, parent: InodeNumber, name: bytes, *, is_directory: bool
     ) -> None:
         self._pool.check_writable()
+        await self._pool.throttle()
         directory = await self.directory(volume, parent)
         async with self.locks.of(parent):
             entry = await self.entry(directory, name)
@@ -279,6 +282,7 @@ class Namespace(Tree):
         """See Volume.set_xattr."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
+        await self._pool.throttle()
         async with self.locks.of(inode.number):
             await self.xattrs.set(inode, name, value, create=create, replace=replace)
             self._xattrs_changed(origin, inode)
@@ -297,6 +301,7 @@ class Namespace(Tree):
         for directory in directories:
             directory.mtime_ns = directory.ctime_ns = now
             self.inodes.mark_dirty(directory)
+        self._pool.committer.note_change()
 
     def drop_name(self, inode: Inode, directory: Inode, now: int) -> None:
         """An entry of `directory` that named `inode` is gone: the counts that follow from it."""

@@ -106,9 +106,10 @@ async def open_pool(
     """
     place = PoolDirectory(directory)
     uuid = place.read_identity()
-    with place.owned(owner):
+    with place.owned(owner) as ownership:
         engine = SqliteEngine.open(place.catalog, owner)
         segments = Segments(place.segments, uuid, files or Files())
+        segments.guard = ownership.check
         try:
             row = await engine.get(Table.POOL, (0,))
             if row is None:
@@ -201,6 +202,13 @@ class Pool:
         """Return when everything before the call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
         await self.committer.commit()
 
+    async def settle(self) -> None:
+        """Wait until all that was deleted is given back, durably."""
+        await self.namespace.orphans.settle()
+        await self.snapshots.deletion.settle()
+        await self.volumes.deletion.settle()
+        await self.commit()
+
     def add_observer(self, callback: Callable[[Change], None]) -> None:
         """Have `callback` called after each change, in the step that made it; it must neither raise nor wait."""
         self._observers.append(callback)
@@ -287,7 +295,7 @@ class Pool:
     async def throttle(self) -> None:
         """Wait while changes gather faster than commits take them away."""
         while self.committer.is_overrun and self.failure is None and not self.committer.is_full:
-            await self.committer.progress()
+            await self.committer.relief()
 
     async def make_room(self, turn: int) -> None:
         """After NoSpace for the `turn`th time in one operation: find room in other ways. Raises NoSpace when there is none.

@@ -155,7 +155,7 @@ class Volume:
 
     async def get_xattr(self, inode: Inode, name: bytes) -> bytes:
         """An extended attribute's value. Raises NoAttribute."""
-        return await self._tree.xattrs.get(inode.number, name)
+        return await self._tree.xattrs.get(inode, name)
 
     async def set_xattr(
         self, inode: Inode, name: bytes, value: bytes, *, create: bool = False, replace: bool = False

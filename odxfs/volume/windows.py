@@ -172,6 +172,10 @@ class Windows:
                     self.space.release(place, count)
                 self.settle(inode, extents, window, leaf)
 
+    def has_data(self, inode: "Inode") -> bool:
+        """Whether there is anything for `discard` to do: leaves, or rows that name none any more."""
+        return inode.allocated_blocks > 0 or inode.number in self._changed
+
     async def discard(self, number: int) -> None:
         """Let every leaf of a deleted file go. A crash meanwhile leaves the rest to be discarded again."""
         changed = self._changed.pop(number, None)

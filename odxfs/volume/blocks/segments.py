@@ -6,7 +6,7 @@ holds its header, so place 0 is never data and can stand for a hole.
 
 import resource
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count as numbers
 from pathlib import Path
 from uuid import UUID
@@ -53,6 +53,8 @@ class Segments:
         self._directory = directory
         self._pool = pool
         self._descriptors: dict[int, int] = {}
+        self.guard: Callable[[], None] = lambda: None
+        """Called before anything is written; raises StoreFailed when the segments are another owner's by now."""
         self.touched: set[int] = set()
         """Segments written since `take_touched`."""
         self._created = False
@@ -62,6 +64,7 @@ class Segments:
 
     def create_next(self) -> int:
         """Add a segment; durable with the next `sync`. Raises NoSpace or StoreFailed, then nothing has changed."""
+        self.guard()
         segment = self.count
         path = self._path(segment)
         path.unlink(missing_ok=True)  # left by a creation that failed: nothing can name it
@@ -84,6 +87,7 @@ class Segments:
 
         Whoever comes to name the blocks calls `touch` then: a sync that ran during the write has not covered them.
         """
+        self.guard()
         segment = place >> SEGMENT_SHIFT
         descriptor = self._descriptors.get(segment) or self._open(segment)
         self.files.write(descriptor, buffers, (place & _OFFSET_MASK) << _BLOCK_SHIFT)
@@ -117,6 +121,7 @@ class Segments:
 
     def punch(self, place: int, count: int) -> None:
         """Give the disk space of free blocks back. Blocking; may run in a worker thread."""
+        self.guard()
         descriptor = self._descriptors.get(place >> SEGMENT_SHIFT) or self._open(place >> SEGMENT_SHIFT)
         self.files.punch(descriptor, (place & _OFFSET_MASK) << _BLOCK_SHIFT, count << _BLOCK_SHIFT)
 

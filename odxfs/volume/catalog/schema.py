@@ -108,7 +108,7 @@ TABLES = (
     """CREATE TABLE orphan (
         number BIGINT NOT NULL,
         PRIMARY KEY (number))""",
-    # A file's extent map: page p holds the leaf references (512 little-endian u64: leaf id * 4096 +
+    # A file's extent map: page p holds the leaf references (up to 512 little-endian u64: leaf id * 4096 +
     # the blocks it allocates; 0 is a hole) of the 4 GiB from p * 4 GiB on. `latest` is the volume's latest snapshot when the
     # page was last written: a later snapshot holds the page, too.
     """CREATE TABLE extents (

@@ -5,6 +5,7 @@ writer connection, so the trio thread goes on while the disk works; a WAL reader
 """
 
 import sqlite3
+from itertools import chain
 from pathlib import Path
 
 import trio
@@ -17,6 +18,9 @@ from odxfs.volume.catalog.schema import INDEXES, MIGRATIONS, SCHEMA_VERSION, TAB
 
 _CACHE_KIB = 32 * 1024
 """Pages the reader keeps: the tree above a few million directory entries."""
+
+_ROWS_A_STATEMENT = 50
+"""Rows set by one statement; no more than 1000 parameters, which every SQLite takes."""
 
 _PAST_TABLES = frozenset(PAST.values())
 
@@ -222,12 +226,24 @@ def _native(statement: str) -> str:
 def _apply(connection: sqlite3.Connection, changes: Changes) -> None:
     for table, rows in changes.items():
         puts = [(*key, *row) for key, row in rows.items() if row is not None]
-        if puts:
-            connection.executemany(statements.upsert(table), puts)
+        _put(connection, table, puts)
         if len(puts) < len(rows):
             connection.executemany(
                 statements.delete(table), [key for key, row in rows.items() if row is None]
             )
+
+
+def _put(connection: sqlite3.Connection, table: Table, rows: list[Row]) -> None:
+    """Several rows a statement: each step of SQLite gives the interpreter's lock away and takes it back.
+
+    200,000 entries of directories: 0.19 s where one row a statement took 0.37 s, 0.66 s for 1.0 s beside a busy thread.
+    """
+    whole = len(rows) - len(rows) % _ROWS_A_STATEMENT
+    for at in range(0, whole, _ROWS_A_STATEMENT):
+        several = tuple(chain.from_iterable(rows[at : at + _ROWS_A_STATEMENT]))
+        connection.execute(statements.upsert(table, _ROWS_A_STATEMENT), several)
+    if whole < len(rows):
+        connection.executemany(statements.upsert(table), rows[whole:])
 
 
 def _preserve(connection: sqlite3.Connection, changes: Changes, preserving: Preserving) -> None:
