@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from odxfs.types import MAX_FILE_BYTES, InodeNumber, VolumeId
+from odxfs.types import BLOCK_BYTES, MAX_FILE_BYTES, InodeNumber, VolumeId
 from odxfs.volume.catalog.interface import Key, Row, Table, inode_in, volume_of
 from odxfs.volume.counters import is_inode_number, is_number
 from odxfs.volume.inodes import Inode, new_inode_row
@@ -280,9 +280,9 @@ class TreeRepair:
         end = self.ends.get(inode.number, 0)
         if inode.number in self.orphans and not self.is_past:
             return
-        if not end <= inode.size <= MAX_FILE_BYTES:
-            if end > inode.size >= 0:
-                self.lost.append((inode.number, f"its size: it was grown from {inode.size} to {end} bytes"))
+        blocks = -(-inode.size // BLOCK_BYTES)
+        if not end <= blocks * BLOCK_BYTES <= MAX_FILE_BYTES:
+            self.lost.append((inode.number, f"its size, which was {inode.size} and is {end} bytes"))
             inode.size = end
 
     # -- numbers ----------------------------------------------------------------------------------------------------
