@@ -72,7 +72,7 @@ def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], in
     Raises UserError: the directory is not empty or cannot be used, or the disk has no room.
     """
     place = PoolDirectory(directory)
-    place.prepare()
+    changed = place.prepare()
     now, root = clock(), InodeNumber(1)
     row = PoolRow(clean=1, next_inode=root + 1, next_leaf=1, next_pin=1, next_cookie=1, commits=0)
     rows: Changes = {Table.POOL: {(0,): row}, **new_volume_rows(VolumeId(1), volume, root, now)}
@@ -80,7 +80,9 @@ def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], in
     try:
         Ballast(place.ballast, files).reserve()
         SqliteEngine.create(place.catalog, rows)
-        place.write_identity(now)
+        for made_in in reversed(changed):
+            files.sync_directory(made_in)
+        place.write_identity(now)  # what has an identity has all the rest
         files.sync_directory(directory)
     except VolumeError as error:
         shutil.rmtree(place.segments, ignore_errors=True)
@@ -174,6 +176,7 @@ class Pool:
         self.in_flight = InFlightReads(self.space)
         reader = Reader(self.windows, segments, self.in_flight)
         self.writer = Writer(self.windows, segments, reader)
+        self.writer.on_failure = self.latch
         self.committer = Committer(self, row.commits)
         self.data = DataPath(self, self.windows, reader, self.writer)
         self._observers: list[Callable[[Change], None]] = []

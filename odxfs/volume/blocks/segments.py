@@ -140,7 +140,10 @@ class Segments:
                 for unnamed in reversed(range(segment, self.count)):
                     self._path(unnamed).unlink()
                 self.count = segment
-                return
+                break
+        # Those that are kept may have come from an owner who was killed before it synced them and their names.
+        self.touched.update(range(known, self.count))
+        self._created = self.count > known
 
     def check_headers(self, known: int) -> list[str]:
         """What is wrong with the headers of the first `known` segments, a sentence each."""
