@@ -84,7 +84,7 @@ class DataPath:
         await self._pool.wait_for_room()
         await self._pool.throttle()
         turn = 0
-        while len(view):
+        while view:
             extents = await self._windows.load_extents(inode, offset >> 23, (offset + len(view) - 1) >> 23)
             self.check_changeable(inode)
             self._pool.check_room()
