@@ -24,9 +24,9 @@ from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sqlite import SqliteEngine
 from odxfs.volume.directory import PoolDirectory
 from odxfs.volume.extents import LeafReference, allocated_blocks, leaf_id, unpack_page
+from odxfs.volume.group import BLOCKS_PER_GROUP, GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.reads import Piece, verify
-from odxfs.volume.space import BLOCKS_PER_GROUP, GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
 from odxfs.volume.tree_check import check_tree
 
 if TYPE_CHECKING:
