@@ -17,6 +17,7 @@ from typing import Any
 
 import trio
 
+from odxfs.control.arguments import Arguments
 from odxfs.control.server import ControlServer
 from odxfs.errors import ExitCode, OdxfsError, UserError
 from odxfs.observe.status import pool_as_json, smb_as_json, token_as_json
@@ -208,10 +209,10 @@ class Serving:
         logging.shutdown()
         os._exit(ExitCode.INTERRUPTED)
 
-    async def _ping(self) -> dict[str, Any]:
+    async def _ping(self, _: Arguments) -> dict[str, Any]:
         return {"pid": os.getpid()}
 
-    async def _status(self) -> dict[str, Any]:
+    async def _status(self, _: Arguments) -> dict[str, Any]:
         answer: dict[str, Any] = {"state": "served" if self._live is not None else "starting"}
         if self._live is not None:
             answer |= asdict(self._live)
@@ -224,11 +225,11 @@ class Serving:
             answer["tokens"] = len(self._engine.registry)
         return answer
 
-    async def _tokens(self) -> dict[str, Any]:
+    async def _tokens(self, _: Arguments) -> dict[str, Any]:
         live = self._engine.registry.list(time.monotonic()) if self._engine is not None else []
         return {"tokens": [token_as_json(token) for token in live]}
 
-    async def _shutdown(self) -> dict[str, Any]:
+    async def _shutdown(self, _: Arguments) -> dict[str, Any]:
         log.info("command=shutdown stopping=yes")
         self._stopping.cancel()
         await self._stopped.wait()

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,23 @@ class NotServed(UserError):
     """Nobody serves the pool now."""
 
 
-def ask(directory: Path, command: str, *, timeout: float | None = ANSWER_SECONDS) -> dict[str, Any]:
+def ask(
+    directory: Path,
+    command: str,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    timeout: float | None = ANSWER_SECONDS,
+) -> dict[str, Any]:
     """Send `command` to the process that serves the pool in `directory` and return its result.
 
-    `timeout` in seconds, None to wait for ever. Raises NotServed, or UserError with what the other side says.
+    `arguments` are values that JSON knows; one that is None is left out. `timeout` in seconds, None to wait for ever.
+    Raises NotServed, or UserError with what the other side says.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
         _connect(connection, directory)
         try:
-            connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+            connection.sendall(_request(command, arguments or {}))
             line = _read_line(connection)
         except TimeoutError as error:
             raise UserError(f"the process serving {directory} does not answer", ExitCode.BUSY) from error
@@ -50,6 +58,11 @@ def is_served(directory: Path) -> bool:
     except NotServed:
         return False
     return True
+
+
+def _request(command: str, arguments: Mapping[str, Any]) -> bytes:
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return json.dumps({"command": command, "arguments": given}).encode() + b"\n"
 
 
 def _connect(connection: socket.socket, directory: Path) -> None:

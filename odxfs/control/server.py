@@ -13,11 +13,14 @@ from typing import Any
 import trio
 
 from odxfs.control.address import MAX_LINE_BYTES, SOCKET_NAME, socket_address
+from odxfs.control.arguments import Arguments
 from odxfs.errors import ExitCode, UserError
 
 log = logging.getLogger("odxfs.control")
 
-Command = Callable[[], Awaitable[dict[str, Any]]]
+Command = Callable[[Arguments], Awaitable[dict[str, Any]]]
+"""What answers one command. Its caller waits meanwhile: a job that takes longer is started by one command and asked after
+by another."""
 
 _UCRED = struct.Struct("iII")
 """struct ucred of SO_PEERCRED: pid, uid, gid (unix(7))."""
@@ -91,10 +94,11 @@ class ControlServer:
         try:
             request = json.loads(line)
             command = self._commands[request["command"]]
+            arguments = Arguments(dict(request.get("arguments", {})))
         except (ValueError, KeyError, TypeError):
             return _failure("no such command", ExitCode.USAGE)
         try:
-            return {"ok": True, "result": await command()}
+            return {"ok": True, "result": await command(arguments)}
         except UserError as error:
             return _failure(str(error), error.exit_code)
         except Exception as error:

@@ -8,6 +8,8 @@ from odxfs.volume.changes import (
     EntryAdded,
     EntryRemoved,
     EntryRenamed,
+    SnapshotAdded,
+    SnapshotRemoved,
 )
 from odxfs.volume.check import check_directory
 from odxfs.volume.directories import DirectoryEntry
@@ -16,11 +18,13 @@ from odxfs.volume.names import decode_name, encode_name
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
 from odxfs.volume.renames import RenameFlags
+from odxfs.volume.snapshots import Snapshot
 from odxfs.volume.statfs import Statfs
 from odxfs.volume.volume import Volume
 
 __all__ = [
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
-    "EntryRemoved", "EntryRenamed", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "Statfs", "Volume",
+    "EntryRemoved", "EntryRenamed", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "Snapshot",
+    "SnapshotAdded", "SnapshotRemoved", "Statfs", "Volume",
     "check_directory", "create_pool", "decode_name", "encode_name", "open_pool",
 ]  # fmt: skip

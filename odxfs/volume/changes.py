@@ -7,7 +7,7 @@ own side did.
 from dataclasses import dataclass
 from enum import Flag, auto
 
-from odxfs.types import InodeNumber, VolumeId
+from odxfs.types import InodeNumber, SnapshotId, VolumeId
 
 
 class Attribute(Flag):
@@ -83,4 +83,32 @@ class AttributesChanged:
     what: Attribute
 
 
-Change = EntryAdded | EntryRemoved | EntryRenamed | ContentChanged | AttributesChanged
+@dataclass(frozen=True, slots=True)
+class SnapshotAdded:
+    """A snapshot of the volume is there, durably."""
+
+    volume: VolumeId
+    origin: str
+    snapshot: SnapshotId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRemoved:
+    """A snapshot has been deleted: whoever goes on reading in it is told Stale."""
+
+    volume: VolumeId
+    origin: str
+    snapshot: SnapshotId
+    name: str
+
+
+Change = (
+    EntryAdded
+    | EntryRemoved
+    | EntryRenamed
+    | ContentChanged
+    | AttributesChanged
+    | SnapshotAdded
+    | SnapshotRemoved
+)

@@ -27,7 +27,8 @@ from odxfs.volume.extents import LeafReference, allocated_blocks, leaf_id, unpac
 from odxfs.volume.group import BLOCKS_PER_GROUP, GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.reads import Piece, verify
-from odxfs.volume.tree_check import check_tree
+from odxfs.volume.snapshot_check import check_snapshots, count_kept_pages
+from odxfs.volume.tree_check import UsableRows, check_tree
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -87,6 +88,7 @@ async def check_catalog(view: CatalogView, segments: Segments, *, read_data: boo
         findings.add("segment", sentence)
     holders: Counter[LeafReference] = Counter()
     await _check_files(view, segments, holders, findings, read_data=read_data)
+    await count_kept_pages(view, holders, findings)
     async for (number,), (body,) in _rows(view, Table.PIN):
         assert isinstance(number, int)
         assert isinstance(body, bytes)
@@ -96,7 +98,7 @@ async def check_catalog(view: CatalogView, segments: Segments, *, read_data: boo
     dead = await _check_references(view, holders, findings)
     owners = await _check_leaves(view, segments, holders, dead, findings, read_data=read_data)
     await _check_space(view, owners, findings)
-    return findings.result() + await check_tree(view)
+    return findings.result() + await check_tree(view) + await check_snapshots(view)
 
 
 def check_memory(pool: "Pool") -> list[str]:
@@ -137,6 +139,7 @@ async def _check_files(
 ) -> None:
     """Extent maps: each belongs to an inode, ends with the file, and allocates what the inode says."""
     orphans = {key[0] async for key, _ in _rows(view, Table.ORPHAN)}
+    usable = await UsableRows.of(view)
     mapped: Counter[int] = Counter()
     last: dict[int, tuple[int, LeafReference]] = {}
     async for (number, page), (body, _snapshot) in _rows(view, Table.EXTENTS):
@@ -162,15 +165,15 @@ async def _check_files(
         assert isinstance(size, int)
         assert isinstance(blocks, int)
         found = mapped.pop(number, 0)
-        if number in orphans:
-            continue  # its data may be half given back
+        if number in orphans or not usable.has(number):
+            continue  # its data may be half given back, or not all there yet
         if found != blocks:
             findings.add(
                 "allocated", f"inode {number} says {blocks} allocated blocks, its leaves map {found}"
             )
         if found and await _reaches_past(view, segments, *last[number], size, read_data=read_data):
             findings.add("past the end", f"inode {number} has data past its end at byte {size}")
-    for number in mapped:
+    for number in filter(usable.has, mapped):
         findings.add("no inode", f"extents belong to inode {number}, which does not exist")
 
 

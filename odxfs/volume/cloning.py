@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from odxfs.errors import InvalidArgument
+from odxfs.errors import InvalidArgument, Stale
 from odxfs.types import BLOCKS_PER_LEAF
 from odxfs.volume.extents import ExtentMap, LeafReference
 from odxfs.volume.leaf import Leaf
@@ -22,7 +22,10 @@ class Cloner:
         self._windows = windows
 
     async def capture(self, inode: "Inode", offset: int, length: int) -> Pin:
-        """See DataPath.capture. Returns without a checkpoint when the extent map is in memory."""
+        """See DataPath.capture. Returns without a checkpoint when the extent map is in memory.
+
+        Raises InvalidArgument, Stale, Corrupt or StoreFailed.
+        """
         if offset < 0 or length < 0:
             raise InvalidArgument("a range must not be negative")
         while True:
@@ -31,6 +34,8 @@ class Cloner:
                 return self._new_pin(offset, 0, (), is_hole=True)
             first, last = offset >> 23, (end - 1) >> 23
             extents = await self._windows.load_extents(inode, first, last)
+            if inode.gone:
+                raise Stale(f"inode {inode.number} has been deleted")
             if end != min(offset + length, (inode.size + 4095) & ~4095):
                 continue
             get = extents.windows.get

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from odxfs.errors import NoSpace, ReadOnly, StoreFailed, VolumeError
-from odxfs.volume.catalog.interface import Changes, Table
+from odxfs.volume.catalog.interface import Changes, Preserving, Table
 from odxfs.volume.leaf import Run
 
 if TYPE_CHECKING:
@@ -145,6 +145,11 @@ class Committer:
         if self._pool.references.dead:
             self._wake.set()
 
+    async def end_of_turn(self) -> None:
+        """Return when no commit is under way that began before the call."""
+        async with self._turn:
+            pass
+
     async def progress(self) -> None:
         """Wait until the next commit has ended, however it ended."""
         attempt = self._next
@@ -188,6 +193,7 @@ class Committer:
         if not pool.collect() and not clean:
             return None
         freed = pool.space.take_freed()
+        preserving = pool.snapshots.freeze()
         pool.view.put(Table.POOL, (0,), pool.row(clean=clean))
         changes = pool.view.freeze()
         descriptors, created = pool.segments.take_touched()
@@ -197,7 +203,7 @@ class Committer:
         try:
             if descriptors:
                 await trio.to_thread.run_sync(pool.segments.sync, descriptors, created)
-            await self._commit_rows(changes)
+            await self._commit_rows(changes, preserving)
         except VolumeError as error:
             self._failed(error, freed)
             return error
@@ -207,18 +213,19 @@ class Committer:
         await pool.relax_if_room()
         return None
 
-    async def _commit_rows(self, changes: Changes) -> None:
+    async def _commit_rows(self, changes: Changes, preserving: Preserving) -> None:
         try:
-            await self._pool.engine.commit(changes)
+            await self._pool.engine.commit(changes, preserving)
         except NoSpace:
             if not self._pool.ballast.give_up():
                 raise
             _log.warning("the disk is full: the reserve is given up to commit")
             self._pool.space.press()  # what the reserve leaves is the catalog's
-            await self._pool.engine.commit(changes)
+            await self._pool.engine.commit(changes, preserving)
 
     def _failed(self, error: VolumeError, freed: list[Run]) -> None:
         self._pool.view.thaw(durable=False)
+        self._pool.snapshots.thaw(durable=False)
         self._pool.space.refuse(freed)
         if isinstance(error, NoSpace):
             if not self.is_full:
@@ -229,6 +236,7 @@ class Committer:
 
     def _succeeded(self, freed: list[Run]) -> None:
         self._pool.view.thaw(durable=True)
+        self._pool.snapshots.thaw(durable=True)
         self.commits += 1
         self.is_full = False
         self._pool.in_flight.committed(freed)

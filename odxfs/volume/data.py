@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, Stale, StoreFailed
+from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, ReadOnly, Stale, StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import ContentChanged
 from odxfs.volume.cloning import Cloner
@@ -50,7 +50,13 @@ class DataPath:
     def write_nowait(self, inode: "Inode", offset: int, data: Buffer, *, origin: str = "") -> bool:
         """Write now if that needs no waiting; False means: use `write`, nothing was changed. Raises Corrupt, StoreFailed."""
         length = len(data)
-        if length > INLINE_BYTES or not length or not self._pool.is_writing_easy or inode.gone:
+        if (
+            length > INLINE_BYTES
+            or not length
+            or not self._pool.is_writing_easy
+            or inode.gone
+            or inode.snapshot
+        ):
             return False
         end = offset + length
         if end > MAX_FILE_BYTES or self._windows.extents(inode, offset >> 23, (end - 1) >> 23) is None:
@@ -248,8 +254,10 @@ class DataPath:
     # -- shared with the cloner -----------------------------------------------------------------------------------
 
     def check_changeable(self, inode: "Inode") -> None:
-        """Raise ReadOnly when the pool is latched, Stale for an inode that is deleted for good."""
+        """Raise ReadOnly when the pool is latched and for what is in a snapshot, Stale for an inode that is deleted for good."""
         self._pool.check_writable()
+        if inode.snapshot:
+            raise ReadOnly("a snapshot cannot be changed")
         if inode.gone:
             raise Stale(f"inode {inode.number} has been deleted")
 

@@ -9,8 +9,9 @@ from sortedcontainers import SortedDict
 
 from odxfs.errors import Corrupt
 from odxfs.types import LeafId, SnapshotId
-from odxfs.volume.catalog.interface import Table
+from odxfs.volume.catalog.interface import Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
+from odxfs.volume.catalog.past import PastView
 from odxfs.volume.leaf import Leaf
 
 LeafReference = NewType("LeafReference", int)
@@ -39,6 +40,11 @@ def reference_to(leaf: Leaf) -> LeafReference:
     return LeafReference(leaf.id << _ALLOCATED_BITS | leaf.allocated if leaf.allocated else 0)
 
 
+def page_of(window: int) -> int:
+    """The page of an extent map that a window is in."""
+    return window >> _PAGE_SHIFT
+
+
 def leaf_id(reference: LeafReference) -> LeafId:
     """The leaf that a reference names."""
     return LeafId(reference >> _ALLOCATED_BITS)
@@ -52,10 +58,11 @@ def allocated_blocks(reference: LeafReference) -> int:
 class ExtentMap:
     """The leaves of one file. Pages are loaded when they are needed; a window of a page not loaded must not be asked for."""
 
-    __slots__ = ("_loaded", "_whole", "changed_pages", "number", "snapshots", "windows")
+    __slots__ = ("_loaded", "_view", "_whole", "changed_pages", "number", "snapshots", "windows")
 
-    def __init__(self, number: int, *, whole: bool = False) -> None:
+    def __init__(self, number: int, view: CatalogView | PastView, *, whole: bool = False) -> None:
         self.number = number
+        self._view = view
         self.windows: SortedDict = SortedDict()
         """Window number -> LeafReference, never 0."""
         self.changed_pages: set[int] = set()
@@ -74,10 +81,10 @@ class ExtentMap:
             first == last or all(page in self._loaded for page in range(first + 1, last + 1))
         )
 
-    async def load(self, view: CatalogView, first: int, last: int) -> None:
-        """Bring the pages of windows first..last into memory. Raises Corrupt or StoreFailed."""
+    async def load(self, first: int, last: int) -> None:
+        """Bring the pages of windows first..last into memory. Raises Corrupt, Stale or StoreFailed."""
         first_page, last_page = first >> _PAGE_SHIFT, last >> _PAGE_SHIFT
-        rows = await view.range(Table.EXTENTS, (self.number, first_page), (self.number, last_page + 1))
+        rows = await self._view.range(Table.EXTENTS, (self.number, first_page), (self.number, last_page + 1))
         for (_, page), (body, snapshot) in rows:
             assert isinstance(page, int)
             assert isinstance(body, bytes)
@@ -105,15 +112,20 @@ class ExtentMap:
             self.windows.pop(window, None)
         self.changed_pages.add(window >> _PAGE_SHIFT)
 
+    def page_row(self, page: int) -> Row | None:
+        """The columns of Table.EXTENTS for a page that is in memory; None when it is all hole."""
+        first = page << _PAGE_SHIFT
+        body = array("Q", bytes(8 * WINDOWS_PER_PAGE))
+        for window, reference in self.items(first, first + WINDOWS_PER_PAGE - 1):
+            body[window - first] = reference
+        return (body.tobytes(), self.snapshots.get(page, 0)) if any(body) else None
+
     def collect(self, view: CatalogView) -> None:
         """Put the changed pages into the view."""
         for page in self.changed_pages:
-            first = page << _PAGE_SHIFT
-            body = array("Q", bytes(8 * WINDOWS_PER_PAGE))
-            for window, reference in self.items(first, first + WINDOWS_PER_PAGE - 1):
-                body[window - first] = reference
-            if any(body):
-                view.put(Table.EXTENTS, (self.number, page), (body.tobytes(), self.snapshots.get(page, 0)))
+            row = self.page_row(page)
+            if row is not None:
+                view.put(Table.EXTENTS, (self.number, page), row)
             else:
                 view.delete(Table.EXTENTS, (self.number, page))
         self.changed_pages.clear()

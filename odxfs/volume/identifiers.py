@@ -4,13 +4,14 @@ They live in memory and go into the POOL row with each commit. A crash loses wha
 everything that was named by it.
 """
 
-from odxfs.types import InodeNumber, LeafId, SnapshotId
+from odxfs.types import InodeNumber, LeafId, SnapshotId, VolumeId
+from odxfs.volume.catalog.interface import inode_in
 
 
 class Identifiers:
     """Hands out identifiers; `next_*` is the next one, which the POOL row keeps."""
 
-    __slots__ = ("next_cookie", "next_inode", "next_leaf", "next_pin", "next_snapshot")
+    __slots__ = ("next_cookie", "next_inode", "next_leaf", "next_pin", "next_snapshot", "next_volume")
 
     def __init__(
         self,
@@ -19,17 +20,19 @@ class Identifiers:
         next_pin: int = 1,
         next_cookie: int = 1,
         next_snapshot: int = 1,
+        next_volume: int = 2,
     ) -> None:
         self.next_inode = next_inode
         self.next_leaf = next_leaf
         self.next_pin = next_pin
         self.next_cookie = next_cookie
         self.next_snapshot = next_snapshot
+        self.next_volume = next_volume
 
-    def inode(self) -> InodeNumber:
+    def inode(self, volume: VolumeId) -> InodeNumber:
         number = self.next_inode
         self.next_inode = number + 1
-        return InodeNumber(number)
+        return inode_in(volume, number)
 
     def leaf(self) -> LeafId:
         identifier = self.next_leaf
@@ -52,3 +55,9 @@ class Identifiers:
         identifier = self.next_snapshot
         self.next_snapshot = identifier + 1
         return SnapshotId(identifier)
+
+    def volume(self) -> VolumeId:
+        """A volume's number, which its inodes carry in theirs."""
+        identifier = self.next_volume
+        self.next_volume = identifier + 1
+        return VolumeId(identifier)

@@ -3,16 +3,14 @@
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from odxfs.errors import NotFound
-from odxfs.types import BLOCK_BYTES, InodeNumber, VolumeId
+from odxfs.types import BLOCK_BYTES, InodeNumber, SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
-
-if TYPE_CHECKING:
-    from odxfs.volume.extents import ExtentMap
+from odxfs.volume.catalog.past import PastView
+from odxfs.volume.extents import ExtentMap
 
 _CACHED_INODES = 32_768
 """Inodes kept in memory that nobody uses: about 400 bytes each."""
@@ -28,7 +26,8 @@ class Inode:
 
     __slots__ = (
         "__weakref__", "allocated_blocks", "atime_ns", "btime_ns", "ctime_ns", "dos_attributes", "extents", "generation",
-        "gid", "gone", "holds", "mode", "mtime_ns", "nlink", "number", "parent", "rdev", "size", "target", "uid", "volume",
+        "gid", "gone", "holds", "mode", "mtime_ns", "nlink", "number", "parent", "rdev", "size", "snapshot", "target", "uid",
+        "volume",
     )  # fmt: skip
 
     def __init__(self, number: InodeNumber, row: Row) -> None:
@@ -58,6 +57,8 @@ class Inode:
         self.holds = 0
         self.gone = False
         """Deleted for good: nothing may be changed any more."""
+        self.snapshot = SnapshotId(0)
+        """The snapshot that the inode is seen in, where it has the number that it has, or had, in the volume; 0 is now."""
         self.extents: ExtentMap | None = None
         """The data path's; None until it is needed."""
 
@@ -130,7 +131,7 @@ def new_inode_row(
 class InodeCache:
     """Number -> the one live Inode. Recent, held and changed inodes are kept; others live as long as somebody uses them."""
 
-    def __init__(self, view: CatalogView) -> None:
+    def __init__(self, view: CatalogView | PastView) -> None:
         self._view = view
         self._recent: dict[InodeNumber, Inode] = {}
         self._live: WeakValueDictionary[InodeNumber, Inode] = WeakValueDictionary()
@@ -182,17 +183,28 @@ class InodeCache:
         return inode.holds == 0
 
     def retire(self, inode: Inode) -> None:
-        """The inode has no name and no user: nobody finds it any more. Its rows go with `forget`."""
+        """The inode has no name and no user: nobody finds it any more. Its rows go when its data is given back."""
         inode.gone = True
         for kept in (self._recent, self._dirty, self._live):
             kept.pop(inode.number, None)
-        self._view.put(Table.INODE, (inode.number,), inode.row())
 
-    def freeze(self) -> None:
+    def freeze(self, view: CatalogView) -> None:
         """Put the row of each changed inode into the view."""
         for number, inode in self._dirty.items():
-            self._view.put(Table.INODE, (number,), inode.row())
+            view.put(Table.INODE, (number,), inode.row())
         self._dirty.clear()
+
+    def are_held(self, volume: VolumeId) -> bool:
+        """Whether anybody counts as a user of an inode of this volume."""
+        return any(inode.volume == volume for inode in self._held.values())
+
+    def close(self, volume: VolumeId) -> None:
+        """Nobody may use any of the inodes of a volume any more; who asks again gets new ones."""
+        for inode in self.live():
+            if inode.volume == volume:
+                inode.gone = True
+                for kept in (self._recent, self._dirty, self._live):
+                    kept.pop(inode.number, None)
 
     def live(self) -> Iterable[Inode]:
         """Every inode object in memory."""
@@ -203,6 +215,9 @@ class InodeCache:
         if row is None or row[_NLINK] == 0:
             raise NotFound(f"inode {number} is not in use")
         inode = Inode(number, row)
+        if isinstance(self._view, PastView):
+            inode.snapshot = self._view.snapshot
+            inode.extents = ExtentMap(number, self._view)
         self._live[number] = inode
         self._keep(inode)
         return inode

@@ -25,13 +25,12 @@ from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume.attributes import Attributes
 from odxfs.volume.catalog.interface import Changes, Row, Table
 from odxfs.volume.changes import Attribute, AttributesChanged, EntryAdded, EntryRemoved
-from odxfs.volume.directories import Directories, DirectoryEntry
-from odxfs.volume.inodes import Inode, InodeCache, new_inode_row
+from odxfs.volume.inodes import Inode, new_inode_row
 from odxfs.volume.name_locks import NameLocks
 from odxfs.volume.names import check_name
 from odxfs.volume.orphans import Orphans
 from odxfs.volume.renames import Renames
-from odxfs.volume.xattrs import Xattrs
+from odxfs.volume.tree import Tree
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -59,11 +58,13 @@ class VolumeRecord:
     allocated_blocks: int = 0
     quota_blocks: int = 0
     """What `allocated_blocks` may come to; 0 is no quota."""
+    state: int = 0
+    """0 for one that can be used, 1 for one that is being deleted or made."""
 
     def row(self) -> Row:
         """The columns of Table.VOLUME."""
         return (
-            self.name, self.root, self.created_ns, self.inodes, self.allocated_blocks, self.quota_blocks
+            self.name, self.root, self.created_ns, self.inodes, self.allocated_blocks, self.quota_blocks, self.state,
         )  # fmt: skip
 
 
@@ -76,17 +77,15 @@ def new_volume_rows(volume: VolumeId, name: str, root: InodeNumber, now: int) ->
     }
 
 
-class Namespace:
-    """The names of all volumes of a pool. `origin` of an operation is stamped on its events."""
+class Namespace(Tree):
+    """The names of all volumes of a pool, and how they change. `origin` of an operation is stamped on its events."""
 
     def __init__(self, pool: "Pool") -> None:
+        super().__init__(pool.view, pool.identifiers)
         self._pool = pool
-        self.inodes = InodeCache(pool.view)
-        self.directories = Directories(pool.view, pool.identifiers)
         self.locks = NameLocks()
         self.orphans = Orphans(pool, self.inodes)
         self.renames = Renames(pool, self)
-        self.xattrs = Xattrs(pool.view)
         self.attributes = Attributes(pool, self.inodes)
         self._volumes: dict[VolumeId, VolumeRecord] = {}
         self._counted: set[VolumeId] = set()
@@ -110,7 +109,7 @@ class Namespace:
 
     def freeze(self) -> None:
         """Put every changed inode and volume into the view."""
-        self.inodes.freeze()
+        self.inodes.freeze(self._pool.view)
         for volume, record in self._volumes.items():
             allocated = self._pool.windows.allocated_blocks[volume]
             if volume in self._counted or allocated != record.allocated_blocks:
@@ -118,13 +117,41 @@ class Namespace:
                 self._pool.view.put(Table.VOLUME, (volume,), record.row())
         self._counted.clear()
 
+    def add_volume(self, record: VolumeRecord) -> None:
+        """A volume's row is written with the next commit."""
+        self._volumes[record.id] = record
+        self._counted.add(record.id)
+        self._pool.windows.allocated_blocks[record.id] = record.allocated_blocks
+
+    def drop_volume(self, volume: VolumeId) -> None:
+        """A volume has no rows any more but its own, which goes."""
+        del self._volumes[volume]
+        self._counted.discard(volume)
+        del self._pool.windows.allocated_blocks[volume]
+        self._pool.view.delete(Table.VOLUME, (volume,))
+
+    def mark_volume(self, record: VolumeRecord) -> None:
+        """A volume's row has changed: it is written with the next commit."""
+        self._counted.add(record.id)
+
+    @property
+    def volumes(self) -> list[VolumeRecord]:
+        """Every volume, with those that cannot be used, by number."""
+        return list(self._volumes.values())
+
+    def restore_counts(self, volume: VolumeId, inodes: int, allocated_blocks: int) -> None:
+        """The rows of a volume were replaced by others, of which there are so many."""
+        self._volumes[volume].inodes = inodes
+        self._pool.windows.allocated_blocks[volume] = allocated_blocks
+        self._counted.add(volume)
+
     def mark_dirty(self, inode: Inode) -> None:
         """An inode's size, times or blocks changed."""
         self.inodes.mark_dirty(inode)
 
     @property
     def volume_names(self) -> list[str]:
-        return sorted(record.name for record in self._volumes.values())
+        return sorted(record.name for record in self._volumes.values() if not record.state)
 
     @property
     def inode_count(self) -> int:
@@ -134,39 +161,14 @@ class Namespace:
     def record_of(self, name: str) -> VolumeRecord:
         """The volume of that name. Raises NotFound."""
         for record in self._volumes.values():
-            if record.name == name:
+            if record.name == name and not record.state:
                 return record
         raise NotFound(f"the pool has no volume {name!r}")
-
-    # Inodes and lookups
-
-    async def inode(self, volume: VolumeId, number: InodeNumber) -> Inode:
-        """The live inode. Raises NotFound, also for an inode of another volume."""
-        inode = await self.inodes.get(number)
-        if inode.volume != volume:
-            raise NotFound(f"inode {number} is not in use")
-        return inode
-
-    async def directory(self, volume: VolumeId, number: InodeNumber) -> Inode:
-        """The live inode of a directory. Raises NotFound and NotADirectory."""
-        inode = await self.inode(volume, number)
-        if not stat.S_ISDIR(inode.mode):
-            raise NotADirectory(f"inode {number} is not a directory")
-        return inode
 
     async def release(self, inode: Inode) -> None:
         """Count one user less; the last user of an inode without a name deletes it."""
         if self.inodes.release(inode):
             await self.orphans.delete_if_unused(inode)
-
-    async def entry(self, parent: Inode, name: bytes) -> DirectoryEntry:
-        """The entry of that name. Raises NotFound and NameTooLong."""
-        entry = await self.directories.find(parent.number, name)
-        if entry is None:
-            if len(name) > 255:
-                raise NameTooLong(f"a name of {len(name)} bytes")
-            raise NotFound(f"there is no {name!r}")
-        return entry
 
     # Making and removing names
 
@@ -204,7 +206,7 @@ class Namespace:
                 volume, mode, uid, gid, now, rdev=device, parent=parent if is_directory else 0, target=target,
                 dos_attributes=dos_attributes,
             )  # fmt: skip
-            inode = self.inodes.add(self._pool.identifiers.inode(), row)
+            inode = self.inodes.add(self._pool.identifiers.inode(volume), row)
             self.directories.add(directory, name, inode)
             directory.nlink += is_directory
             self.entries_changed(now, directory)

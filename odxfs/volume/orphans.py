@@ -42,11 +42,17 @@ class Orphans:
         assert inode.nlink == 0
         self._pool.view.put(Table.ORPHAN, (inode.number,), ())
 
+    def enter_forgotten(self, inode: Inode) -> None:
+        """An inode has neither name nor user, and nobody saw it lose them: delete it."""
+        self._pool.view.put(Table.ORPHAN, (inode.number,), ())
+        self._give_to_reaper(inode.number)
+
     async def delete_if_unused(self, inode: Inode) -> None:
         """Delete an inode that nobody needs any more; without effect while it has a name or a user."""
         if inode.nlink > 0 or inode.holds > 0 or inode.gone:
             return
         self._cache.retire(inode)
+        self._pool.view.put(Table.INODE, (inode.number,), inode.row())
         if inode.allocated_blocks <= _AT_ONCE_BLOCKS:
             self._under_way += 1
             try:

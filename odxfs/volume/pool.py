@@ -28,8 +28,11 @@ from odxfs.volume.namespace import Namespace, new_volume_rows
 from odxfs.volume.pins import Pin, Pins
 from odxfs.volume.reads import Reader
 from odxfs.volume.reuse import InFlightReads
+from odxfs.volume.snapshot_volume import SnapshotVolume
+from odxfs.volume.snapshots import Snapshots
 from odxfs.volume.space import Space
 from odxfs.volume.volume import Volume
+from odxfs.volume.volumes import Volumes
 from odxfs.volume.windows import Windows
 from odxfs.volume.writes import Writer
 
@@ -116,6 +119,8 @@ async def open_pool(
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(pool.committer.run)
                     nursery.start_soon(pool.namespace.reap)
+                    nursery.start_soon(pool.snapshots.deletion.run)
+                    nursery.start_soon(pool.volumes.deletion.run)
                     try:
                         yield pool
                     except trio.Cancelled:
@@ -157,7 +162,7 @@ class Pool:
         self.ballast = Ballast(place.ballast, segments.files)
         self.view = CatalogView(engine)
         self.identifiers = Identifiers(
-            row.next_inode, row.next_leaf, row.next_pin, row.next_cookie, row.next_snapshot
+            row.next_inode, row.next_leaf, row.next_pin, row.next_cookie, row.next_snapshot, row.next_volume
         )
         self._was_clean = bool(row.clean)
         self._is_reserving = False
@@ -174,6 +179,8 @@ class Pool:
         self._observers: list[Callable[[Change], None]] = []
         self._slow_numbers: tuple[int, int, int, int] | None = None
         self.namespace = Namespace(self)
+        self.snapshots = Snapshots(self)
+        self.volumes = Volumes(self)
 
     # -- for everybody --------------------------------------------------------------------------------------------
 
@@ -184,6 +191,10 @@ class Pool:
     def volume(self, name: str, origin: str = "") -> Volume:
         """A view of a volume whose changes carry `origin`. Raises NotFound."""
         return Volume(self, name, origin)
+
+    def snapshot_volume(self, name: str, snapshot: str, origin: str = "") -> SnapshotVolume:
+        """A volume as a snapshot holds it. Raises NotFound."""
+        return SnapshotVolume(self, name, snapshot, origin)
 
     async def commit(self) -> None:
         """Return when everything before the call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
@@ -287,6 +298,7 @@ class Pool:
             self.space.press()
         elif turn == 3 and self._is_freeing:
             await self.namespace.orphans.settle()
+            await self.snapshots.deletion.settle()
             await self.windows.reap(len(self.references.dead))
             await self.commit()
             self.space.press()
@@ -323,7 +335,7 @@ class Pool:
         self.pins.collect(self.view)
         self.space.collect(self.view)
         self.namespace.freeze()
-        return self.view.is_dirty
+        return self.view.is_dirty or self.snapshots.is_wanted
 
     def row(self, *, clean: bool) -> Row:
         """The columns of Table.POOL for a commit about to begin."""
@@ -336,6 +348,7 @@ class Pool:
             names.next_cookie,
             self.committer.commits + 1,
             names.next_snapshot,
+            names.next_volume,
         )
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -345,6 +358,8 @@ class Pool:
         await self.space.load(self.view)
         await self.references.load(self.view)
         await self.namespace.load()
+        await self.snapshots.load()
+        await self.volumes.load()
         pins = await self.pins.drop_old(self.view)
         orphans = await self.namespace.recover()
         if not self.ballast.is_reserved:  # what room there is, is the catalog's, until there is more
@@ -366,7 +381,12 @@ class Pool:
     @property
     def _is_freeing(self) -> bool:
         """Whether there are blocks that come free without anything being deleted now."""
-        return bool(self.space.held_blocks or self.references.dead or not self.namespace.orphans.is_settled)
+        return bool(
+            self.space.held_blocks
+            or self.references.dead
+            or not self.namespace.orphans.is_settled
+            or not self.snapshots.deletion.is_settled
+        )
 
     def _spare_bytes(self, available: int) -> int:
         """How much of what is free on the disk may be written to; on a full disk what is left is the catalog's."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 from crc32c import crc32c
 
-from odxfs.errors import Corrupt
+from odxfs.errors import Corrupt, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer, LeafId
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.extents import LeafReference
@@ -82,7 +82,7 @@ class Reader:
         return buffer if len(buffer) == end - offset else _cut(buffer, offset, end)
 
     async def read(self, inode: "Inode", offset: int, length: int) -> Buffer:
-        """The bytes of [offset, offset + length), clipped at the end of file. Raises Corrupt or StoreFailed."""
+        """The bytes of [offset, offset + length), clipped at the end of file. Raises Corrupt, Stale or StoreFailed."""
         while True:
             found = self.read_nowait(inode, offset, length)
             if found is not None:
@@ -90,6 +90,8 @@ class Reader:
             end = min(offset + length, inode.size)
             first, stop = offset >> 12, (end + 4095) >> 12
             extents = await self._windows.load_extents(inode, first >> 11, (stop - 1) >> 11)
+            if inode.gone:
+                raise Stale(f"inode {inode.number} has been deleted")
             end = min(end, inode.size)
             if end <= offset:
                 return b""

@@ -8,30 +8,62 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from odxfs.volume.catalog.interface import Key, Row, Table
+from odxfs.types import VolumeId
+from odxfs.volume.catalog.interface import Key, Row, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
+from odxfs.volume.catalog.past import PastView
 from odxfs.volume.inodes import Inode
 from odxfs.volume.names import fold
 
 _LAST = (2**63 - 1,)
 
 
-async def check_tree(view: CatalogView) -> list[str]:
+async def check_tree(view: CatalogView | PastView) -> list[str]:
     """One sentence for each thing that is wrong; empty when all is well. Changes must not happen meanwhile.
 
     All names are in memory while it runs: about 1 KiB a file.
     """
     findings: list[str] = []
-    inodes = {number: Inode(number, row) for (number,), row in await _all(view, Table.INODE)}
+    rows = await UsableRows.of(view)
+    inodes = {number: Inode(number, row) for (number,), row in await _all(rows, Table.INODE)}
     entries = _Entries()
-    for (directory, name), (number, kind, cookie) in await _all(view, Table.DIRENT):
+    for (directory, name), (number, kind, cookie) in await _all(rows, Table.DIRENT):
         entries.add(directory, name, number, kind, cookie)
-    findings += await _check_indexes(view, entries)
+    findings += await _check_indexes(rows, entries)
     findings += _check_inodes(inodes, entries)
     findings += _check_parents(inodes, entries)
-    findings += await _check_orphans(view, inodes)
-    findings += await _check_volumes(view, inodes)
+    findings += await _check_attributes(rows, inodes)
+    if isinstance(view, CatalogView):  # a snapshot has whatever was nameless then, and its volume goes on
+        findings += await _check_orphans(rows, inodes)
+        findings += await _check_volumes(rows, inodes)
     return findings
+
+
+class UsableRows:
+    """The rows of a view without those of volumes that are being deleted or made: these are a part of something."""
+
+    def __init__(self, view: CatalogView | PastView, unusable: set[VolumeId]) -> None:
+        self._view = view
+        self._unusable = unusable
+
+    @classmethod
+    async def of(cls, view: CatalogView | PastView) -> "UsableRows":
+        """A snapshot's volume is usable, and so are its rows."""
+        if isinstance(view, PastView):
+            return cls(view, set())
+        volumes = await view.range(Table.VOLUME, (0,), _LAST)
+        return cls(view, {VolumeId(key[0]) for key, (*_, state) in volumes if state})  # type: ignore[arg-type]
+
+    def has(self, number: int) -> bool:
+        """Whether an inode number belongs to a usable volume."""
+        return volume_of(number) not in self._unusable
+
+    async def range(self, table: Table, low: Key, high: Key) -> list[tuple[Key, Row]]:
+        """See CatalogView.range; for tables whose keys begin with an inode number, and VOLUME."""
+        rows = await self._view.range(table, low, high)
+        if table is Table.VOLUME or not self._unusable:
+            return rows
+        return [row for row in rows if self.has(row[0][0])]  # type: ignore[arg-type]
 
 
 @dataclass(slots=True)
@@ -55,11 +87,11 @@ class _Entries:
             self.parents[number] = directory
 
 
-async def _all(view: CatalogView, table: Table) -> list[tuple[Any, Any]]:
+async def _all(view: UsableRows, table: Table) -> list[tuple[Any, Any]]:
     return await view.range(table, (0,), _LAST)
 
 
-async def _check_indexes(view: CatalogView, entries: _Entries) -> list[str]:
+async def _check_indexes(view: UsableRows, entries: _Entries) -> list[str]:
     """LISTING, NAME and FOLDED hold the entries of DIRENT, no more and no fewer."""
     wanted: dict[Table, dict[Key, Row]] = {Table.LISTING: {}, Table.NAME: {}, Table.FOLDED: {}}
     for (directory, name), (number, kind, cookie) in entries.by_name.items():
@@ -124,24 +156,30 @@ def _check_parents(inodes: dict[int, Inode], entries: _Entries) -> list[str]:
     return findings
 
 
-async def _check_orphans(view: CatalogView, inodes: dict[int, Inode]) -> list[str]:
+async def _check_orphans(view: UsableRows, inodes: dict[int, Inode]) -> list[str]:
     orphans = {key[0] for key, _row in await _all(view, Table.ORPHAN)}
     nameless = {number for number, inode in inodes.items() if inode.nlink == 0}
     findings = [f"inode {number} has no name and is no orphan" for number in nameless - orphans]
-    findings += [f"orphan {number} is no inode without a name" for number in orphans - nameless]
-    for (number, name), _row in await _all(view, Table.XATTR):
-        if number not in inodes:
-            findings.append(f"attribute {name!r} belongs to inode {number}, which is not in use")
-    return findings
+    return findings + [f"orphan {number} is no inode without a name" for number in orphans - nameless]
 
 
-async def _check_volumes(view: CatalogView, inodes: dict[int, Inode]) -> list[str]:
+async def _check_attributes(view: UsableRows, inodes: dict[int, Inode]) -> list[str]:
+    return [
+        f"attribute {name!r} belongs to inode {number}, which is not in use"
+        for (number, name), _row in await _all(view, Table.XATTR)
+        if number not in inodes
+    ]
+
+
+async def _check_volumes(view: UsableRows, inodes: dict[int, Inode]) -> list[str]:
     counted = Counter(inode.volume for inode in inodes.values() if inode.nlink > 0)
     blocks: Counter[int] = Counter()
     for inode in inodes.values():
         blocks[inode.volume] += inode.allocated_blocks
     findings = []
-    for (volume,), (name, root, _created, number, allocated, _quota) in await _all(view, Table.VOLUME):
+    for (volume,), (name, root, _created, number, allocated, _quota, state) in await _all(view, Table.VOLUME):
+        if state:  # one that is being deleted or made
+            continue
         if root not in inodes or not inodes[root].is_directory:
             findings.append(f"volume {name} has no root directory")
         if counted[volume] != number:

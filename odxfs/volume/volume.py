@@ -8,6 +8,7 @@ from odxfs.volume.inodes import AttributeChange, Inode
 from odxfs.volume.pins import Pin
 from odxfs.volume.renames import RenameFlags
 from odxfs.volume.statfs import Statfs, statfs
+from odxfs.volume.tree import Tree
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -29,46 +30,47 @@ class Volume:
         self.pool = pool
         self.origin = origin
         self._namespace = pool.namespace
+        self._tree: Tree = pool.namespace
         self._data = pool.data
 
     # Inodes
 
     async def inode(self, number: InodeNumber) -> Inode:
         """The one live object of an inode; no checkpoint when it is cached. Raises NotFound."""
-        return await self._namespace.inode(self.id, number)
+        return await self._tree.inode(self.id, number)
 
     def hold(self, inode: Inode) -> None:
         """Count an open handle, or the kernel's lookups: an inode without a name stays while it is held."""
-        self._namespace.inodes.hold(inode)
+        self._tree.inodes.hold(inode)
 
     async def release(self, inode: Inode) -> None:
         """Undo one `hold`. The last release of an inode without a name deletes it."""
-        await self._namespace.release(inode)
+        await self._tree.release(inode)
 
     # Names
 
     async def lookup(self, parent: InodeNumber, name: bytes) -> Inode:
         """The inode of an entry. Raises NotFound, NotADirectory, NameTooLong."""
-        directory = await self._namespace.directory(self.id, parent)
-        entry = await self._namespace.entry(directory, name)
-        return await self._namespace.inodes.get(entry.number)
+        directory = await self._tree.directory(self.id, parent)
+        entry = await self._tree.entry(directory, name)
+        return await self._tree.inodes.get(entry.number)
 
     async def lookup_ignoring_case(self, parent: InodeNumber, name: str) -> tuple[bytes, Inode]:
         """The entry of exactly that name, else one that differs in case only: its stored name and inode.
 
         By an index, whatever the directory's size. Raises NotFound, NotADirectory.
         """
-        await self._namespace.directory(self.id, parent)
-        entry = await self._namespace.directories.find_ignoring_case(parent, name)
-        return entry.name, await self._namespace.inodes.get(entry.number)
+        await self._tree.directory(self.id, parent)
+        entry = await self._tree.directories.find_ignoring_case(parent, name)
+        return entry.name, await self._tree.inodes.get(entry.number)
 
     async def parent_of(self, directory: InodeNumber) -> InodeNumber:
         """The directory above a directory; the root's is itself. Raises NotFound, NotADirectory."""
-        return (await self._namespace.directory(self.id, directory)).parent
+        return (await self._tree.directory(self.id, directory)).parent
 
     async def names_of(self, number: InodeNumber) -> list[tuple[InodeNumber, bytes]]:
         """Every (directory, name) of an inode; none for the root and for what is deleted."""
-        return await self._namespace.directories.names_of(number)
+        return await self._tree.directories.names_of(number)
 
     async def list_directory(
         self, directory: InodeNumber, after: int = 0, limit: int = 1000
@@ -77,8 +79,8 @@ class Volume:
 
         An entry that is there during the whole listing is met exactly once. Raises NotFound, NotADirectory.
         """
-        await self._namespace.directory(self.id, directory)
-        return await self._namespace.directories.listing(directory, after, limit)
+        await self._tree.directory(self.id, directory)
+        return await self._tree.directories.listing(directory, after, limit)
 
     async def create(
         self,
@@ -153,7 +155,7 @@ class Volume:
 
     async def get_xattr(self, inode: Inode, name: bytes) -> bytes:
         """An extended attribute's value. Raises NoAttribute."""
-        return await self._namespace.xattrs.get(inode.number, name)
+        return await self._tree.xattrs.get(inode.number, name)
 
     async def set_xattr(
         self, inode: Inode, name: bytes, value: bytes, *, create: bool = False, replace: bool = False
@@ -170,7 +172,7 @@ class Volume:
 
     async def list_xattrs(self, inode: Inode) -> list[bytes]:
         """The names of the extended attributes, sorted."""
-        return await self._namespace.xattrs.names(inode.number)
+        return await self._tree.xattrs.names(inode.number)
 
     def statfs(self) -> Statfs:
         """True numbers of the pool and of the file system below it."""

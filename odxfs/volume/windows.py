@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 import trio
 
 from odxfs.errors import Corrupt
-from odxfs.types import BLOCKS_PER_LEAF, LEAF_BYTES, VolumeId
-from odxfs.volume.catalog.interface import Table
+from odxfs.types import BLOCKS_PER_LEAF, LEAF_BYTES, SnapshotId, VolumeId
+from odxfs.volume.catalog.interface import Row, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.extents import (
+    WINDOWS_PER_PAGE,
     ExtentMap,
     LeafCache,
     LeafReference,
     LeafReferences,
     allocated_blocks,
     leaf_id,
+    page_of,
     reference_to,
     unpack_page,
 )
@@ -44,6 +46,8 @@ class Windows:
         self.references = LeafReferences()
         self.allocated_blocks: Counter[VolumeId] = Counter()
         """By volume, what its inodes allocate; a block that two of them share counts for both."""
+        self.latest_snapshots: dict[VolumeId, SnapshotId] = {}
+        """The latest snapshot of each volume that has one: what of it was not changed since, that snapshot holds, too."""
         self._changed: dict[int, ExtentMap] = {}
 
     # -- finding --------------------------------------------------------------------------------------------------
@@ -56,7 +60,7 @@ class Windows:
             if extents is None:
                 if inode.allocated_blocks:
                     return None
-                extents = ExtentMap(inode.number, whole=True)
+                extents = ExtentMap(inode.number, self._view, whole=True)
             inode.extents = extents
         return extents if extents.is_loaded(first, last) else None
 
@@ -64,8 +68,8 @@ class Windows:
         """The file's map, in memory for windows first..last on return."""
         while (extents := self.extents(inode, first, last)) is None:
             if inode.extents is None:
-                inode.extents = ExtentMap(inode.number)
-            await inode.extents.load(self._view, first, last)
+                inode.extents = ExtentMap(inode.number, self._view)
+            await inode.extents.load(first, last)
         return extents
 
     def leaf(self, reference: LeafReference) -> Leaf | None:
@@ -106,6 +110,7 @@ class Windows:
         A leaf with other holders is copied without these slots; a window replaced whole starts with an empty leaf. The
         caller changes the slots and calls `settle`.
         """
+        self._preserve(extents, window)
         reference = extents.get(window)
         if not reference:
             return self._new_leaf()
@@ -139,6 +144,7 @@ class Windows:
 
     def replace(self, inode: "Inode", extents: ExtentMap, window: int, reference: LeafReference) -> None:
         """Let a window have a leaf that somebody else holds too, or be a hole (0)."""
+        self._preserve(extents, window)
         old = extents.get(window)
         if reference:
             self.references.hold(reference)
@@ -172,14 +178,24 @@ class Windows:
         if changed is not None:
             changed.collect(self._view)
         rows = await self._view.range(Table.EXTENTS, (number, 0), (number + 1, 0))
-        for turn, ((_, page), (body, _snapshot)) in enumerate(rows, 1):
+        for turn, ((_, page), row) in enumerate(rows, 1):
             assert isinstance(page, int)
-            assert isinstance(body, bytes)
-            for reference in unpack_page(number, page, body).values():
-                self.references.drop(reference)
             self._view.delete(Table.EXTENTS, (number, page))
+            self.let_go_page(number, page, row)
             if turn % _PAGES_PER_TURN == 0:
                 await trio.lowlevel.checkpoint()
+
+    def let_go_page(self, number: int, page: int, row: Row) -> None:
+        """A row of Table.EXTENTS is gone: its leaves have one holder less, unless the latest snapshot holds the page."""
+        body, written = row
+        assert isinstance(body, bytes)
+        assert isinstance(written, int)
+        latest = self.latest_snapshots.get(volume_of(number), SnapshotId(0))
+        if written < latest:
+            self._view.put(Table.EXTENTS_PAST, (latest, number, page), (1, body, written))
+            return
+        for reference in unpack_page(number, page, body).values():
+            self.references.drop(reference)
 
     async def reap(self, limit: int) -> None:
         """Free the blocks of up to `limit` leaves that nobody holds any more."""
@@ -211,6 +227,25 @@ class Windows:
             extents.collect(self._view)
         self._changed.clear()
         self.references.collect(self._view)
+
+    def _preserve(self, extents: ExtentMap, window: int) -> None:
+        """Before a page of a map changes: keep it for the latest snapshot, if that holds it and has no row of its own.
+
+        Costs one look into a dictionary, but 512 counts and a row the first time after a snapshot.
+        """
+        latest = self.latest_snapshots.get(volume_of(extents.number), SnapshotId(0))
+        page = page_of(window)
+        written = extents.snapshots.get(page)
+        if written is not None and written >= latest:
+            return
+        row = extents.page_row(page) if written is not None else None
+        if row is not None:
+            for _, reference in extents.items(page * WINDOWS_PER_PAGE, (page + 1) * WINDOWS_PER_PAGE - 1):
+                self.references.hold(reference)
+            self._view.put(Table.EXTENTS_PAST, (latest, extents.number, page), (1, *row))
+            extents.changed_pages.add(page)  # its row must say so, even if no reference comes to differ
+            self._changed[extents.number] = extents
+        extents.snapshots[page] = latest
 
     def _account(self, inode: "Inode", blocks: int) -> None:
         inode.allocated_blocks += blocks

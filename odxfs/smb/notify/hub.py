@@ -18,7 +18,16 @@ from odxfs.ntstatus import Status
 from odxfs.smb.directory.names import shown_name
 from odxfs.smb.notify.watch import Event, Filter, Watch
 from odxfs.types import InodeNumber, VolumeId
-from odxfs.volume import Attribute, AttributesChanged, ContentChanged, EntryAdded, EntryRemoved, EntryRenamed
+from odxfs.volume import (
+    Attribute,
+    AttributesChanged,
+    ContentChanged,
+    EntryAdded,
+    EntryRemoved,
+    EntryRenamed,
+    SnapshotAdded,
+    SnapshotRemoved,
+)
 from odxfs.wire.fscc.notify import NotifyAction
 
 if TYPE_CHECKING:
@@ -119,6 +128,8 @@ class NotifyHub:
 
     def _wanted(self, change: Change, watches: set[Watch]) -> bool:
         """Keep what nobody asked for, and the tenth write in a row, out of the queue: writes come by the thousand."""
+        if isinstance(change, SnapshotAdded | SnapshotRemoved):
+            return False  # neither is a change of what is in a folder
         if not isinstance(change, ContentChanged | AttributesChanged):
             return True
         if self._changes and self._changes[-1] == change:
@@ -135,7 +146,7 @@ class NotifyHub:
                 await self._tell_rename(volume, change)
             elif isinstance(change, EntryAdded | EntryRemoved):
                 await self._tell_entry(volume, change)
-            else:
+            elif isinstance(change, ContentChanged | AttributesChanged):
                 await self._tell_modification(volume, change)
         except VolumeError as error:
             logger.info("a change cannot be told by name (%s): its watchers list again", error)

@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from odxfs.types import INODE_VOLUME_SHIFT, InodeNumber, SnapshotId, VolumeId
+
 Key = tuple[int | bytes, ...]
 Row = tuple[int | bytes | str | None, ...]
 """The columns that are not part of the key, in the table's order; an empty tuple where the key says all."""
 
 Changes = Mapping["Table", Mapping[Key, Row | None]]
 """What one commit does: the new row for each key, None to delete it. Deleting what is not there is no error."""
+
+
+Preserving = Mapping[VolumeId, SnapshotId]
+"""The latest snapshot of each volume that has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +44,21 @@ class Table(Enum):
     POOL = Shape(
         "pool",
         ("id",),
-        ("clean", "next_inode", "next_leaf", "next_pin", "next_cookie", "commits", "next_snapshot"),
+        (
+            "clean",
+            "next_inode",
+            "next_leaf",
+            "next_pin",
+            "next_cookie",
+            "commits",
+            "next_snapshot",
+            "next_volume",
+        ),
     )
     VOLUME = Shape(
-        "volume", ("id",), ("name", "root", "created_ns", "inodes", "allocated_blocks", "quota_blocks")
+        "volume",
+        ("id",),
+        ("name", "root", "created_ns", "inodes", "allocated_blocks", "quota_blocks", "state"),
     )
     SNAPSHOT = Shape(
         "snapshot", ("id",), ("volume", "name", "created_ns", "inodes", "allocated_blocks", "state")
@@ -99,6 +116,7 @@ class PoolRow(NamedTuple):
     next_cookie: int
     commits: int
     next_snapshot: int = 1
+    next_volume: int = 2
 
 
 class CatalogEngine(Protocol):
@@ -120,8 +138,22 @@ class CatalogEngine(Protocol):
         """At most `limit` rows with low <= key < high, ascending. Raises StoreFailed or Corrupt."""
         ...
 
-    async def commit(self, changes: Changes) -> None:
+    async def past_get(self, snapshot: SnapshotId, table: Table, key: Key) -> Row | None:
+        """The row of a file tree's table as a snapshot holds it. Raises StoreFailed or Corrupt."""
+        ...
+
+    async def past_range(
+        self, snapshot: SnapshotId, table: Table, low: Key, high: Key, limit: int
+    ) -> list[tuple[Key, Row]]:
+        """Like `range`, as a snapshot holds the rows. Raises StoreFailed or Corrupt."""
+        ...
+
+    async def commit(self, changes: Changes, preserving: Preserving | None = None) -> None:
         """Make all of `changes` durable, or none of them.
+
+        What a row of a file tree was before is kept for the latest snapshot of its volume, which `preserving` names, if no
+        snapshot at or behind that one has kept the row before. Of extent pages only absence is kept so: who changes one
+        that is there puts its EXTENTS_PAST row, because that counts as a holder of leaves.
 
         Raises NoSpace (nothing changed, may be tried again), Stale (another owner has taken the pool) or StoreFailed.
         """
@@ -136,3 +168,18 @@ def successor(key: Key) -> Key:
     """The smallest whole key greater than the whole key `key`."""
     last = key[-1]
     return (*key[:-1], last + 1 if isinstance(last, int) else last + b"\0")
+
+
+def volume_of(number: int) -> VolumeId:
+    """The volume that an inode belongs to."""
+    return VolumeId((number >> INODE_VOLUME_SHIFT) + 1)
+
+
+def inode_in(volume: VolumeId, number: int) -> InodeNumber:
+    """The inode of a volume that has the same low bits as `number`, which may be another volume's."""
+    return InodeNumber((volume - 1) << INODE_VOLUME_SHIFT | number & (1 << INODE_VOLUME_SHIFT) - 1)
+
+
+def inodes_of(volume: VolumeId) -> tuple[Key, Key]:
+    """The bounds of a volume's rows in the tables of PAST, for `range`."""
+    return (inode_in(volume, 0),), (inode_in(VolumeId(volume + 1), 0),)

@@ -10,7 +10,9 @@ from typing import Any, cast
 
 from sortedcontainers import SortedDict
 
+from odxfs.types import SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import CatalogEngine, Changes, Key, Row, Table, successor
+from odxfs.volume.catalog.past import PastView
 
 _ABSENT: Any = object()
 
@@ -71,6 +73,10 @@ class CatalogView:
             more = bound != high and (limit is None or len(merged) < limit)
             low = bound
         return merged if limit is None else merged[:limit]
+
+    def past(self, snapshot: SnapshotId, volume: VolumeId) -> PastView:
+        """The file tree of a volume as a snapshot of it holds it."""
+        return PastView(self._engine, snapshot, volume)
 
     def put(self, table: Table, key: Key, row: Row) -> None:
         """Set a row; durable with the next commit."""

@@ -55,14 +55,16 @@ TABLES = (
     """CREATE TABLE pool (
         id BIGINT NOT NULL, clean BIGINT NOT NULL, next_inode BIGINT NOT NULL, next_leaf BIGINT NOT NULL,
         next_pin BIGINT NOT NULL, next_cookie BIGINT NOT NULL, commits BIGINT NOT NULL,
-        next_snapshot BIGINT NOT NULL DEFAULT 1,
+        next_snapshot BIGINT NOT NULL DEFAULT 1, next_volume BIGINT NOT NULL DEFAULT 2,
         PRIMARY KEY (id))""",
     # The volumes: `root` is the inode number of the root directory, `created_ns` nanoseconds since 1970, `inodes` how many
     # inodes have a name (the root counts), `allocated_blocks` the sum of that column of its inodes, `quota_blocks` what that
-    # may come to (0 is no quota).
+    # may come to (0 is no quota). `state` is 0 for one that can be used and 1 for one whose rows are being deleted, or were never
+    # all there.
     """CREATE TABLE volume (
         id BIGINT NOT NULL, name TEXT NOT NULL, root BIGINT NOT NULL, created_ns BIGINT NOT NULL,
         inodes BIGINT NOT NULL, allocated_blocks BIGINT NOT NULL DEFAULT 0, quota_blocks BIGINT NOT NULL DEFAULT 0,
+        state BIGINT NOT NULL DEFAULT 0,
         PRIMARY KEY (id))""",
     _SNAPSHOT,
     # One row an inode, of all volumes. `mode` carries S_IFMT; `rdev` is makedev() of a device node; `nlink` counts names
@@ -138,8 +140,10 @@ INDEXES = tuple(index for _, index in _PAST_STATEMENTS)
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
         "ALTER TABLE pool ADD COLUMN next_snapshot BIGINT NOT NULL DEFAULT 1",
+        "ALTER TABLE pool ADD COLUMN next_volume BIGINT NOT NULL DEFAULT 2",
         "ALTER TABLE volume ADD COLUMN allocated_blocks BIGINT NOT NULL DEFAULT 0",
         "ALTER TABLE volume ADD COLUMN quota_blocks BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE volume ADD COLUMN state BIGINT NOT NULL DEFAULT 0",
         "UPDATE volume SET allocated_blocks = (SELECT COALESCE(SUM(allocated_blocks), 0) FROM inode"
         " WHERE inode.volume = volume.id)",
         "ALTER TABLE extents ADD COLUMN latest BIGINT NOT NULL DEFAULT 0",

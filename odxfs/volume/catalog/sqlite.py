@@ -10,12 +10,15 @@ from pathlib import Path
 import trio
 
 from odxfs.errors import Corrupt, ExitCode, NoSpace, Stale, StoreFailed, UserError, VolumeError
+from odxfs.types import SnapshotId
 from odxfs.volume.catalog import statements
-from odxfs.volume.catalog.interface import Changes, Key, Row, Table
+from odxfs.volume.catalog.interface import PAST, Changes, Key, Preserving, Row, Table, volume_of
 from odxfs.volume.catalog.schema import INDEXES, MIGRATIONS, SCHEMA_VERSION, TABLES
 
 _CACHE_KIB = 32 * 1024
 """Pages the reader keeps: the tree above a few million directory entries."""
+
+_PAST_TABLES = frozenset(PAST.values())
 
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -89,11 +92,38 @@ class SqliteEngine:
             raise _translated(error) from error
         return [(row[:columns], row[columns:]) for row in found]
 
-    async def commit(self, changes: Changes) -> None:
-        """See CatalogEngine.commit. Once begun it is not cut short by a cancellation."""
-        await trio.to_thread.run_sync(self.commit_blocking, changes)
+    async def past_get(self, snapshot: SnapshotId, table: Table, key: Key) -> Row | None:
+        """See CatalogEngine.past_get; never a checkpoint."""
+        now = await self.get(
+            table, key
+        )  # first: a commit between the two moves what it changes into the past
+        try:
+            found = self._reader.execute(statements.past_point(table), (*key, snapshot)).fetchone()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+        if found is None:
+            return now
+        return tuple(found[1:]) if found[0] else None
 
-    def commit_blocking(self, changes: Changes) -> None:
+    async def past_range(
+        self, snapshot: SnapshotId, table: Table, low: Key, high: Key, limit: int
+    ) -> list[tuple[Key, Row]]:
+        """See CatalogEngine.past_range; never a checkpoint."""
+        columns = len(table.value.key)
+        part = (*low, *high, snapshot)
+        try:
+            found = self._reader.execute(
+                statements.past_between(table, len(low), len(high)), (*part, *part, snapshot, limit)
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+        return [(row[:columns], row[columns:]) for row in found]
+
+    async def commit(self, changes: Changes, preserving: Preserving | None = None) -> None:
+        """See CatalogEngine.commit. Once begun it is not cut short by a cancellation."""
+        await trio.to_thread.run_sync(self.commit_blocking, changes, preserving or {})
+
+    def commit_blocking(self, changes: Changes, preserving: Preserving) -> None:
         """The commit itself, for a worker thread; one at a time."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -101,7 +131,10 @@ class SqliteEngine:
                 (epoch,) = self._writer.execute("SELECT epoch FROM claim WHERE id = 0").fetchone()
                 if epoch != self._epoch:
                     raise Stale(f"the pool has a new owner (epoch {epoch}, ours is {self._epoch})")
-                _apply(self._writer, changes)
+                past = {table: rows for table, rows in changes.items() if table in _PAST_TABLES}
+                _apply(self._writer, past)
+                _preserve(self._writer, changes, preserving)
+                _apply(self._writer, {table: rows for table, rows in changes.items() if table not in past})
                 self._writer.execute("COMMIT")
             except BaseException:
                 if self._writer.in_transaction:
@@ -170,6 +203,23 @@ def _apply(connection: sqlite3.Connection, changes: Changes) -> None:
             connection.executemany(
                 statements.delete(table), [key for key, row in rows.items() if row is None]
             )
+
+
+def _preserve(connection: sqlite3.Connection, changes: Changes, preserving: Preserving) -> None:
+    """Keep what the rows of file trees are before `changes` are applied."""
+    for table in PAST.keys() & changes.keys() if preserving else ():
+        keys = [
+            (snapshot, key)
+            for key in changes[table]
+            if (snapshot := preserving.get(volume_of(key[0])))  # type: ignore[arg-type]
+        ]
+        if table is not Table.EXTENTS:
+            connection.executemany(
+                statements.preserve_present(table), [(at, *key, *key, at) for at, key in keys]
+            )
+        connection.executemany(
+            statements.preserve_absent(table), [(at, *key, *key, *key, at) for at, key in keys]
+        )
 
 
 def _translated(error: sqlite3.Error) -> VolumeError:

@@ -1,0 +1,78 @@
+"""Giving back what a deleted snapshot held, while the pool goes on.
+
+What was kept for the snapshot is what the one before it holds, too, wherever that one has nothing of its own for the same row:
+such rows become the earlier snapshot's. All others are dropped, and with them the holds on leaves. Each row goes in one step,
+so a crash leaves a snapshot that is in part deleted, and the next owner goes on.
+"""
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from odxfs.types import BLOCK_BYTES, SnapshotId
+from odxfs.volume.background_queue import BackgroundQueue
+from odxfs.volume.catalog.interface import PAST, Key, Row, Table, successor
+from odxfs.volume.extents import LeafReference, allocated_blocks, unpack_page
+
+if TYPE_CHECKING:
+    from odxfs.volume.pool import Pool
+
+_ROWS = 64
+"""Rows given back before other tasks get their turn; those of extent maps take 4 KiB each."""
+
+
+class SnapshotDeletion(BackgroundQueue[SnapshotId]):
+    """Deletes one snapshot after the other that is marked as deleted."""
+
+    def __init__(self, pool: "Pool") -> None:
+        super().__init__(self._delete, "deleting snapshot")
+        self._pool = pool
+
+    async def held_bytes(self, snapshot: SnapshotId, before: SnapshotId | None) -> int:
+        """See Snapshots.held_bytes."""
+        counts = self._pool.references.counts
+        low: Key = (snapshot,)
+        blocks = 0
+        while rows := await self._pool.view.range(Table.EXTENTS_PAST, low, (snapshot + 1,), _ROWS):
+            for key, row in rows:
+                if not await self._is_inherited(Table.EXTENTS_PAST, key, before):
+                    held = _references(key, row)
+                    blocks += sum(allocated_blocks(found) for found in held if counts.get(found, 1) == 1)
+            low = successor(rows[-1][0])
+            await trio.lowlevel.checkpoint()
+        return blocks * BLOCK_BYTES
+
+    async def _delete(self, snapshot: SnapshotId) -> None:
+        await self._pool.committer.end_of_turn()  # a commit under way may still keep rows for it
+        before = self._pool.snapshots.before(snapshot)
+        view = self._pool.view
+        for past in PAST.values():
+            low: Key = (snapshot,)
+            while rows := await view.range(past, low, (snapshot + 1,), _ROWS):
+                for key, row in rows:
+                    if await self._is_inherited(past, key, before):
+                        view.put(past, (before, *key[1:]), row)  # type: ignore[arg-type]
+                    elif past is Table.EXTENTS_PAST:
+                        for reference in _references(key, row):
+                            self._pool.references.drop(reference)
+                    view.delete(past, key)
+                low = successor(rows[-1][0])
+                self._pool.committer.note_freed()
+                await trio.lowlevel.checkpoint()
+        self._pool.snapshots.forget(snapshot)
+
+    async def _is_inherited(self, past: Table, key: Key, before: SnapshotId | None) -> bool:
+        """Whether the snapshot before holds what was kept for this one under `key`."""
+        return before is not None and await self._pool.view.get(past, (before, *key[1:])) is None
+
+
+def _references(key: Key, row: Row) -> list[LeafReference]:
+    """The leaves that a row of EXTENTS_PAST holds. Raises Corrupt."""
+    _, number, page = key
+    present, body, _ = row
+    assert isinstance(number, int)
+    assert isinstance(page, int)
+    if not present:
+        return []
+    assert isinstance(body, bytes)
+    return list(unpack_page(number, page, body).values())

@@ -1,0 +1,135 @@
+"""The share beside Samba: the same loads on the same disk."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from peers import ODXFS, PASSWORD, SHARE, USER, Peer, missing_tools, odxfs, reflink_disk, run, samba
+from rows import Row, Settings, median_row
+
+HERE = Path(__file__).resolve().parent
+FILE_BYTES = 256 * 1024**2
+COPY_BYTES = 1024**3
+DISK_BYTES = 16 * 1024**3
+MEBIBYTE = 1024**2
+
+
+@dataclass(frozen=True)
+class Load:
+    """One row of the table; `better` says which way is good."""
+
+    label: str
+    measure: Callable[[Peer], float]
+    unit: str
+    higher_is_better: bool = True
+
+
+def measure(settings: Settings) -> Iterator[Row]:
+    """All loads that are asked for, one row each."""
+    if missing := missing_tools():
+        raise SystemExit(f"bench: needs {', '.join(missing)}; scripts/setup --dev installs them")
+    with reflink_disk(settings.work / "disk.xfs", DISK_BYTES) as disk, samba(disk, 46901) as theirs, odxfs(disk, 46902) as ours:
+        for peer in (theirs, ours):
+            _put(peer, disk, "small.bin", FILE_BYTES)
+            _put(peer, disk, "disk.bin", COPY_BYTES)
+        for load in _loads(settings.seconds):
+            if not settings.wanted(load.label):
+                continue
+            samples: dict[str, list[float]] = {"odxfs": [], "samba": []}
+            for _ in range(settings.rounds):
+                for peer in (theirs, ours):
+                    os.sync()  # neither pays for what was written before
+                    samples[peer.name].append(load.measure(peer))
+            yield median_row(load.label, load.unit, samples, higher_is_better=load.higher_is_better)
+
+
+def _loads(seconds: float) -> Iterator[Load]:
+    def bulk(mode: str, protection: str) -> Callable[[Peer], float]:
+        return lambda peer: _load(peer, mode, MEBIBYTE, 4, protection, seconds)["megabytes_per_second"]
+
+    def small(mode: str, depth: int, protection: str) -> Callable[[Peer], float]:
+        return lambda peer: _load(peer, mode, 4096, depth, protection, seconds)["operations_per_second"]
+
+    for protection in ("unsigned", "signed", "encrypted"):
+        for mode, name in (("seqread", "read"), ("seqwrite", "write")):
+            yield Load(f"1 MiB sequential {name}, {protection}", bulk(mode, protection), "MB/s")
+    for protection in ("unsigned", "signed"):
+        for mode, name in (("randread", "read"), ("randwrite", "write")):
+            for depth in (1, 16):
+                label = f"4 KiB random {name}, {depth} in flight, {protection}"
+                yield Load(label, small(mode, depth, protection), "ops/s")
+    yield Load("copy of 1 GiB on the share", _copy_seconds, "s", higher_is_better=False)
+
+
+def _load(peer: Peer, mode: str, block: int, depth: int, protection: str, seconds: float) -> dict[str, float]:
+    printed = run(
+        sys.executable,
+        str(HERE / "load.py"),
+        "127.0.0.1",
+        str(peer.port),
+        SHARE,
+        USER,
+        "small.bin",
+        mode,
+        "--block",
+        str(block),
+        "--depth",
+        str(depth),
+        "--seconds",
+        str(seconds),
+        "--protection",
+        protection,
+        environment={**os.environ, "LOAD_PASSWORD": PASSWORD},
+    )
+    parsed: dict[str, float] = json.loads(printed)
+    return parsed
+
+
+def _put(peer: Peer, disk: Path, name: str, size: int) -> None:
+    local = disk / "local.bin"
+    if not local.exists() or local.stat().st_size != size:
+        with local.open("wb") as file:
+            for _ in range(size // MEBIBYTE):
+                file.write(os.urandom(MEBIBYTE))
+    _smbclient(peer, f"put {local} {name}")
+
+
+def _smbclient(peer: Peer, commands: str) -> float:
+    """Seconds that the commands took, the login included."""
+    target = f"//127.0.0.1/{SHARE}"
+    command = ["smbclient", target, "-p", str(peer.port), "-U", f"{USER}%{PASSWORD}", "-c", commands]
+    begin = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    elapsed = time.perf_counter() - begin
+    if done.returncode or "NT_STATUS" in done.stdout:
+        raise SystemExit(f"smbclient {commands}: {done.stdout} {done.stderr}")
+    return elapsed
+
+
+def _copy_seconds(peer: Peer) -> float:
+    """Token copy with our client, or smbclient's scopy (copychunk over reflink); the login is not counted in either."""
+    if peer.name == "samba":
+        bare = min(_smbclient(peer, "pwd") for _ in range(3))
+        elapsed = _smbclient(peer, "scopy disk.bin copy.bin")
+        _smbclient(peer, "del copy.bin")
+        return max(elapsed - bare, 0.001)
+    base = f"smb://{USER}@127.0.0.1:{peer.port}/{SHARE}"
+    printed = run(
+        str(ODXFS),
+        "cp",
+        "--json",
+        "--require-offload",
+        f"{base}/disk.bin",
+        f"{base}/copy.bin",
+        environment={**os.environ, "ODXFS_PASSWORD": PASSWORD},
+    )
+    _smbclient(peer, "del copy.bin")
+    return float(json.loads(printed)["seconds"])
+
+
+LABELS = tuple(load.label for load in _loads(0.0))
