@@ -42,6 +42,7 @@ WIDE_BLOCKS = 256
 _EXPANDED_GROUPS = 256
 """Count pages kept unpacked, 64 KiB each."""
 
+
 class _Cursor:
     """A group checked out for allocation: its free runs, last first. All of them are busy while it is open."""
 
@@ -249,8 +250,8 @@ class Space:
         """Groups in which free blocks may have disk space: those where blocks were freed, and all of a pool just opened."""
         return len(self._suspects)
 
-    def check_out_wide(self, *, in_use: bool) -> tuple[int, list[Run]] | None:
-        """Take the wide free runs of a suspected group, to give their disk space back: (group, runs); None when none is left.
+    def check_out_wide(self, *, in_use: bool) -> list[Run]:
+        """Take the wide free runs of a suspected group, to give their disk space back; [] when none is left.
 
         The highest group comes first: what is allocated comes from below. `in_use` leaves out groups that allocation has
         open. `check_in` gives the runs back; until then there is no other group checked out.
@@ -268,9 +269,9 @@ class Space:
             self.give_back([run for run in runs if run[1] < WIDE_BLOCKS])
             self._checked_out = [run for run in runs if run[1] >= WIDE_BLOCKS]
             if self._checked_out:
-                return number, self._checked_out
+                return self._checked_out
             self._settle(group)
-        return None
+        return []
 
     def check_out_pressed(self) -> list[Run]:
         """Under pressure: take all wide free runs that have disk space. What is given back lets the pressure end."""
@@ -285,10 +286,6 @@ class Space:
         runs, self._checked_out = self._checked_out, []
         self.give_back(runs)
 
-    def suspect(self, number: int) -> None:
-        """The group is to be looked at again: giving its disk space back has failed or was put off."""
-        self._suspects.add(number)
-
     def retire_last_segment(self) -> bool:
         """Do without the last segment if nothing of it is busy; True when it goes, with the next commit.
 
@@ -299,7 +296,12 @@ class Space:
             return False
         leaving = self._groups[first:]
         free = sum(group.free_blocks for group in leaving)
-        free += sum(count for cursor in self._cursors.values() for place, count in cursor.runs if place >> GROUP_SHIFT >= first)
+        free += sum(
+            count
+            for cursor in self._cursors.values()
+            for place, count in cursor.runs
+            if place >> GROUP_SHIFT >= first
+        )
         if free != GROUPS_PER_SEGMENT * BLOCKS_PER_GROUP - 1:
             return False
         self._close_cursors()
