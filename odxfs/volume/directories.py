@@ -9,7 +9,7 @@ from odxfs.errors import NotFound
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Key, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.inodes import Inode
 from odxfs.volume.names import encode_name, fold
@@ -38,7 +38,7 @@ def _listed(key: Key, row: Row) -> DirectoryEntry:
 class Directories:
     """Entries by directory number. A directory's inode counts its entries' names in `size`; 0 means empty."""
 
-    def __init__(self, view: CatalogView | PastView, identifiers: Identifiers) -> None:
+    def __init__(self, view: CatalogView | SeenView, identifiers: Identifiers) -> None:
         self._view = view
         self._identifiers = identifiers
 

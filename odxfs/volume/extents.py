@@ -11,7 +11,7 @@ from odxfs.errors import Corrupt
 from odxfs.types import LeafId, SnapshotId
 from odxfs.volume.catalog.interface import Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.leaf import Leaf
 
 LeafReference = NewType("LeafReference", int)
@@ -60,7 +60,7 @@ class ExtentMap:
 
     __slots__ = ("_loaded", "_view", "_whole", "changed_pages", "number", "snapshots", "windows")
 
-    def __init__(self, number: int, view: CatalogView | PastView, *, whole: bool = False) -> None:
+    def __init__(self, number: int, view: CatalogView | SeenView, *, whole: bool = False) -> None:
         self.number = number
         self._view = view
         self.windows: SortedDict = SortedDict()

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from odxfs.errors import AlreadyExists, InvalidArgument, NotFound
-from odxfs.types import SnapshotId, VolumeId
+from odxfs.errors import AlreadyExists, InvalidArgument, NoSpace, NotFound
+from odxfs.types import INODE_VOLUME_SHIFT, MAX_SNAPSHOTS, SNAPSHOT_INODES, InodeNumber, SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import Preserving, Row, Table
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.changes import SnapshotAdded, SnapshotRemoved
 from odxfs.volume.names import check_name, encode_name
 from odxfs.volume.restoring import restore
@@ -77,6 +78,16 @@ class Snapshots:
             if snapshot.volume == number and self._is_readable(snapshot.id)
         ]
 
+    def seen_in(self, number: InodeNumber) -> Snapshot | None:
+        """The snapshot that an inode number belongs to; None for a volume's own, and for one of a snapshot that is deleted."""
+        if number < SNAPSHOT_INODES:
+            return None
+        wanted = (number ^ SNAPSHOT_INODES) >> INODE_VOLUME_SHIFT
+        for snapshot in self._all.values():
+            if snapshot.id % MAX_SNAPSHOTS == wanted and self._is_readable(snapshot.id):
+                return snapshot
+        return None
+
     def find(self, volume: str, name: str) -> Snapshot:
         """The snapshot of that name. Raises NotFound."""
         for snapshot in self.of(volume):
@@ -97,6 +108,9 @@ class Snapshots:
         taken = {snapshot.name for snapshot in (*self.of(volume), *self._unfinished.values())}
         if name in taken | {wanted.name for wanted in self._wanted if wanted.volume == volume}:
             raise AlreadyExists(f"volume {volume} has a snapshot {name!r} already")
+        following = self._pool.identifiers.next_snapshot + len(self._wanted)
+        if any((found - following) % MAX_SNAPSHOTS == 0 for found in self._all):
+            raise NoSpace(f"a snapshot made {MAX_SNAPSHOTS} snapshots ago is in the way: delete it first")
         creation = _Creation(volume, name)
         self._wanted.append(creation)
         try:
@@ -130,7 +144,7 @@ class Snapshots:
             if not self._is_readable(snapshot.id):
                 raise NotFound(f"snapshot {snapshot.name!r} has been deleted")
             tree = self._trees[snapshot.id] = Tree(
-                self._pool.view.past(snapshot.id, snapshot.volume), self._pool.identifiers
+                SeenView(self._pool.view.past(snapshot.id, snapshot.volume)), self._pool.identifiers
             )
         return tree
 

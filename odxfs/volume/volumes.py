@@ -20,7 +20,7 @@ from odxfs.volume.catalog.interface import (
     inodes_of,
     successor,
 )
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import PastView, SeenView
 from odxfs.volume.extents import unpack_page
 from odxfs.volume.inodes import Inode
 from odxfs.volume.names import check_name, encode_name
@@ -73,12 +73,12 @@ class Volumes:
         """
         source = self._pool.snapshots.find(volume, snapshot)
         tree = self._pool.snapshots.tree(source)  # told when the snapshot is deleted
-        assert isinstance(tree.view, PastView)
+        assert isinstance(tree.view, SeenView)
         record = await self._new(name)
         record.root = inode_in(record.id, self._pool.namespace.record_of(volume).root)
         self._pool.namespace.add_volume(record)
         try:
-            await _Copy(self._pool, tree.view, record, source.volume).run()
+            await _Copy(self._pool, tree.view.past, record, source.volume).run()
         except BaseException:
             self.deletion.enqueue(record.id)
             raise

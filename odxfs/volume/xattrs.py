@@ -4,7 +4,7 @@ from odxfs.errors import AlreadyExists, AttributeTooLarge, InvalidArgument, Name
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.inodes import Inode
 
 MAX_NAME_BYTES = 255
@@ -23,7 +23,7 @@ MAX_LIST_BYTES = 64 * 1024
 class Xattrs:
     """Rows of Table.XATTR. The caller holds the inode's lock while it changes them."""
 
-    def __init__(self, view: CatalogView | PastView) -> None:
+    def __init__(self, view: CatalogView | SeenView) -> None:
         self._view = view
 
     async def get(self, number: InodeNumber, name: bytes) -> bytes:
