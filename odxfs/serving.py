@@ -19,8 +19,8 @@ import trio
 
 from odxfs.control.arguments import Arguments
 from odxfs.control.server import ControlServer
-from odxfs.errors import ExitCode, OdxfsError, UserError
-from odxfs.observe.status import pool_as_json, smb_as_json, token_as_json
+from odxfs.errors import ExitCode, NotFound, OdxfsError, UserError
+from odxfs.observe.status import pool_as_json, smb_as_json, token_as_json, volumes_as_json
 from odxfs.offload import OffloadEngine, TokenLimits, TokenRegistry
 from odxfs.opens import OpenTable
 from odxfs.smb.auth.users import UserStore
@@ -83,6 +83,8 @@ class Serving:
             "ping": self._ping,
             "status": self._status,
             "tokens": self._tokens,
+            "volumes": self._volumes,
+            "quota": self._quota,
             "shutdown": self._shutdown,
         }
         self._control = ControlServer(options.directory, commands)
@@ -224,6 +226,25 @@ class Serving:
             answer["offload"] = self._engine.counters.as_json()
             answer["tokens"] = len(self._engine.registry)
         return answer
+
+    async def _volumes(self, _arguments: Arguments) -> dict[str, Any]:
+        return {"volumes": volumes_as_json(self._open_pool())}
+
+    async def _quota(self, arguments: Arguments) -> dict[str, Any]:
+        """Set a volume's quota in bytes; 0 is none."""
+        pool = self._open_pool()
+        name, size = arguments.text("volume"), arguments.number("bytes")
+        try:
+            await pool.volumes.set_quota(name, size)
+        except NotFound as error:
+            raise UserError(str(error), ExitCode.NOT_FOUND) from error
+        log.info("volume=%s quota_bytes=%d", name, size)
+        return {"volumes": volumes_as_json(pool)}
+
+    def _open_pool(self) -> Pool:
+        if self._pool is None:
+            raise UserError("the pool is still being opened", ExitCode.BUSY)
+        return self._pool
 
     async def _tokens(self, _: Arguments) -> dict[str, Any]:
         live = self._engine.registry.list(time.monotonic()) if self._engine is not None else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, ReadOnly, Stale, StoreFailed
+from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, QuotaExceeded, ReadOnly, Stale, StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import ContentChanged
 from odxfs.volume.cloning import Cloner
@@ -64,7 +64,7 @@ class DataPath:
         try:
             if self._writer.try_write(inode, offset, memoryview(data), {}) is not None:
                 return False
-        except NoSpace:
+        except (NoSpace, QuotaExceeded):
             return False
         except StoreFailed as error:
             self._pool.latch(str(error))
@@ -75,7 +75,7 @@ class DataPath:
     async def write(self, inode: "Inode", offset: int, data: Buffer, *, origin: str = "") -> None:
         """Write all of `data`; the file grows as needed.
 
-        Raises NoSpace, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
+        Raises NoSpace, QuotaExceeded, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
         """
         length = len(data)
         if offset < 0 or offset + length > MAX_FILE_BYTES:
@@ -96,6 +96,11 @@ class DataPath:
             except NoSpace:
                 turn += 1
                 await self._pool.make_room(turn)
+                continue
+            except QuotaExceeded:
+                if self._pool.namespace.orphans.is_settled:
+                    raise
+                await self._pool.namespace.orphans.settle()  # what is being deleted is still charged
                 continue
             except StoreFailed as error:
                 self._pool.latch(str(error))
@@ -204,7 +209,8 @@ class DataPath:
         """Let `length` bytes of the pin, from `pin_offset` of it on, appear at `offset`; clipped at the pin's end.
 
         Whole blocks are shared when both sides are aligned alike, whole windows by one reference; the rest is copied.
-        Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises.
+        Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises; QuotaExceeded before
+        anything has changed, unless others use up the quota meanwhile.
         """
         if pin not in self._pool.pins:
             raise InvalidArgument(f"pin {pin.id} has been released")
@@ -215,6 +221,9 @@ class DataPath:
         self.check_changeable(inode)
         if length <= 0:
             return 0
+        if inode.volume in self._windows.quotas.limits:
+            await self._cloner.require_quota(inode, offset, pin, pin_offset, length)
+            self.check_changeable(inode)
         shift = pin.offset + pin_offset - offset
         first, stop = (offset + 4095) >> 12, end >> 12
         if shift % BLOCK_BYTES or first >= stop:
