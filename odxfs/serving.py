@@ -17,12 +17,14 @@ from typing import Any
 
 import trio
 
+from odxfs.administration import control_commands
 from odxfs.control.arguments import Arguments
 from odxfs.control.server import ControlServer
-from odxfs.errors import ExitCode, NotFound, OdxfsError, UserError
-from odxfs.observe.status import pool_as_json, smb_as_json, token_as_json, volumes_as_json
+from odxfs.errors import ExitCode, OdxfsError, UserError
+from odxfs.observe.status import pool_as_json, smb_as_json, token_as_json
 from odxfs.offload import OffloadEngine, TokenLimits, TokenRegistry
 from odxfs.opens import OpenTable
+from odxfs.scrubbing import Scrubbing
 from odxfs.smb.auth.users import UserStore
 from odxfs.smb.server import SmbServer
 from odxfs.smb.settings import ServerSettings
@@ -79,13 +81,14 @@ class Serving:
         self._pool: Pool | None = None
         self._engine: OffloadEngine | None = None
         self._server: SmbServer | None = None
+        self._scrubbing = Scrubbing()
         commands = {
             "ping": self._ping,
             "status": self._status,
             "tokens": self._tokens,
-            "volumes": self._volumes,
-            "quota": self._quota,
             "shutdown": self._shutdown,
+            **self._scrubbing.commands,
+            **control_commands(lambda: self._pool),
         }
         self._control = ControlServer(options.directory, commands)
 
@@ -133,6 +136,7 @@ class Serving:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_sweep_tokens, registry)
+                await nursery.start(self._scrubbing.run, pool)
                 smb = await self._start_smb(nursery, pool, opens, engine)
                 if self._options.mountpoint is not None:
                     await self._start_mount(nursery, pool, opens, engine, self._options.mountpoint)
@@ -220,31 +224,13 @@ class Serving:
             answer |= asdict(self._live)
         if self._pool is not None:
             answer["pool"] = pool_as_json(self._pool)
+            answer["scrub"] = self._scrubbing.summary()
         if self._server is not None:
             answer["smb_server"] = smb_as_json(self._server)
         if self._engine is not None:
             answer["offload"] = self._engine.counters.as_json()
             answer["tokens"] = len(self._engine.registry)
         return answer
-
-    async def _volumes(self, _arguments: Arguments) -> dict[str, Any]:
-        return {"volumes": volumes_as_json(self._open_pool())}
-
-    async def _quota(self, arguments: Arguments) -> dict[str, Any]:
-        """Set a volume's quota in bytes; 0 is none."""
-        pool = self._open_pool()
-        name, size = arguments.text("volume"), arguments.number("bytes")
-        try:
-            await pool.volumes.set_quota(name, size)
-        except NotFound as error:
-            raise UserError(str(error), ExitCode.NOT_FOUND) from error
-        log.info("volume=%s quota_bytes=%d", name, size)
-        return {"volumes": volumes_as_json(pool)}
-
-    def _open_pool(self) -> Pool:
-        if self._pool is None:
-            raise UserError("the pool is still being opened", ExitCode.BUSY)
-        return self._pool
 
     async def _tokens(self, _: Arguments) -> dict[str, Any]:
         live = self._engine.registry.list(time.monotonic()) if self._engine is not None else []

@@ -7,12 +7,12 @@ so does deleting. Works on a pool that is served, and on one that nobody uses.
 
 import argparse
 import re
+from pathlib import Path
 from typing import Any
 
 from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table, say
 from odxfs.cli.pools import add_directory, require_pool
-from odxfs.control.client import NotServed, ask
-from odxfs.errors import ExitCode, NotFound, UserError
+from odxfs.errors import ExitCode, UserError
 
 _SIZE = re.compile(r"(\d+)(?:([KMGTP])(?:i?B)?)?", re.IGNORECASE)
 _NO_QUOTA = "none"
@@ -39,20 +39,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask for the volumes, with a quota changed first where one is given, and print."""
+    """Have it done and print."""
     directory = require_pool(arguments.directory)
-    name = arguments.name if arguments.verb == "quota" else None
-    size = arguments.size if arguments.verb == "quota" else None
-    if size is None:
-        command, words = "volumes", {}
+    if arguments.verb == "quota" and arguments.size is not None:
+        values = {"name": arguments.name, "bytes": arguments.size}
+        _print_one(_administer(directory, "volume quota", values)["volume"], arguments)
+        return 0
+    volumes = _administer(directory, "volume list", {})["volumes"]
+    if arguments.verb == "list":
+        _print_all(volumes, arguments)
     else:
-        command, words = "quota", {"volume": name, "bytes": size}
-    try:
-        volumes = ask(directory, command, words)["volumes"]
-    except NotServed:
-        volumes = _on_a_pool_of_our_own(arguments, name, size)
-    _print([volume for volume in volumes if name in (None, volume["name"])], arguments, name)
+        _print_one(_find(volumes, arguments.name), arguments)
     return 0
+
+
+def _administer(directory: Path, command: str, values: dict[str, Any]) -> dict[str, Any]:
+    import trio
+
+    from odxfs.administration import administer
+    from odxfs.serving import single_errors
+
+    async def work() -> dict[str, Any]:
+        with single_errors():
+            return await administer(directory, command, values)
+
+    return trio.run(work)
 
 
 def parse_quota(text: str) -> int:
@@ -66,37 +77,25 @@ def parse_quota(text: str) -> int:
     return size
 
 
-def _on_a_pool_of_our_own(
-    arguments: argparse.Namespace, name: str | None, size: int | None
-) -> list[dict[str, Any]]:
-    import trio
-
-    from odxfs.observe.status import volumes_as_json
-    from odxfs.serving import single_errors
-    from odxfs.volume import open_pool
-
-    async def work() -> list[dict[str, Any]]:
-        with single_errors():
-            async with open_pool(arguments.directory, owner="odxfs volume") as pool:
-                if name is not None and size is not None:
-                    await pool.volumes.set_quota(name, size)
-                return volumes_as_json(pool)
-
-    try:
-        return trio.run(work)
-    except NotFound as error:
-        raise UserError(str(error), ExitCode.NOT_FOUND) from error
+def _find(volumes: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    for volume in volumes:
+        if volume["name"] == name:
+            return volume
+    raise UserError(f"the pool has no volume {name!r}", ExitCode.NOT_FOUND)
 
 
-def _print(volumes: list[dict[str, Any]], arguments: argparse.Namespace, name: str | None) -> None:
-    if name is not None and not volumes:
-        raise UserError(f"the pool has no volume {name!r}", ExitCode.NOT_FOUND)
+def _print_all(volumes: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
     if arguments.json:
-        print_json(volumes if name is None else volumes[0])
-    elif name is None:
-        print_table(["volume", "files", "allocated", "quota"], [_row(volume) for volume in volumes])
+        print_json(volumes)
     else:
-        _, _, allocated, quota = _row(volumes[0])
+        print_table(["volume", "files", "allocated", "quota"], [_row(volume) for volume in volumes])
+
+
+def _print_one(volume: dict[str, Any], arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        print_json(volume)
+    else:
+        name, _, allocated, quota = _row(volume)
         say(f"volume {name}: {allocated} allocated, quota {quota}")
 
 

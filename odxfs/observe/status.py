@@ -3,8 +3,6 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from odxfs.types import BLOCK_BYTES
-
 if TYPE_CHECKING:
     from odxfs.offload import TokenInfo
     from odxfs.smb.server import SmbServer
@@ -20,20 +18,6 @@ def pool_as_json(pool: "Pool") -> dict[str, Any]:
         "failure": pool.failure,
         **asdict(pool.statistics()),
     }
-
-
-def volumes_as_json(pool: "Pool") -> list[dict[str, Any]]:
-    """The volumes of an open pool, by name; `quota_bytes` is None without a quota."""
-    records = [pool.namespace.record_of(name) for name in pool.volume_names]
-    return [
-        {
-            "name": record.name,
-            "inodes": record.inodes,
-            "allocated_bytes": pool.windows.allocated_blocks[record.id] * BLOCK_BYTES,
-            "quota_bytes": record.quota_blocks * BLOCK_BYTES or None,
-        }
-        for record in records
-    ]
 
 
 def smb_as_json(server: "SmbServer") -> dict[str, Any]:

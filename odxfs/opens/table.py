@@ -28,7 +28,8 @@ class OpenEntry:
 @dataclass(slots=True)
 class _OpenFile:
     entries: set[OpenEntry] = field(default_factory=set)
-    locks: ByteRangeLocks = field(default_factory=ByteRangeLocks)
+    locks: ByteRangeLocks | None = None
+    """Made with the first lock: few files ever have one, and making it costs more than all the rest of an open."""
     delete_pending: bool = False
     delete_name: DirectoryName | None = None
     released: list[Callable[[], None]] = field(default_factory=list)
@@ -48,7 +49,10 @@ class OpenTable:
         if not self.check(number, access, share):
             raise SharingViolation(f"inode {number} is open without sharing this access")
         entry = OpenEntry(number, access, share, owner)
-        self._files.setdefault(number, _OpenFile()).entries.add(entry)
+        file = self._files.get(number)
+        if file is None:
+            file = self._files[number] = _OpenFile()
+        file.entries.add(entry)
         return entry
 
     def check(
@@ -69,7 +73,7 @@ class OpenTable:
         if file is None or entry not in file.entries:
             return False
         file.entries.discard(entry)
-        if entry.lock_count:
+        if entry.lock_count and file.locks is not None:
             file.locks.remove_owner(entry)
         if not file.entries:
             del self._files[entry.number]
@@ -119,6 +123,8 @@ class OpenTable:
         Raises TooManyLocks when the file has as many as it may have.
         """
         file = self._files[entry.number]
+        if file.locks is None:
+            file.locks = ByteRangeLocks()
         granted = file.locks.add(offset, length, entry, exclusive=exclusive)
         entry.lock_count += granted
         return granted
@@ -126,7 +132,7 @@ class OpenTable:
     def unlock(self, entry: OpenEntry, offset: int, length: int) -> bool:
         """Give up a lock of exactly this range; False when `entry` holds none (RANGE_NOT_LOCKED)."""
         file = self._files.get(entry.number)
-        if file is None or not file.locks.remove(offset, length, entry):
+        if file is None or file.locks is None or not file.locks.remove(offset, length, entry):
             return False
         entry.lock_count -= 1
         _tell(file)
@@ -149,12 +155,16 @@ class OpenTable:
     def read_conflicts(self, number: InodeNumber, offset: int, length: int, entry: OpenEntry | None) -> bool:
         """Whether a mandatory lock of another open forbids reading the bytes (MS-FSA 2.1.4.10)."""
         file = self._files.get(number)
-        return file is not None and bool(file.locks) and file.locks.read_conflicts(offset, length, entry)
+        if file is None or not file.locks:
+            return False
+        return file.locks.read_conflicts(offset, length, entry)
 
     def write_conflicts(self, number: InodeNumber, offset: int, length: int, entry: OpenEntry | None) -> bool:
         """Whether a mandatory lock forbids writing the bytes: any shared one, or another's exclusive one."""
         file = self._files.get(number)
-        return file is not None and bool(file.locks) and file.locks.write_conflicts(offset, length, entry)
+        if file is None or not file.locks:
+            return False
+        return file.locks.write_conflicts(offset, length, entry)
 
 
 def _tell(file: _OpenFile) -> None:

@@ -46,25 +46,40 @@ class Cloner:
             await self._windows.load_leaf(extents, data)
 
     async def share(
-        self, inode: "Inode", first: int, stop: int, pin: Pin, shift: int, origin: str = ""
-    ) -> None:
+        self,
+        inode: "Inode",
+        first: int,
+        stop: int,
+        pin: Pin,
+        shift: int,
+        origin: str = "",
+        *,
+        may_grow: bool = True,
+    ) -> int:
         """Let blocks [first, stop) of a file be those of the pin, where file block + `shift` is the pin's source block.
 
-        Windows that match whole are shared by reference, all of them in one step. The file's size follows in each step.
+        Windows that match whole are shared by reference, all of them in one step. The file's size follows in each step;
+        without `may_grow` only blocks are shared that lie whole before the end of file. Returns the first that is not.
         """
         block = first
         while block < stop:
             window, slot = block >> 11, block & 2047
             extents = await self._windows.load_extents(inode, window, (stop - 1) >> 11)
+            if not may_grow:
+                stop = min(stop, inode.size >> 12)
+                if block >= stop:
+                    break
             if slot == 0 and shift % BLOCKS_PER_LEAF == 0 and stop - block >= BLOCKS_PER_LEAF:
                 count = ((stop >> 11) << 11) - block
                 self._check(inode, pin)
                 self._share_windows(inode, extents, window, stop >> 11, pin, shift >> 11)
             else:  # as far as both the destination's and the source's window reach
                 count = min(BLOCKS_PER_LEAF - max(slot, (block + shift) & 2047), stop - block)
-                await self._share_blocks(inode, block, count, pin, shift)
-            self._pool.data.content_changed(inode, block << 12, count << 12, origin)
+                count = await self._share_blocks(inode, block, count, pin, shift, may_grow=may_grow)
+            if count:
+                self._pool.data.content_changed(inode, block << 12, count << 12, origin)
             block += count
+        return block
 
     async def require_quota(
         self, inode: "Inode", offset: int, pin: Pin, pin_offset: int, length: int
@@ -109,8 +124,10 @@ class Cloner:
         for window in range(first, stop):
             replace(inode, extents, window, pin.leaf_at(window + shift))
 
-    async def _share_blocks(self, inode: "Inode", block: int, count: int, pin: Pin, shift: int) -> None:
-        """Share a few blocks, which lie in one window on either side."""
+    async def _share_blocks(
+        self, inode: "Inode", block: int, count: int, pin: Pin, shift: int, *, may_grow: bool
+    ) -> int:
+        """Share a few blocks, which lie in one window on either side and are less than that; returns how many."""
         windows = self._windows
         self._check(inode, pin)
         reference = pin.leaf_at((block + shift) >> 11)
@@ -122,10 +139,15 @@ class Cloner:
                 break
             await windows.load_leaf(extents, missing)
         self._check(inode, pin)
+        if not may_grow:
+            count = max(0, min(count, (inode.size >> 12) - block))
+        if not count:
+            return 0
         if source is None:
             windows.clear(inode, extents, block, block + count)
         else:
             self._map_shared(inode, extents, block, count, source, (block + shift) & 2047)
+        return count
 
     def _map_shared(
         self, inode: "Inode", extents: ExtentMap, block: int, count: int, source: Leaf, source_slot: int
@@ -152,8 +174,8 @@ class Cloner:
                 continue
             base = window << 11
             low, high = max(first - base, 0), min(stop - base, BLOCKS_PER_LEAF)
-            if high - low == BLOCKS_PER_LEAF:
-                return True
+            if allocated_blocks(reference) > BLOCKS_PER_LEAF - (high - low):
+                return True  # it maps more blocks than lie outside
             leaf = self._windows.leaf(reference)
             if leaf is None:
                 return reference

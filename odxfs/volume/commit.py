@@ -32,8 +32,12 @@ _HELD_BLOCKS = 32_768
 _DIRTY_LEAVES = 1_024
 """Changed leaves that call for a commit: 24 MiB of rows when they are dense."""
 
-_OVERRUN = 8
-"""Writers wait when this many times a bound has gathered: the disk below does not keep up."""
+_CHANGED_ROWS = 32_768
+"""Changes of rows that call for a commit: about 10 MiB in memory, a quarter of a second of creating files."""
+
+_OVERRUN = 4
+"""Writers wait when this many times a bound has gathered: the disk below does not keep up. As much again may be on its way
+to the disk, so this bounds memory: 2 x 96 MiB of dense leaves, 2 x 40 MiB of rows."""
 
 _REAP_LEAVES = 4_096
 _REAP_LEAVES_WHEN_AWAITED = 64
@@ -45,9 +49,10 @@ _log = logging.getLogger(__name__)
 class _Attempt:
     """One commit, past or to come."""
 
-    __slots__ = ("awaited", "done", "error")
+    __slots__ = ("awaited", "begun", "done", "error")
 
     def __init__(self) -> None:
+        self.begun = trio.Event()
         self.done = trio.Event()
         self.error: VolumeError | None = None
         self.awaited = False
@@ -97,6 +102,7 @@ class Committer:
                     await trio.lowlevel.checkpoint()  # what waits to be deleted gets its turn first
                 error = await self._reap()
                 attempt, self._next = self._next, _Attempt()
+                attempt.begun.set()
                 if error is None and self._pool.failure is None:
                     error = await self._make_durable()
                 if self._pool.failure is not None and error is None:
@@ -117,17 +123,23 @@ class Committer:
         if error is not None:
             raise error
 
-    def note_written(self) -> None:
-        """Look whether the bounds call for a commit; cheap, after each change of data."""
+    def note_change(self) -> None:
+        """Look whether the bounds call for a commit; cheap, after each change of data or names."""
         pool = self._pool
-        gathered = max(
-            pool.writer.uncommitted_blocks / _UNCOMMITTED_BLOCKS,
-            pool.space.freed_blocks / _HELD_BLOCKS,
-            pool.windows.leaves.dirty_count / _DIRTY_LEAVES,
+        if (
+            pool.writer.uncommitted_blocks < _UNCOMMITTED_BLOCKS
+            and pool.space.freed_blocks < _HELD_BLOCKS
+            and pool.windows.leaves.dirty_count < _DIRTY_LEAVES
+            and pool.view.changes < _CHANGED_ROWS
+        ):
+            return
+        self._wake.set()
+        self.is_overrun = (
+            pool.writer.uncommitted_blocks >= _OVERRUN * _UNCOMMITTED_BLOCKS
+            or pool.space.freed_blocks >= _OVERRUN * _HELD_BLOCKS
+            or pool.windows.leaves.dirty_count >= _OVERRUN * _DIRTY_LEAVES
+            or pool.view.changes >= _OVERRUN * _CHANGED_ROWS
         )
-        if gathered >= 1:
-            self._wake.set()
-            self.is_overrun = gathered >= _OVERRUN
 
     def note_freed(self) -> None:
         """Leaves have died: have them reaped soon."""
@@ -152,6 +164,12 @@ class Committer:
         attempt = self._next
         self._wake.set()
         await attempt.done.wait()
+
+    async def relief(self) -> None:
+        """Wait until the next commit has begun, and so has taken what has gathered."""
+        attempt = self._next
+        self._wake.set()
+        await attempt.begun.wait()
 
     # -- inside ---------------------------------------------------------------------------------------------------
 

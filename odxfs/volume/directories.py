@@ -3,7 +3,7 @@
 The functions that change entries are synchronous: the caller has looked and checked before, and holds the directory's lock.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from odxfs.errors import NotFound
 from odxfs.types import InodeNumber
@@ -18,8 +18,7 @@ _FOLDED_CANDIDATES = 64
 """Names of one directory that differ in case only and are looked through; only a POSIX user can make more than one."""
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
+class DirectoryEntry(NamedTuple):
     """One line of a listing."""
 
     name: bytes

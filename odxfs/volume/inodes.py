@@ -26,8 +26,8 @@ class Inode:
 
     __slots__ = (
         "__weakref__", "allocated_blocks", "atime_ns", "btime_ns", "ctime_ns", "dos_attributes", "extents", "generation",
-        "gid", "gone", "holds", "mode", "mtime_ns", "nlink", "number", "parent", "rdev", "size", "snapshot", "target", "uid",
-        "volume",
+        "gid", "gone", "has_xattrs", "holds", "mode", "mtime_ns", "nlink", "number", "parent", "rdev", "size", "snapshot",
+        "target", "uid", "volume",
     )  # fmt: skip
 
     def __init__(self, number: InodeNumber, row: Row) -> None:
@@ -55,6 +55,8 @@ class Inode:
         for field, value in zip(_ROW_FIELDS, row, strict=True):
             setattr(self, field, value)
         self.holds = 0
+        self.has_xattrs = True
+        """False when it is known to have no extended attribute: the mount is asked for one before each write."""
         self.gone = False
         """Deleted for good: nothing may be changed any more."""
         self.snapshot = SnapshotId(0)
@@ -159,6 +161,7 @@ class InodeCache:
     def add(self, number: InodeNumber, row: Row) -> Inode:
         """A new inode, to be written with the next commit."""
         inode = Inode(number, row)
+        inode.has_xattrs = False
         self._live[number] = inode
         self._dirty[number] = inode
         self._keep(inode)

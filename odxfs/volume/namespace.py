@@ -192,6 +192,7 @@ class Namespace(Tree):
         """See Volume.create."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
+        await self._pool.throttle()
         check_name(name)
         mode = _checked_kind(mode, target)
         directory = await self.directory(volume, parent)
@@ -223,6 +224,7 @@ class Namespace(Tree):
         """See Volume.link."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
+        await self._pool.throttle()
         check_name(name)
         if inode.is_directory:
             raise NotPermitted("a directory has one name only")
@@ -257,6 +259,7 @@ class Namespace(Tree):
         self, volume: VolumeId, origin: str, parent: InodeNumber, name: bytes, *, is_directory: bool
     ) -> None:
         self._pool.check_writable()
+        await self._pool.throttle()
         directory = await self.directory(volume, parent)
         async with self.locks.of(parent):
             entry = await self.entry(directory, name)
@@ -282,6 +285,7 @@ class Namespace(Tree):
         """See Volume.set_xattr."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
+        await self._pool.throttle()
         async with self.locks.of(inode.number):
             await self.xattrs.set(inode, name, value, create=create, replace=replace)
             self._xattrs_changed(origin, inode)
@@ -300,6 +304,7 @@ class Namespace(Tree):
         for directory in directories:
             directory.mtime_ns = directory.ctime_ns = now
             self.inodes.mark_dirty(directory)
+        self._pool.committer.note_change()
 
     def drop_name(self, inode: Inode, directory: Inode, now: int) -> None:
         """An entry of `directory` that named `inode` is gone: the counts that follow from it."""

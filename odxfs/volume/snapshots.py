@@ -18,6 +18,7 @@ from odxfs.volume.names import check_name, encode_name
 from odxfs.volume.restoring import restore
 from odxfs.volume.snapshot_deletion import SnapshotDeletion
 from odxfs.volume.tree import Tree
+from odxfs.volume.tree_copy import Copied, TreeCopy
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -136,6 +137,11 @@ class Snapshots:
     async def restore(self, volume: str, name: str) -> None:
         """Make the volume what it was at a snapshot; see restoring.py. Nobody may use the volume meanwhile."""
         await restore(self._pool, volume, name)
+
+    async def restore_path(self, volume: str, name: str, path: str, to: str, *, replace: bool) -> Copied:
+        """Clone what is at `path` in a snapshot to the path `to` of the volume; see tree_copy.py."""
+        source = self._pool.snapshot_volume(volume, name)
+        return await TreeCopy(source, self._pool.volume(volume, "restore")).copy(path, to, replace=replace)
 
     def tree(self, snapshot: Snapshot) -> Tree:
         """The file tree of a snapshot. Its inodes may be used for as long as the tree is kept."""

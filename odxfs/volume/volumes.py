@@ -111,7 +111,7 @@ class Volumes:
         self.deletion.enqueue(record.id)
         await pool.commit()
 
-    async def set_quota(self, name: str, size: int) -> None:
+    async def set_quota(self, name: str, size: int) -> VolumeRecord:
         """Let the files of a volume allocate `size` bytes, rounded up to blocks, or what they like (0); durable on return.
 
         Below what is allocated already it only refuses growth. Raises NotFound, InvalidArgument, ReadOnly, NoSpace.
@@ -124,6 +124,7 @@ class Volumes:
         self._pool.windows.quotas.set(record.id, record.quota_blocks)
         self._pool.namespace.mark_volume(record)
         await self._pool.commit()
+        return record
 
     async def _new(self, name: str) -> VolumeRecord:
         self._pool.check_writable()
@@ -156,7 +157,7 @@ class _Copy:
             at = low
             while rows := await self._past.range(table, at, high, _ROWS):
                 for key, row in rows:
-                    if key[0] not in self._nameless:
+                    if self._number(key[0]) not in self._nameless:
                         self._copy(table, key, row)
                 at = successor(rows[-1][0])
                 await self._let_commit(len(rows))

@@ -37,9 +37,13 @@ class Load:
 def measure(settings: Settings) -> Iterator[Row]:
     """Every load on both mounts, round after round."""
     with ExitStack() as stack:
-        mounts = {"odxfs": stack.enter_context(_odxfs(settings.work)), PEER: stack.enter_context(_memory(settings.work))}
+        mounts = {
+            "odxfs": stack.enter_context(_odxfs(settings.work)),
+            PEER: stack.enter_context(_memory(settings.work)),
+        }
         for mountpoint in mounts.values():
             _fill(mountpoint / "disk")
+            _fill(mountpoint / "stream")  # what was written at random would not be sequential on the disk
         for load in LOADS:
             if not settings.wanted(load.label):
                 continue
@@ -47,7 +51,7 @@ def measure(settings: Settings) -> Iterator[Row]:
             for turn in range(settings.rounds * 2):
                 for peer, mountpoint in sorted(mounts.items(), reverse=bool(turn % 2)):
                     samples[peer].append(load.measure(mountpoint, settings.seconds / 2))
-            yield median_row(load.label, load.unit, samples)
+            yield median_row(load.label, load.unit, samples, goal_ratio=GOAL)
 
 
 def _blocks(mountpoint: Path, seconds: float, *, write: bool, flags: int) -> float:
@@ -70,7 +74,7 @@ def _blocks(mountpoint: Path, seconds: float, *, write: bool, flags: int) -> flo
 
 def _bulk(mountpoint: Path, seconds: float, *, write: bool, flags: int) -> float:
     """MB/s in calls of 1 MiB from beginning to end, again and again."""
-    descriptor = os.open(mountpoint / "disk", os.O_RDWR | flags)
+    descriptor = os.open(mountpoint / "stream", os.O_RDWR | flags)
     try:
         with mmap(-1, MEBIBYTE) as buffer:
             buffer[:] = random.Random(7).randbytes(MEBIBYTE)
