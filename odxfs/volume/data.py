@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, ReadOnly, Stale
+from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, QuotaExceeded, ReadOnly, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import ContentChanged
 from odxfs.volume.cloning import Cloner
@@ -64,7 +64,7 @@ class DataPath:
         try:
             if self._writer.try_write(inode, offset, memoryview(data), {}) is not None:
                 return False
-        except NoSpace:
+        except (NoSpace, QuotaExceeded):
             return False
         self.content_changed(inode, offset, length, origin)
         return True
@@ -74,7 +74,7 @@ class DataPath:
     ) -> None:
         """Write all of `data`; the file grows as needed. Without `may_grow` what lies past its end then is left out.
 
-        Raises NoSpace, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
+        Raises NoSpace, QuotaExceeded, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
         """
         if offset < 0 or offset + len(data) > MAX_FILE_BYTES:
             raise FileTooBig(f"a write to byte {offset + len(data)}; a file has at most {MAX_FILE_BYTES}")
@@ -97,6 +97,11 @@ class DataPath:
             except NoSpace:
                 turn += 1
                 await self._pool.make_room(turn)
+                continue
+            except QuotaExceeded:
+                if self._pool.namespace.orphans.is_settled:
+                    raise
+                await self._pool.namespace.orphans.settle()  # what is being deleted is still charged
                 continue
             if missing is None:
                 self.content_changed(inode, offset, len(view), origin)
@@ -212,7 +217,8 @@ class DataPath:
         Without `may_grow` also at the end of file, wherever that is moved meanwhile.
 
         Whole blocks are shared when both sides are aligned alike, whole windows by one reference; the rest is copied.
-        Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises.
+        Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises; QuotaExceeded before
+        anything has changed, unless others use up the quota meanwhile.
         """
         if pin not in self._pool.pins:
             raise InvalidArgument(f"pin {pin.id} has been released")
@@ -223,6 +229,9 @@ class DataPath:
         self.check_changeable(inode)
         if length <= 0:
             return 0
+        if inode.volume in self._windows.quotas.limits:
+            await self._cloner.require_quota(inode, offset, pin, pin_offset, length)
+            self.check_changeable(inode)
         shift = pin.offset + pin_offset - offset
         first, stop = (offset + 4095) >> 12, end >> 12
         if shift % BLOCK_BYTES or first >= stop:

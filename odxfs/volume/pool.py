@@ -28,6 +28,7 @@ from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.namespace import Namespace, new_volume_rows
 from odxfs.volume.pins import Pin, Pins
 from odxfs.volume.reads import Reader
+from odxfs.volume.reclaim import Reclaimer
 from odxfs.volume.reuse import InFlightReads
 from odxfs.volume.snapshot_volume import SnapshotVolume
 from odxfs.volume.snapshots import Snapshots
@@ -122,6 +123,7 @@ async def open_pool(
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(pool.committer.run)
+                    nursery.start_soon(pool.reclaimer.run)
                     nursery.start_soon(pool.namespace.reap)
                     nursery.start_soon(pool.snapshots.deletion.run)
                     nursery.start_soon(pool.volumes.deletion.run)
@@ -180,6 +182,7 @@ class Pool:
         self.writer = Writer(self.windows, segments, reader)
         self.writer.on_failure = self.latch
         self.committer = Committer(self, row.commits)
+        self.reclaimer = Reclaimer(self)
         self.data = DataPath(self, self.windows, reader, self.writer)
         self._observers: list[Callable[[Change], None]] = []
         self._slow_numbers: tuple[int, int, int, int] | None = None
@@ -336,6 +339,10 @@ class Pool:
         self.space.relax()
         return True
 
+    def disk_space_changed(self) -> None:
+        """Segments have been given more or less disk space other than by a commit."""
+        self._slow_numbers = None
+
     def latch(self, reason: str) -> None:
         """Refuse every further change: what the disk holds can no longer be told. Reads go on."""
         if self.failure is None:
@@ -385,9 +392,9 @@ class Pool:
         """Commit everything and note that the pool was left in order."""
         while self.references.dead and self.failure is None:
             await self.committer.commit_once()
+        await self.committer.commit_once()
+        await self.reclaimer.finish()
         await self.committer.commit_last()
-        if self.failure is None:
-            await self.committer.give_space_back()
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
