@@ -47,9 +47,13 @@ class PoolDirectory:
     def ballast(self) -> Path:
         return self.path / "ballast"
 
-    def prepare(self) -> None:
-        """Make the directory if need be. Raises UserError unless it is empty."""
+    def prepare(self) -> list[Path]:
+        """Make the directory if need be. Raises UserError unless it is empty.
+
+        Returns the directories in which names were made: they are to be synced.
+        """
         try:
+            made = [path for path in (self.path, *self.path.parents) if not path.exists()]
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             entries = [entry.name for entry in self.path.iterdir() if entry.name != "lost+found"]
             if self.identity.name in entries:
@@ -59,6 +63,7 @@ class PoolDirectory:
             self.segments.mkdir(mode=0o700)
         except OSError as error:
             raise UserError(f"cannot make a pool in {self.path}: {error.strerror}") from error
+        return [self.path, *(path.parent for path in made)]
 
     def write_identity(self, created_ns: int) -> UUID:
         """Make the directory a pool; the last step of creation, durable on return."""

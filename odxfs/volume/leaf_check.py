@@ -14,10 +14,10 @@ from odxfs.volume.catalog.sound import CatalogReader, all_rows
 from odxfs.volume.counters import is_number
 from odxfs.volume.extents import allocated_blocks, leaf_id
 from odxfs.volume.findings import Findings
+from odxfs.volume.group import BLOCKS_PER_GROUP, GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.map_check import Holders
 from odxfs.volume.reads import damaged_slots
-from odxfs.volume.space import BLOCKS_PER_GROUP, GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
 
 _SEGMENTS = 1 << 22
 """Segments that a pool can have at most (4 PiB of address space): a place behind them is not believed."""

@@ -22,9 +22,9 @@ from odxfs.volume.extents import (
     leaf_id,
     unpack_page,
 )
+from odxfs.volume.group import BLOCKS_PER_GROUP, GROUPS_PER_SEGMENT, Group
 from odxfs.volume.leaf_check import Leaves, count_blocks, sound_leaf, walk_leaves
 from odxfs.volume.map_check import PAGES
-from odxfs.volume.space import BLOCKS_PER_GROUP, GROUPS_PER_SEGMENT, Group
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from odxfs.volume.extents import (
 )
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.leaf import Leaf
+from odxfs.volume.quota import Quotas
 from odxfs.volume.space import Space
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Windows:
         self.references = LeafReferences()
         self.allocated_blocks: Counter[VolumeId] = Counter()
         """By volume, what its inodes allocate; a block that two of them share counts for both."""
+        self.quotas = Quotas(self.allocated_blocks)
         self.latest_snapshots: dict[VolumeId, SnapshotId] = {}
         """The latest snapshot of each volume that has one: what of it was not changed since, that snapshot holds, too."""
         self._changed: dict[int, ExtentMap] = {}
@@ -101,6 +103,22 @@ class Windows:
             if reference and self.leaf(reference) is None:
                 return reference
         return LeafReference(0)
+
+    def hole_blocks(self, extents: ExtentMap, first_block: int, stop_block: int) -> int:
+        """How many of the blocks [first, stop) are holes. The leaves of windows that lie in it in part are cached."""
+        found = stop_block - first_block
+        for window, reference in extents.items(
+            first_block // BLOCKS_PER_LEAF, (stop_block - 1) // BLOCKS_PER_LEAF
+        ):
+            base = window * BLOCKS_PER_LEAF
+            low, high = max(first_block - base, 0), min(stop_block - base, BLOCKS_PER_LEAF)
+            if high - low == BLOCKS_PER_LEAF:
+                found -= allocated_blocks(reference)
+                continue
+            leaf = self.leaf(reference)
+            assert leaf is not None, "the leaf was to be loaded before"
+            found -= sum(count for _, count, _ in leaf.pieces(low, high - low))
+        return found
 
     # -- changing -------------------------------------------------------------------------------------------------
 

@@ -236,7 +236,7 @@ async def test_the_disk_gets_the_space_of_deleted_files_back(volume: Volume) -> 
     assert volume.pool.segments.disk_bytes() >= 32 << 20
     await volume.unlink(volume.root, b"a")
     await volume.sync()
-    await volume.pool.committer.give_space_back()
+    await volume.pool.reclaimer.turn(idle=True)
     assert volume.pool.segments.disk_bytes() < 4 << 20
     assert inode.gone
     again = await make(volume, b"b", b"b" * (4 << 20))

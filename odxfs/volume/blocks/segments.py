@@ -58,9 +58,47 @@ class Segments:
         self.touched: set[int] = set()
         """Segments written since `take_touched`."""
         self._created = False
+        self._retired: list[int] = []
+        self._removed: list[int] = []
         self.count = self._found()
         """Segments in a row; what lies behind a gap was never committed and is made anew."""
         _allow_descriptors(self.count)
+
+    def add_next(self) -> None:
+        """One segment more: the one retired last, if its file is still there, else a new one. Raises as `create_next`."""
+        if self._retired:
+            self._retired.pop()
+            self.count += 1
+        else:
+            self.create_next()
+
+    def retire_last(self) -> None:
+        """One segment less. Its file stays until a commit is durable that no longer knows it (`take_retired`)."""
+        self.count -= 1
+        self._retired.append(self.count)
+        self.touched.discard(self.count)
+
+    def take_retired(self) -> list[int]:
+        """What is retired now: the commit that begins now forgets it."""
+        return self._retired[:]
+
+    def remove_retired(self, forgotten: list[int]) -> None:
+        """Take away the names of retired segments that a durable commit has forgotten, but for those in use again.
+
+        Raises StoreFailed.
+        """
+        self.guard()
+        for segment in forgotten:  # the last one first: a crash leaves no gap
+            if segment in self._retired:
+                self.files.remove(self._path(segment))
+                self._retired.remove(segment)
+                if segment in self._descriptors:
+                    self._removed.append(self._descriptors.pop(segment))
+
+    def free_removed(self) -> None:
+        """Give back the disk space of removed segments. Blocking; may run in a worker thread."""
+        while self._removed:
+            self.files.close(self._removed.pop())
 
     def create_next(self) -> int:
         """Add a segment; durable with the next `sync`. Raises NoSpace or StoreFailed, then nothing has changed."""
@@ -108,6 +146,21 @@ class Segments:
         descriptor = self._descriptors.get(segment) or self._open(segment)
         return self.files.read_nowait(descriptor, buffer, (place & _OFFSET_MASK) << _BLOCK_SHIFT)
 
+    def punch(self, runs: Sequence[tuple[int, int]]) -> int:
+        """Give back the disk space that runs of free blocks have, each in one segment; returns how many of them had any.
+
+        Blocking, milliseconds for each; may run in a worker thread.
+        """
+        self.guard()
+        punched = 0
+        for place, count in runs:
+            descriptor = self._descriptor(place >> SEGMENT_SHIFT)
+            offset, length = (place & _OFFSET_MASK) << _BLOCK_SHIFT, count << _BLOCK_SHIFT
+            if self.files.data_ranges(descriptor, offset, offset + length):
+                self.files.punch(descriptor, offset, length)
+                punched += 1
+        return punched
+
     def read_from_disk(self, place: int, buffer: memoryview) -> None:
         """Fill `buffer` past the page cache, in which afterwards is what was there before. Blocking; for a worker thread."""
         segment = place >> SEGMENT_SHIFT
@@ -118,12 +171,6 @@ class Segments:
         self.files.read(descriptor, buffer, offset)
         if not was_cached:
             self.files.forget(descriptor, offset, len(buffer))
-
-    def punch(self, place: int, count: int) -> None:
-        """Give the disk space of free blocks back. Blocking; may run in a worker thread."""
-        self.guard()
-        descriptor = self._descriptors.get(place >> SEGMENT_SHIFT) or self._open(place >> SEGMENT_SHIFT)
-        self.files.punch(descriptor, (place & _OFFSET_MASK) << _BLOCK_SHIFT, count << _BLOCK_SHIFT)
 
     def take_touched(self) -> tuple[list[int], bool]:
         """The descriptors a sync must cover from here on, and whether the directory must be synced too."""
@@ -166,7 +213,10 @@ class Segments:
                 for unnamed in reversed(range(segment, self.count)):
                     self._path(unnamed).unlink()
                 self.count = segment
-                return
+                break
+        # Those that are kept may have come from an owner who was killed before it synced them and their names.
+        self.touched.update(range(known, self.count))
+        self._created = self.count > known
 
     def check_headers(self, known: int) -> list[str]:
         """What is wrong with the headers of the first `known` segments, a sentence each."""
@@ -212,6 +262,7 @@ class Segments:
 
     def close(self) -> None:
         """Close every descriptor."""
+        self.free_removed()
         for descriptor in self._descriptors.values():
             self.files.close(descriptor)
         self._descriptors.clear()
