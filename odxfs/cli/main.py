@@ -22,7 +22,10 @@ COMMANDS = {
     "snapshot": "snapshots of a volume: create, list, delete, restore",
     "status": "what is mounted and shared, and the numbers of a pool",
     "tokens": "the live copy tokens of a pool",
-    "fsck": "check a pool that nobody uses",
+    "fsck": "check a pool that nobody uses, and repair it",
+    "scrub": "read and verify every block, also of a pool in use",
+    "backup": "copy the catalog of a pool, also of one in use",
+    "dump": "show how anything is stored",
     "cp": "copy a file between SMB shares and this machine, by token where possible",
     "help": "more about one topic",
 }

@@ -14,7 +14,7 @@ from odxfs.volume.changes import ContentChanged
 from odxfs.volume.cloning import Cloner
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, allocated_blocks
 from odxfs.volume.pins import Pin
-from odxfs.volume.reads import Reader
+from odxfs.volume.reads import BadBlock, Reader
 from odxfs.volume.windows import Windows
 from odxfs.volume.writes import INLINE_BYTES, Edge, Edges, Missing, Writer
 
@@ -101,7 +101,7 @@ class DataPath:
             if missing is None:
                 self.content_changed(inode, offset, len(view), origin)
                 return
-            await self._fetch(extents, missing, edges)
+            await self._fetch(inode, extents, missing, edges)
 
     async def truncate(self, inode: "Inode", size: int, *, origin: str = "") -> None:
         """Set the size. What is cut off is freed; what is added reads as zeros.
@@ -292,10 +292,13 @@ class DataPath:
     async def _try_write(self, inode: "Inode", offset: int, data: memoryview, edges: Edges) -> Missing | None:
         return self._writer.try_write(inode, offset, data, edges)
 
-    async def _fetch(self, extents: ExtentMap, missing: Missing, edges: Edges) -> None:
+    async def _fetch(self, inode: "Inode", extents: ExtentMap, missing: Missing, edges: Edges) -> None:
         """Bring into memory what a write could not go on without."""
         if isinstance(missing, Edge):
-            edges[missing] = await self._reader.block_at(*missing)
+            try:
+                edges[missing] = await self._reader.block_at(missing.place, missing.crc)
+            except BadBlock as error:
+                await self._reader.fail(inode, missing.block << 12, error)
         elif missing:
             await self._windows.load_leaf(extents, missing)
 
@@ -322,7 +325,7 @@ class DataPath:
             zeros = memoryview(bytes(BLOCK_BYTES - (size & 4095)))
             missing = self._writer.try_write(inode, size, zeros, edges)
             if missing is not None:
-                await self._fetch(extents, missing, edges)
+                await self._fetch(inode, extents, missing, edges)
                 return False
         if keep < stop:
             self._windows.clear(inode, extents, keep, stop)
@@ -346,7 +349,7 @@ class DataPath:
             if missing is None:
                 self._tell(inode, offset, end - offset, origin, size_changed=False)
                 return
-            await self._fetch(extents, missing, edges)
+            await self._fetch(inode, extents, missing, edges)
 
     async def _copy(
         self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str, *, may_grow: bool

@@ -23,6 +23,7 @@ from odxfs.volume.check import check_catalog, check_memory
 from odxfs.volume.commit import Committer
 from odxfs.volume.data import DataPath
 from odxfs.volume.directory import RESERVE_BYTES, Ballast, PoolDirectory
+from odxfs.volume.findings import Finding
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.namespace import Namespace, new_volume_rows
 from odxfs.volume.pins import Pin, Pins
@@ -107,9 +108,10 @@ async def open_pool(
     """
     place = PoolDirectory(directory)
     uuid = place.read_identity()
-    with place.owned(owner):
+    with place.owned(owner) as ownership:
         engine = SqliteEngine.open(place.catalog, owner)
         segments = Segments(place.segments, uuid, files or Files())
+        segments.guard = ownership.check
         try:
             row = await engine.get(Table.POOL, (0,))
             if row is None:
@@ -250,13 +252,14 @@ class Pool:
             cached_leaves=len(self.windows.leaves),
         )
 
-    async def check(self, *, read_data: bool = False) -> list[str]:
-        """What does not hold of the pool's invariants, a sentence each; [] when all do.
+    async def check(self, *, read_data: bool = False) -> list[Finding]:
+        """What does not hold of the pool's invariants; [] when all do.
 
         With `read_data` every block is read and compared with its checksum. Everything else waits meanwhile.
         """
         self.collect()
-        findings = await check_catalog(self.view, self.segments, read_data=read_data)
+        counters = self.row(clean=False)
+        findings = await check_catalog(self.view, self.segments, counters, read_data=read_data)
         return findings + check_memory(self)
 
     # -- for the rest of the volume -------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ class _Copy:
             at = low
             while rows := await self._past.range(table, at, high, _ROWS):
                 for key, row in rows:
-                    if key[0] not in self._nameless:
+                    if self._number(key[0]) not in self._nameless:
                         self._copy(table, key, row)
                 at = successor(rows[-1][0])
                 await self._let_commit(len(rows))

@@ -33,6 +33,8 @@ class Edge(NamedTuple):
 
     place: int
     crc: int
+    block: int
+    """Its number in the file."""
 
 
 Edges = dict[Edge, Buffer]
@@ -141,12 +143,12 @@ class Writer:
         """A block of a file; a hole is at place 0, and one whose leaf is not cached at -1."""
         reference = extents.get(block >> 11)
         if not reference:
-            return Edge(0, 0)
+            return Edge(0, 0, block)
         leaf = self._windows.leaf(reference)
         if leaf is None:
-            return Edge(-1, 0)
+            return Edge(-1, 0, block)
         place = leaf.place_of(block & 2047)
-        return Edge(place, leaf.crcs[block & 2047] if place else 0)
+        return Edge(place, leaf.crcs[block & 2047] if place else 0, block)
 
     def _buffers(
         self, inode: "Inode", extents: ExtentMap, offset: int, data: memoryview, edges: Edges
@@ -188,7 +190,7 @@ class Writer:
             edge.place < 0
         ):  # a write that needs no leaf but for this block: all others of the window are replaced
             return extents.get(block >> 11)
-        return edges.get(edge) or self._reader.block_at_nowait(*edge) or edge
+        return edges.get(edge) or self._reader.block_at_nowait(edge.place, edge.crc) or edge
 
     def _allocate(self, blocks: int) -> list[Run]:
         try:

@@ -68,6 +68,10 @@ class Files:
                 return False
             raise translated(error, "reading a segment") from error
 
+    def forget(self, descriptor: int, offset: int, length: int) -> None:
+        """Let the page cache drop a range, so that it is read from the disk next; what is not yet written stays."""
+        os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
+
     def write(self, descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
         """Write all of `buffers` one after the other. Raises NoSpace or StoreFailed; a part may have been written."""
         try:

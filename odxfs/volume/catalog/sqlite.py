@@ -51,7 +51,7 @@ class SqliteEngine:
             finally:
                 connection.close()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     @classmethod
     def open(cls, path: Path, owner: str) -> "SqliteEngine":
@@ -70,7 +70,7 @@ class SqliteEngine:
                 writer.close()
                 raise
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     @property
     def epoch(self) -> int:
@@ -81,7 +81,7 @@ class SqliteEngine:
         try:
             found = self._reader.execute(statements.point(table), key).fetchone()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         return None if found is None else tuple(found[1:])
 
     async def range(self, table: Table, low: Key, high: Key, limit: int) -> list[tuple[Key, Row]]:
@@ -93,7 +93,7 @@ class SqliteEngine:
                 statements.between(table, len(low), len(high)), (*low, *high, limit)
             ).fetchall()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         return [(row[:columns], row[columns:]) for row in found]
 
     async def past_get(self, snapshot: SnapshotId, table: Table, key: Key) -> Row | None:
@@ -104,7 +104,7 @@ class SqliteEngine:
         try:
             found = self._reader.execute(statements.past_point(table), (*key, snapshot)).fetchone()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         if found is None:
             return now
         return tuple(found[1:]) if found[0] else None
@@ -120,7 +120,7 @@ class SqliteEngine:
                 statements.past_between(table, len(low), len(high)), (*part, *part, snapshot, limit)
             ).fetchall()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         return [(row[:columns], row[columns:]) for row in found]
 
     async def commit(self, changes: Changes, preserving: Preserving | None = None) -> None:
@@ -145,7 +145,7 @@ class SqliteEngine:
                     self._writer.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     async def close(self) -> None:
         """Close both connections; the last one folds the WAL into the database."""
@@ -153,9 +153,29 @@ class SqliteEngine:
         await trio.to_thread.run_sync(self._writer.close)
 
 
+def find_damage(path: Path) -> str | None:
+    """What SQLite itself finds wrong with a catalog that nobody has open, in a few words; None when it is sound. Blocking.
+
+    Reads the whole database. Raises StoreFailed.
+    """
+    try:
+        connection = sqlite3.connect(path)
+        try:
+            (first,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        failure = translated(error)
+        if isinstance(failure, Corrupt):
+            return str(error)
+        raise failure from error
+    return None if first == "ok" else " ".join(str(first).split())
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
+        connection.text_factory = decoded
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -163,6 +183,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def decoded(text: bytes) -> str:
+    """Text of the catalog; a damaged one is for the checks to find."""
+    return text.decode(errors="replace")
 
 
 def _claim(writer: sqlite3.Connection, owner: str, path: Path) -> int:
@@ -238,7 +263,7 @@ def _preserve(connection: sqlite3.Connection, changes: Changes, preserving: Pres
         )
 
 
-def _translated(error: sqlite3.Error) -> VolumeError:
+def translated(error: sqlite3.Error) -> VolumeError:
     """SQLite's error in the store's words."""
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _NO_ROOM:
