@@ -49,7 +49,7 @@ class AttributeOperations(FrontEnd):
         if entry is None:
             self.require_sharing(target.number, FILE_WRITE_DATA, FILE_SHARE_ALL)
         low, high = sorted((size, target.size))
-        if self.opens.write_conflicts(target.number, low, high - low, entry):
+        if self.opens.local_write_conflicts(target.number, low, high - low, entry):
             raise pyfuse3.FUSEError(errno.EAGAIN)
         await self.volume.truncate(target, size)
 

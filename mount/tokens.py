@@ -88,8 +88,8 @@ class TokenAttributes:
             writable=True,
             read_only=bool(inode.snapshot),
             enabled=True,
-            read_conflicts=lambda offset, length: opens.read_conflicts(number, offset, length, None),
-            write_conflicts=lambda offset, length: opens.write_conflicts(number, offset, length, None),
+            read_conflicts=lambda offset, length: opens.local_read_conflicts(number, offset, length, None),
+            write_conflicts=lambda offset, length: opens.local_write_conflicts(number, offset, length, None),
             owner=f"uid {context.uid}",
             client="mount",
         )
