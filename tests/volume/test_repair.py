@@ -21,7 +21,7 @@ from tests.volume.damage import Damage
 from tests.volume.images.describe import describe
 from tests.volume.images.make import fill
 
-ROUNDS = 3000 if os.environ.get("ODXFS_LONG") else 60
+ROUNDS = 3000 if os.environ.get("ODXFS_LONG") else 40
 
 Content = dict[int, Any]
 """Inode -> the data that it has."""
