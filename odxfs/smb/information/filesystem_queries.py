@@ -78,20 +78,20 @@ def _full_size(context: RequestContext, opened: SmbOpen) -> Information:
 
 def _space(opened: SmbOpen) -> tuple[int, int]:
     """Allocation units in all, and those that are available."""
-    space = opened.tree.volume.statfs()
+    space = opened.volume.statfs()
     return space.blocks, space.free_blocks
 
 
 def _device(context: RequestContext, opened: SmbOpen) -> Information:
     characteristics = DeviceCharacteristics.DEVICE_IS_MOUNTED
-    if opened.tree.share.read_only:
+    if opened.tree.share.read_only or opened.is_previous_version:
         characteristics |= DeviceCharacteristics.READ_ONLY_DEVICE
     return fixed(info.FileFsDeviceInformation(DeviceType.DISK, characteristics).pack())
 
 
 def _attribute(context: RequestContext, opened: SmbOpen) -> Information:
     attributes = _ATTRIBUTES
-    if opened.tree.share.read_only:
+    if opened.tree.share.read_only or opened.is_previous_version:
         attributes |= FileSystemAttributes.READ_ONLY_VOLUME
     data = info.FileFsAttributeInformation(attributes, MAX_COMPONENT_CHARACTERS, FILE_SYSTEM_NAME).pack()
     return Information(data, _ATTRIBUTE_FIXED_BYTES)
