@@ -58,7 +58,7 @@ class RangeOperations(FrontEnd):
         length = min(_length_of_one_call(source_offset, offset, length), source.inode.size - source_offset)
         if length <= 0:
             return 0
-        if self.opens.read_conflicts(source.inode.number, source_offset, length, source.entry):
+        if self.opens.local_read_conflicts(source.inode.number, source_offset, length, source.entry):
             raise LockConflict(f"inode {source.inode.number} is locked at {source_offset}")
         with self._changing(destination, offset, length):
             copied = await self.engine.copy(
@@ -113,7 +113,7 @@ class RangeOperations(FrontEnd):
     def _changing(self, handle: FileHandle, offset: int, length: int) -> Iterator[None]:
         """Around a change of a range: locks are respected, and after half a change the kernel's pages are doubtful."""
         number = handle.inode.number
-        if self.opens.write_conflicts(number, offset, length, handle.entry):
+        if self.opens.local_write_conflicts(number, offset, length, handle.entry):
             raise LockConflict(f"inode {number} is locked at {offset}")
         try:
             yield

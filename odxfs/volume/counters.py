@@ -1,7 +1,7 @@
 """The largest numbers that a catalog has handed out: what the pool's counters must be beyond."""
 
 from odxfs.types import INODE_VOLUME_SHIFT
-from odxfs.volume.catalog.interface import Table
+from odxfs.volume.catalog.interface import Table, volume_of
 from odxfs.volume.catalog.sound import CatalogReader, all_rows
 
 _INODE_MASK = (1 << INODE_VOLUME_SHIFT) - 1
@@ -17,14 +17,14 @@ BOUNDS = {
 """Counters that have come so far have not been counted up, but damaged."""
 
 
+def is_number(counter: str, number: int) -> bool:
+    """Whether a number can have been handed out by a counter, and leaves room for more."""
+    return 0 < number < BOUNDS[counter] >> 1
+
+
 def is_inode_number(number: int) -> bool:
     """Whether an inode can have this number: that of a volume, and one in it."""
-    return 0 < number < 1 << 62 and number & _INODE_MASK > 0
-
-
-def is_volume(number: int) -> bool:
-    """Whether a volume can have this number."""
-    return 0 < number < BOUNDS["next_volume"]
+    return is_number("next_volume", volume_of(number)) and is_number("next_inode", number & _INODE_MASK)
 
 
 async def largest_numbers(view: CatalogReader) -> dict[str, int]:

@@ -40,11 +40,6 @@ def reference_to(leaf: Leaf) -> LeafReference:
     return LeafReference(leaf.id << _ALLOCATED_BITS | leaf.allocated if leaf.allocated else 0)
 
 
-def reference_of(identifier: LeafId, allocated: int) -> LeafReference:
-    """The reference to a leaf that allocates so many blocks."""
-    return LeafReference(identifier << _ALLOCATED_BITS | allocated)
-
-
 def page_of(window: int) -> int:
     """The page of an extent map that a window is in."""
     return window >> _PAGE_SHIFT

@@ -11,6 +11,7 @@ from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LeafId
 from odxfs.volume.blocks.segments import BLOCKS_PER_SEGMENT, SEGMENT_SHIFT, Segments
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.sound import CatalogReader, all_rows
+from odxfs.volume.counters import is_number
 from odxfs.volume.extents import allocated_blocks, leaf_id
 from odxfs.volume.findings import Findings
 from odxfs.volume.group import BLOCKS_PER_GROUP, GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
@@ -75,7 +76,7 @@ def sound_leaf(identifier: LeafId, kind: int, body: bytes) -> Leaf:
         if place < 0 or header < count or (place + count) >> SEGMENT_SHIFT >= _SEGMENTS:
             raise Corrupt(f"leaf {identifier} names blocks that cannot hold data")
         end = first + count
-    if not 0 < identifier < 1 << 50:
+    if not is_number("next_leaf", identifier):
         raise Corrupt(f"leaf {identifier} has a number that no reference can name")
     if not leaf.allocated:
         raise Corrupt(f"leaf {identifier} maps nothing")

@@ -142,7 +142,11 @@ class _Repair:
         usable = await UsableRows.of(view)
         mapped = Counter({number: blocks for number, blocks in maps.mapped.items() if usable.has(number)})
         orphans = {key[0] async for key, _ in all_rows(usable, Table.ORPHAN)}
-        return TreeRepair(await _read(usable), roots, orphans, mapped, maps.ends, self._counters)
+        explained: Counter[int] = Counter()
+        for lost in maps.lost:
+            if not lost.snapshot:
+                explained[lost.inode] += lost.blocks or 0
+        return TreeRepair(await _read(usable), roots, orphans, mapped, maps.ends, self._counters, explained)
 
     async def _put_tree(self, view: CatalogView, tree: TreeRepair) -> None:
         """Put what differs; counts of the volumes follow."""

@@ -20,7 +20,6 @@ from odxfs.volume.extents import (
     LeafReference,
     allocated_blocks,
     leaf_id,
-    reference_of,
     unpack_page,
 )
 from odxfs.volume.group import BLOCKS_PER_GROUP, GROUPS_PER_SEGMENT, Group
@@ -129,18 +128,18 @@ def _mended(
         if 0 <= page < PAGES:
             lost.append(LostRange(number, snapshot, first * LEAF_BYTES, WINDOWS_PER_PAGE * LEAF_BYTES, None))
         return None
-    fresh = array("Q", bytes(8 * WINDOWS_PER_PAGE))
+    fresh = array("Q")
     for window, reference in references.items():
-        allocated = leaves.allocated.get(leaf_id(reference))
-        if allocated is None:
+        if leaves.allocated.get(leaf_id(reference)) != allocated_blocks(reference):
+            # Also a leaf that maps another number of blocks: it may be another file's by a damaged number.
             lost.append(
                 LostRange(number, snapshot, window * LEAF_BYTES, LEAF_BYTES, allocated_blocks(reference))
             )
             continue
-        mended = reference_of(leaf_id(reference), allocated)
-        fresh[window - first] = mended
-        holders[mended] += 1
-    return fresh.tobytes() if any(fresh) else None
+        fresh.frombytes(bytes(8 * (window - first - len(fresh))))
+        fresh.append(reference)
+        holders[reference] += 1
+    return fresh.tobytes() or None
 
 
 async def _count_holders(view: CatalogView, leaves: Leaves, holders: Counter[LeafReference]) -> None:

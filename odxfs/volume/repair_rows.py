@@ -7,7 +7,7 @@ from odxfs.types import InodeNumber, SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import PAST, Key, PoolRow, Row, Table, inode_in, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import SoundView, all_rows
-from odxfs.volume.counters import BOUNDS, is_inode_number, is_volume, largest_numbers
+from odxfs.volume.counters import BOUNDS, is_inode_number, is_number, largest_numbers
 from odxfs.volume.repair_tree import Counters
 
 Note = Callable[[str, str, str], None]
@@ -45,7 +45,7 @@ async def drop_senseless_rows(view: CatalogView, note: Note) -> None:
             if not is_inode_number(key[0]):
                 drop(table, key)
     async for key, _ in all_rows(view, Table.VOLUME):
-        if not is_volume(key[0]):
+        if not is_number("next_volume", key[0]):
             drop(Table.VOLUME, key)
     await _mend_snapshot_rows(view, note)
     await _drop_kept_rows(view, drop)
@@ -61,7 +61,7 @@ async def _mend_snapshot_rows(view: CatalogView, note: Note) -> None:
     volumes = {key[0] async for key, _ in all_rows(view, Table.VOLUME)}
     volumes |= {volume_of(key[0]) async for key, _ in all_rows(view, Table.INODE)}
     async for key, (volume, name, *rest, state) in all_rows(view, Table.SNAPSHOT):
-        if key[0] <= 0 or key[0] >= BOUNDS["next_snapshot"] or volume not in volumes:
+        if not is_number("next_snapshot", key[0]) or volume not in volumes:
             view.delete(Table.SNAPSHOT, key)
             note("snapshot", f"snapshot {name!r} belonged to no volume, and is dropped", f"snapshot {name}")
         elif state not in (0, 1):

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from odxfs.types import MAX_FILE_BYTES, InodeNumber, VolumeId
+from odxfs.types import BLOCK_BYTES, MAX_FILE_BYTES, InodeNumber, VolumeId
 from odxfs.volume.catalog.interface import Key, Row, Table, inode_in, volume_of
-from odxfs.volume.counters import is_inode_number
+from odxfs.volume.counters import is_inode_number, is_number
 from odxfs.volume.inodes import Inode, new_inode_row
 from odxfs.volume.names import fold, is_name
 from odxfs.volume.tree_check import KINDS, readable_inode
@@ -24,8 +24,6 @@ LOST_AND_FOUND = b"lost+found"
 
 _REMADE = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFIFO, stat.S_IFSOCK))
 """Kinds of which nothing but attributes is lost with the inode's row."""
-
-_LARGEST_COOKIE = 1 << 62
 
 Rows = dict[Table, dict[Key, Row]]
 _Entry = tuple[int, bytes]
@@ -53,6 +51,8 @@ class TreeRepair:
     ends: dict[int, int]
     """Inode -> the byte behind its last window that is no hole."""
     counters: Counters
+    explained: Counter[int] = field(default_factory=Counter)
+    """Inode -> blocks of it that are known to be lost."""
     is_past: bool = False
     """Whether it is a snapshot's: what has no name there has none."""
     inodes: dict[int, Inode] = field(default_factory=dict)
@@ -259,7 +259,19 @@ class TreeRepair:
             if number not in self.nameless:
                 inode.nlink = links
             if number not in self.orphans or self.is_past:
-                inode.allocated_blocks = self.mapped[number]
+                self._set_allocated(inode)
+
+    def _set_allocated(self, inode: Inode) -> None:
+        mapped = self.mapped[inode.number]
+        missing = inode.allocated_blocks - mapped - self.explained[inode.number]
+        if missing > 0:
+            self.lost.append(
+                (
+                    inode.number,
+                    f"parts of its data, if its count is right: its map has {missing} blocks fewer",
+                )
+            )
+        inode.allocated_blocks = mapped
 
     def _set_size(self, inode: Inode) -> None:
         if inode.is_symlink:
@@ -268,9 +280,9 @@ class TreeRepair:
         end = self.ends.get(inode.number, 0)
         if inode.number in self.orphans and not self.is_past:
             return
-        if not end <= inode.size <= MAX_FILE_BYTES:
-            if end > inode.size >= 0:
-                self.lost.append((inode.number, f"its size: it was grown from {inode.size} to {end} bytes"))
+        blocks = -(-inode.size // BLOCK_BYTES)
+        if not end <= blocks * BLOCK_BYTES <= MAX_FILE_BYTES:
+            self.lost.append((inode.number, f"its size, which was {inode.size} and is {end} bytes"))
             inode.size = end
 
     # -- numbers ----------------------------------------------------------------------------------------------------
@@ -280,7 +292,7 @@ class TreeRepair:
         taken: set[tuple[int, int]] = set()
         for entry in sorted(self.entries):
             cookie = self.cookies.get(entry, 0)
-            if not 0 < cookie < _LARGEST_COOKIE or (entry[0], cookie) in taken:
+            if not is_number("next_cookie", cookie) or (entry[0], cookie) in taken:
                 cookie = self._new_cookie()
             self.cookies[entry] = cookie
             taken.add((entry[0], cookie))

@@ -7,7 +7,7 @@ from odxfs.types import SnapshotId
 from odxfs.volume.catalog.interface import PAST, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import CatalogReader, SoundView, all_rows
-from odxfs.volume.counters import is_inode_number, is_volume
+from odxfs.volume.counters import is_inode_number, is_number
 from odxfs.volume.extents import allocated_blocks, unpack_page
 from odxfs.volume.findings import Findings
 from odxfs.volume.tree_check import check_tree
@@ -17,10 +17,14 @@ _STATES = (0, 1)
 
 async def check_snapshots(view: CatalogView, sound: CatalogReader, findings: Findings) -> None:
     """What is wrong with the snapshots; `sound` reads the same catalog without its ill-formed rows."""
-    volumes = {number async for (number,), _ in all_rows(sound, Table.VOLUME) if is_volume(number)}
+    volumes = {
+        number async for (number,), _ in all_rows(sound, Table.VOLUME) if is_number("next_volume", number)
+    }
     snapshots = {number: row async for (number,), row in all_rows(sound, Table.SNAPSHOT)}
     await _check_owners(sound, {number: row[0] for number, row in snapshots.items()}, findings)
     for number, (volume, name, _created, _inodes, _blocks, state) in snapshots.items():
+        if not is_number("next_snapshot", number):
+            findings.add("snapshot", f"snapshot {name!r} has a number that none can have: {number}")
         if volume not in volumes:
             findings.add("snapshot", f"snapshot {name!r} is of volume {volume!r}, which is not there")
             continue

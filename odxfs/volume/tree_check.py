@@ -12,7 +12,7 @@ from typing import Any
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Key, Row, Table, volume_of
 from odxfs.volume.catalog.sound import CatalogReader, all_rows
-from odxfs.volume.counters import is_inode_number, is_volume
+from odxfs.volume.counters import is_inode_number, is_number
 from odxfs.volume.findings import Findings
 from odxfs.volume.inodes import Inode
 from odxfs.volume.names import fold, is_name
@@ -78,7 +78,7 @@ class _Entries:
         if kind == stat.S_IFDIR:
             self.directories_in[directory] += 1
             self.parents[number] = directory
-        if not is_name(name) or cookie <= 0:
+        if not is_name(name) or not is_number("next_cookie", cookie):
             findings.add(
                 "entry",
                 f"directory {directory} has an entry {readable(name)} that cannot be one",
@@ -204,7 +204,7 @@ def _check_volumes(volumes: Mapping[Any, Any], inodes: Mapping[Any, Inode], find
             findings.add("root", f"volume {name} has no root directory", where)
         if state:
             findings.add("state", f"volume {name} is in state {state}, which does not exist", where)
-        if not is_volume(volume):
+        if not is_number("next_volume", volume):
             findings.add("volume", f"volume {volume} has a number that none can have", where)
         if names[name] > 1 or not name:
             findings.add("volume name", f"volume {volume} has no name of its own: {name!r}", where)

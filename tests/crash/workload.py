@@ -211,9 +211,9 @@ class Workload:
     async def _rename(self) -> None:
         old = self.choose.choice([path for path, _ in self.tree.walk()])
         new = (*self.choose.choice(self._directories()), self.choose.choice(_NAMES))
-        if can_rename(self.tree, old, new):
+        if self.tree.can_rename(old, new):
             await self.subject.rename(old, new)
-        elif can_exchange(self.tree, old, new):
+        elif self.tree.can_exchange(old, new):
             await self.subject.rename(old, new, RenameFlags.EXCHANGE)
 
     async def _link(self) -> None:
@@ -260,20 +260,3 @@ class Workload:
         if now != self.states[-1]:
             self.states.append(now)
             self._on_progress()
-
-
-def can_rename(tree: Tree, old: Path, new: Path) -> bool:
-    """Whether rename(2) would do it, in a tree without the errors it answers with."""
-    moved, replaced = tree.find(old), tree.find(new)
-    assert moved is not None
-    if moved.is_directory and tree.is_inside(new, old) and new != old:
-        return False
-    if replaced is None or replaced is moved:
-        return True
-    return moved.is_directory == replaced.is_directory and not replaced.children
-
-
-def can_exchange(tree: Tree, old: Path, new: Path) -> bool:
-    """Whether an exchange would be done: both are there, and neither is inside the other."""
-    both = tree.find(old) is not None and tree.find(new) is not None
-    return both and not tree.is_inside(old, new) and not tree.is_inside(new, old)

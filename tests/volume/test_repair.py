@@ -4,14 +4,18 @@ import os
 import random
 import re
 import shutil
+import sqlite3
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from odxfs.types import BLOCK_BYTES, INODE_VOLUME_SHIFT
-from odxfs.volume import check_directory, create_pool, open_pool, repair_directory
+from odxfs.errors import Corrupt
+from odxfs.types import BLOCK_BYTES, INODE_VOLUME_SHIFT, LEAF_BYTES
+from odxfs.volume import Finding, check_directory, create_pool, open_pool, repair_directory
 from tests.volume.damage import Damage
 from tests.volume.images.describe import describe
 from tests.volume.images.make import fill
@@ -92,11 +96,17 @@ async def test_any_damage_is_reported_and_repaired(damaged: Path) -> None:
         assert report.found == found, with_damage
         assert report.left == [], with_damage
         assert await check_directory(damaged) == [], with_damage
-        named = {int(number) for finding in report.lost for number in re.findall(r"\d+", finding.sentence)}
+        named = {number for finding in report.lost if finding.kind != "inode" for number in _numbers(finding)}
+        for finding in report.lost:
+            assert _numbers(finding) & (damage.touched | named), (with_damage, finding)
         changed = set(map(_low, damage.touched | named))
         _compare(before, await _content(damaged), changed, with_damage)
         for left in damaged.glob("catalog.db?*"):
             left.unlink()
+
+
+def _numbers(finding: Finding) -> set[int]:
+    return set(map(int, re.findall(r"\d+", finding.sentence)))
 
 
 def _compare(
@@ -108,3 +118,109 @@ def _compare(
             continue
         for number, data in content.items():
             assert number in changed or after[tree].get(number) == data, (with_damage, tree, number)
+
+
+def execute(directory: Path, *statements: str) -> None:
+    """Damage a catalog by hand."""
+    catalog = sqlite3.connect(directory / "catalog.db")
+    with catalog:
+        for statement in statements:
+            catalog.execute(statement)
+    catalog.close()
+
+
+async def read(directory: Path, *path: bytes) -> bytes:
+    """All of a file of the volume "main"."""
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        inode = await volume.inode(volume.root)
+        for name in path:
+            inode = await volume.lookup(inode.number, name)
+        return bytes(await volume.read(inode, 0, inode.size))
+
+
+async def test_a_lost_leaf_is_a_hole_that_is_named(tmp_path: Path) -> None:
+    directory, content = tmp_path / "pool", os.urandom(LEAF_BYTES + 5 * BLOCK_BYTES)
+    create_pool(directory)
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"disk", 0o644, 0, 0)
+        await volume.write(inode, 0, content)
+        await volume.create(volume.root, b"other", 0o644, 0, 0)
+    execute(directory, "UPDATE leaf SET body = zeroblob(100) WHERE id = 1")
+    report = await repair_directory(directory)
+    assert report.left == []
+    (lost,) = report.lost
+    assert lost.where == f"/disk (inode {inode.number} of volume main), byte 0"
+    assert str(LEAF_BYTES) in lost.sentence
+    assert await read(directory, b"disk") == bytes(LEAF_BYTES) + content[LEAF_BYTES:]
+    assert report.backup is not None
+    assert report.backup.is_file()
+
+
+async def test_what_has_no_name_comes_to_lost_and_found(tmp_path: Path) -> None:
+    directory = tmp_path / "pool"
+    create_pool(directory)
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        folder = await volume.create(volume.root, b"folder", stat.S_IFDIR | 0o755, 0, 0)
+        inode = await volume.create(folder.number, b"file", 0o644, 0, 0)
+        await volume.write(inode, 0, b"kept")
+        await pool.snapshots.create("main", "before")
+    damage = [
+        f"DELETE FROM {table} WHERE name = CAST('folder' AS BLOB)" for table in ("dirent", "listing", "name")
+    ]
+    execute(directory, *damage)
+    report = await repair_directory(directory)
+    assert report.left == []
+    assert [finding.kind for finding in report.lost] == ["unnamed"]
+    assert await read(directory, b"lost+found", b"#%d" % folder.number, b"file") == b"kept"
+    async with open_pool(directory, owner="test") as pool:
+        then = pool.snapshot_volume("main", "before")
+        assert await then.list_directory(then.root) == []  # it shows the same damaged rows
+
+
+async def test_an_index_is_made_anew_without_loss(tmp_path: Path) -> None:
+    directory = tmp_path / "pool"
+    create_pool(directory)
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        await fill(volume)
+        before = await describe(volume)
+    for table in ("dirent", "listing", "name", "folded", "leaf_refs", "space", "pool"):
+        execute(directory, f"DELETE FROM {table}")
+        assert await check_directory(directory) != []
+        report = await repair_directory(directory)
+        assert (report.lost, report.left) == ([], []), table
+        async with open_pool(directory, owner="test") as pool:
+            assert await describe(pool.volume("main")) == before
+            assert await pool.check(read_data=True) == []
+
+
+async def test_a_missing_segment_is_made_again_and_its_blocks_are_errors(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("does not match its checksum")
+    directory = tmp_path / "pool"
+    create_pool(directory)
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"file", 0o644, 0, 0)
+        await volume.write(inode, 0, b"in the segment")
+    (directory / "segments" / "00000000").unlink()
+    report = await repair_directory(directory, read_data=True)
+    assert report.lost == []
+    assert {finding.kind for finding in report.left} == {"data"}
+    with pytest.raises(Corrupt):
+        await read(directory, b"file")
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"new", 0o644, 0, 0)
+        await volume.write(inode, 0, b"goes on")
+    assert await read(directory, b"new") == b"goes on"
+
+
+async def test_a_sound_pool_is_left_alone(damaged: Path) -> None:
+    report = await repair_directory(damaged, read_data=True)
+    assert (report.found, report.lost, report.left, report.backup) == ([], [], [], None)
+    assert not list(damaged.glob("catalog.db.before*"))

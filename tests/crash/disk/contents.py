@@ -131,7 +131,7 @@ class Disk:
         if node.is_recorded:
             self.reads += 1
             failure = self.read_failure
-            if failure and (self.reads == failure.at or failure.lasting and self.reads > failure.at):
+            if failure and (self.reads == failure.at or (failure.lasting and self.reads > failure.at)):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
         return node.content.read(offset, length)
 

@@ -11,7 +11,7 @@ from odxfs.volume.renames import RenameFlags
 from tests.volume.model import parts
 from tests.volume.model.content import Content
 from tests.volume.model.reality import content_of, seen_of
-from tests.volume.model.tree import Frozen, Node, Path, Tree
+from tests.volume.model.tree import Node, Path, Tree
 
 T = TypeVar("T")
 

@@ -84,6 +84,21 @@ class Tree:
         """Whether `path` is `directory` or below it."""
         return path[: len(directory)] == directory
 
+    def can_rename(self, old: Path, new: Path) -> bool:
+        """Whether rename(2) would do it, without an error."""
+        moved, replaced = self.find(old), self.find(new)
+        assert moved is not None
+        if moved.is_directory and self.is_inside(new, old) and new != old:
+            return False
+        if replaced is None or replaced is moved:
+            return True
+        return moved.is_directory == replaced.is_directory and not replaced.children
+
+    def can_exchange(self, old: Path, new: Path) -> bool:
+        """Whether an exchange would be done: both are there, and neither is inside the other."""
+        both = self.find(old) is not None and self.find(new) is not None
+        return both and not self.is_inside(old, new) and not self.is_inside(new, old)
+
     def frozen(self) -> Frozen:
         """What a user would see now."""
         found = dict(self.walk())
