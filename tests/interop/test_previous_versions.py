@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from odxfs.client.client import connect
+from odxfs.client.copy import copy_file
+from odxfs.client.places import SmbPlace
 from odxfs.smb.shares import Share
 from odxfs.wire.gmt_token import format_gmt_token
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
@@ -13,7 +16,7 @@ from tests.support.smbclient import Smbclient
 
 SECOND = 1_000_000_000
 TORTURE = ["smb2.twrp.write", "smb2.twrp.openroot", "smb2.ioctl.shadow_copy"]
-"""Not smb2.twrp.listdir, which separates names by a slash (tests/server has its claims), nor smb2.twrp.stream: no streams here."""
+"""Not smb2.twrp.listdir, which separates names by a slash (tests/server has what it asks), nor stream: there are no streams."""
 
 
 async def _versions(served: Served, count: int) -> list[str]:
@@ -65,6 +68,18 @@ async def test_smbclient_cannot_change_them(tmp_path: Path) -> None:
             assert b"NT_STATUS_MEDIA_WRITE_PROTECTED" in done.stdout, (command, done.stdout)
         await client.share([f'get "{token}\\subdir\\hardlink" {tmp_path}/back'])
         assert (tmp_path / "back").read_bytes() == b"version 0\n" * 10_000
+
+
+async def test_our_client_copies_one_by_token(tmp_path: Path) -> None:
+    async with serve(tmp_path / "pool") as served:
+        (token,) = await _versions(served, 1)
+        async with connect("127.0.0.1", served.port, USER, PASSWORD) as client:
+            tree = await client.tree(SHARE)
+            source, target = SmbPlace(tree, f"{token}\\subdir\\hardlink"), SmbPlace(tree, "restored")
+            tally = await copy_file(source, target)
+        assert tally.result(1, 1.0).by_token_bytes == 100_000
+        restored = await served.volume.lookup(served.volume.root, b"restored")
+        assert bytes(await served.volume.read(restored, 0, 200_000)) == b"version 0\n" * 10_000
 
 
 async def test_smbclient_sees_no_previous_versions_where_there_are_none(tmp_path: Path) -> None:
