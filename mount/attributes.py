@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyfuse3
 
 from odxfs.opens.share_modes import FILE_SHARE_ALL, FILE_WRITE_DATA
+from odxfs.token_attributes import RESERVED
 from odxfs.types import MAX_NAME_BYTES
 from odxfs.volume import AttributeChange, Inode
 
@@ -48,7 +49,7 @@ class AttributeOperations(FrontEnd):
         if entry is None:
             self.require_sharing(target.number, FILE_WRITE_DATA, FILE_SHARE_ALL)
         low, high = sorted((size, target.size))
-        if self.opens.write_conflicts(target.number, low, high - low, entry):
+        if self.opens.local_write_conflicts(target.number, low, high - low, entry):
             raise pyfuse3.FUSEError(errno.EAGAIN)
         await self.volume.truncate(target, size)
 
@@ -63,7 +64,10 @@ class AttributeOperations(FrontEnd):
     ) -> bytes:
         """One extended attribute; ENODATA when it is not there."""
         _require_namespace(name)
-        return await self.volume.get_xattr(await self.at_path_or_open(inode), name)
+        target = await self.at_path_or_open(inode)
+        if name.startswith(RESERVED):
+            return await self.tokens.read(target, name, ctx)
+        return await self.volume.get_xattr(target, name)
 
     @answered
     async def setxattr(
@@ -73,7 +77,11 @@ class AttributeOperations(FrontEnd):
         if len(name) > MAX_XATTR_NAME_BYTES:
             raise pyfuse3.FUSEError(errno.ERANGE)
         _require_namespace(name)
-        await self.volume.set_xattr(await self.at_path_or_open(inode), name, value)
+        target = await self.at_path_or_open(inode)
+        if name.startswith(RESERVED):
+            await self.tokens.write(target, name, value, ctx)
+        else:
+            await self.volume.set_xattr(target, name, value)
 
     @answered
     async def listxattr(

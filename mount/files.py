@@ -82,7 +82,7 @@ class FileOperations(FrontEnd):
         """Bytes of a file; EAGAIN where another's exclusive byte-range lock covers them."""
         handle = self.handles.file(fh)
         file = handle.inode
-        if self.opens.read_conflicts(file.number, off, size, handle.entry):
+        if self.opens.local_read_conflicts(file.number, off, size, handle.entry):
             raise LockConflict(f"inode {file.number} is locked at {off}")
         data = self.volume.read_nowait(file, off, size)
         if data is None:
@@ -96,7 +96,7 @@ class FileOperations(FrontEnd):
         handle = self.handles.file(fh)
         file = handle.inode
         offset = self._write_offset(handle, off)
-        if self.opens.write_conflicts(file.number, offset, len(buf), handle.entry):
+        if self.opens.local_write_conflicts(file.number, offset, len(buf), handle.entry):
             raise LockConflict(f"inode {file.number} is locked at {offset}")
         if not self.volume.write_nowait(file, offset, buf):
             await self.volume.write(file, offset, buf)

@@ -14,6 +14,7 @@ from .handles import Handles
 from .inode_numbers import InodeNumbers
 from .invalidation import Invalidation
 from .snapshots import VolumeWithSnapshots
+from .tokens import TokenAttributes
 
 CACHE_SECONDS = 60.0
 """How long the kernel may believe names and attributes unasked.
@@ -35,6 +36,7 @@ class FrontEnd(pyfuse3.Operations):
         self.opens = opens
         self.engine = engine
         self.numbers = InodeNumbers(self.volume)
+        self.tokens = TokenAttributes(self.volume, opens, engine)
         self.handles = Handles()
         self.invalidation = Invalidation(self.volume, self.numbers)
         self.initialised = trio.Event()

@@ -112,6 +112,12 @@ async def list_volumes(pool: Pool, _: Arguments) -> dict[str, Any]:
     return {"volumes": [volume_as_json(record) for record in records]}
 
 
+async def set_quota(pool: Pool, arguments: Arguments) -> dict[str, Any]:
+    """Let the files of the volume `name` allocate `bytes` bytes, or what they like (0)."""
+    record = await pool.volumes.set_quota(arguments.text("name"), arguments.number("bytes"))
+    return {"volume": volume_as_json(record)}
+
+
 COMMANDS: dict[str, Command] = {
     "snapshot create": create_snapshot,
     "snapshot list": list_snapshots,
@@ -120,6 +126,7 @@ COMMANDS: dict[str, Command] = {
     "volume list": list_volumes,
     "volume create": create_volume,
     "volume clone": clone_volume,
+    "volume quota": set_quota,
 }
 """What can be done at any time."""
 
@@ -144,6 +151,7 @@ def volume_as_json(record: VolumeRecord) -> dict[str, Any]:
         "created_ns": record.created_ns,
         "inodes": record.inodes,
         "allocated_bytes": record.allocated_blocks * BLOCK_BYTES,
+        "quota_bytes": record.quota_blocks * BLOCK_BYTES or None,
     }
 
 

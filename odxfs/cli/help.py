@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _pages() -> "dict[str, Traversable]":
     """The pages of the guide by their topics."""
-    pages = (page for page in files("odxfs.guide").iterdir() if page.name.endswith(".md"))
+    pages = (page for page in (files("odxfs") / "guide").iterdir() if page.name.endswith(".md"))
     return {page.name.removesuffix(".md"): page for page in pages if page.name != "README.md"}
 
 

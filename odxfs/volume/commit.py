@@ -43,12 +43,6 @@ _REAP_LEAVES = 4_096
 _REAP_LEAVES_WHEN_AWAITED = 64
 """Dead leaves freed before a commit; few while somebody waits for it."""
 
-_IDLE_TURNS = 15
-"""Turns without a change after which free space is given back: room that is used again soon is worth keeping."""
-
-_PUNCHED_GROUPS = 16
-"""Groups (64 MiB each) given back in one turn."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -81,16 +75,11 @@ class Committer:
         """Whether the last commit found no room on the disk."""
 
     async def run(self) -> None:
-        """Commit every COMMIT_SECONDS while anything changes, and when asked; give disk space back when nothing does."""
-        idle_turns = 0
+        """Commit every COMMIT_SECONDS while anything changes, and when asked."""
         while True:
-            commits = self.commits
             with trio.move_on_after(COMMIT_SECONDS):
                 await self._wake.wait()
             await self.commit_once()
-            idle_turns = idle_turns + 1 if self.commits == commits else 0
-            if idle_turns >= _IDLE_TURNS:
-                await self.give_space_back()
 
     async def commit(self) -> None:
         """Return when everything up to this call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
@@ -157,6 +146,14 @@ class Committer:
         if self._pool.references.dead:
             self._wake.set()
 
+    async def trim_catalog(self) -> bool:
+        """Let the catalog give back a part of the disk space that it does not need; returns whether there is more.
+
+        Raises NoSpace or StoreFailed. Commits wait meanwhile, milliseconds.
+        """
+        async with self._turn:
+            return await self._pool.engine.trim() and not self._wake.is_set()
+
     async def end_of_turn(self) -> None:
         """Return when no commit is under way that began before the call."""
         async with self._turn:
@@ -175,24 +172,6 @@ class Committer:
         await attempt.begun.wait()
 
     # -- inside ---------------------------------------------------------------------------------------------------
-
-    async def give_space_back(self) -> None:
-        """Punch holes for wide free runs, so that other users of the disk have the space."""
-        space, segments = self._pool.space, self._pool.segments
-        for _ in range(_PUNCHED_GROUPS):
-            runs = space.check_out_wide()
-            if not runs:
-                break
-            try:
-                for run in runs:
-                    await trio.to_thread.run_sync(segments.punch, *run)
-            except StoreFailed as error:
-                _log.warning("disk space cannot be given back: %s", error)
-                return
-            finally:
-                space.check_in_wide()
-        if space.is_pressed:
-            await self._pool.relax_if_room()
 
     def _has_remains(self) -> bool:
         """Whether deleted files or dead leaves are still to be given back."""
@@ -215,6 +194,7 @@ class Committer:
         pool.view.put(Table.POOL, (0,), pool.row(clean=clean))
         changes = pool.view.freeze()
         descriptors, created = pool.segments.take_touched()
+        retired = pool.segments.take_retired()
         pool.writer.uncommitted_blocks = 0
         self.is_overrun = False
         self._running = True
@@ -228,8 +208,20 @@ class Committer:
         finally:
             self._running = False
         self._succeeded(freed)
+        if retired:
+            await self._remove(retired)
         await pool.relax_if_room()
         return None
+
+    async def _remove(self, retired: list[int]) -> None:
+        """The commit has forgotten these segments. Names go at once, so that no new file can come to have one of them."""
+        segments = self._pool.segments
+        try:
+            segments.remove_retired(retired)
+        except StoreFailed as error:
+            _log.warning("a segment that is not needed stays: %s", error)
+        await trio.to_thread.run_sync(segments.free_removed)
+        self._pool.disk_space_changed()
 
     async def _commit_rows(self, changes: Changes, preserving: Preserving) -> None:
         try:

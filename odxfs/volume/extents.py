@@ -58,11 +58,12 @@ def allocated_blocks(reference: LeafReference) -> int:
 class ExtentMap:
     """The leaves of one file. Pages are loaded when they are needed; a window of a page not loaded must not be asked for."""
 
-    __slots__ = ("_loaded", "_view", "_whole", "changed_pages", "number", "snapshots", "windows")
+    __slots__ = ("_loaded", "_whole", "changed_pages", "number", "snapshots", "view", "windows")
 
     def __init__(self, number: int, view: CatalogView | SeenView, *, whole: bool = False) -> None:
         self.number = number
-        self._view = view
+        self.view = view
+        """The catalog that the map is read from: as it is, or as a snapshot holds it."""
         self.windows: SortedDict = SortedDict()
         """Window number -> LeafReference, never 0."""
         self.changed_pages: set[int] = set()
@@ -84,7 +85,7 @@ class ExtentMap:
     async def load(self, first: int, last: int) -> None:
         """Bring the pages of windows first..last into memory. Raises Corrupt, Stale or StoreFailed."""
         first_page, last_page = first >> _PAGE_SHIFT, last >> _PAGE_SHIFT
-        rows = await self._view.range(Table.EXTENTS, (self.number, first_page), (self.number, last_page + 1))
+        rows = await self.view.range(Table.EXTENTS, (self.number, first_page), (self.number, last_page + 1))
         for (_, page), (body, snapshot) in rows:
             assert isinstance(page, int)
             assert isinstance(body, bytes)
@@ -145,6 +146,13 @@ def unpack_page(number: int, page: int, body: bytes) -> dict[int, LeafReference]
         for index, reference in enumerate(array("Q", body))
         if reference
     }
+
+
+def unpack_pin(body: bytes) -> list[LeafReference]:
+    """The references of one PIN row. Raises Corrupt."""
+    if len(body) % 8:
+        raise Corrupt(f"a list of references has {len(body)} bytes")
+    return [LeafReference(reference) for reference in array("Q", body)]
 
 
 class LeafReferences:

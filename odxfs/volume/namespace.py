@@ -98,6 +98,7 @@ class Namespace(Tree):
             volume = VolumeId(number)  # type: ignore[arg-type]
             record = self._volumes[volume] = VolumeRecord(volume, *row)  # type: ignore[arg-type]
             self._pool.windows.allocated_blocks[volume] = record.allocated_blocks
+            self._pool.windows.quotas.set(volume, record.quota_blocks)
 
     async def recover(self) -> int:
         """Have the reaper delete what the last owner left without a name; returns how many inodes."""
@@ -122,12 +123,14 @@ class Namespace(Tree):
         self._volumes[record.id] = record
         self._counted.add(record.id)
         self._pool.windows.allocated_blocks[record.id] = record.allocated_blocks
+        self._pool.windows.quotas.set(record.id, record.quota_blocks)
 
     def drop_volume(self, volume: VolumeId) -> None:
         """A volume has no rows any more but its own, which goes."""
         del self._volumes[volume]
         self._counted.discard(volume)
         del self._pool.windows.allocated_blocks[volume]
+        self._pool.windows.quotas.set(volume, 0)
         self._pool.view.delete(Table.VOLUME, (volume,))
 
     def mark_volume(self, record: VolumeRecord) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from odxfs.errors import AlreadyExists, InvalidArgument, NotEmpty, SharingViolation
-from odxfs.types import InodeNumber, VolumeId
+from odxfs.types import BLOCK_BYTES, InodeNumber, VolumeId
 from odxfs.volume.catalog.interface import (
     PAST,
     Key,
@@ -35,6 +35,9 @@ _ROWS = 256
 
 _ROWS_PER_COMMIT = 100_000
 """Rows that wait in memory for a commit, at most."""
+
+MAX_QUOTA_BYTES = 1 << 62
+"""A column holds the number of blocks; nothing is as large as this."""
 
 USABLE, UNFINISHED = 0, 1
 """States of a row of Table.VOLUME."""
@@ -108,6 +111,21 @@ class Volumes:
         self.deletion.enqueue(record.id)
         await pool.commit()
 
+    async def set_quota(self, name: str, size: int) -> VolumeRecord:
+        """Let the files of a volume allocate `size` bytes, rounded up to blocks, or what they like (0); durable on return.
+
+        Below what is allocated already it only refuses growth. Raises NotFound, InvalidArgument, ReadOnly, NoSpace.
+        """
+        self._pool.check_writable()
+        if not 0 <= size <= MAX_QUOTA_BYTES:
+            raise InvalidArgument(f"a quota of {size} bytes")
+        record = self._pool.namespace.record_of(name)
+        record.quota_blocks = -(-size // BLOCK_BYTES)
+        self._pool.windows.quotas.set(record.id, record.quota_blocks)
+        self._pool.namespace.mark_volume(record)
+        await self._pool.commit()
+        return record
+
     async def _new(self, name: str) -> VolumeRecord:
         self._pool.check_writable()
         if not name.isprintable():
@@ -139,7 +157,7 @@ class _Copy:
             at = low
             while rows := await self._past.range(table, at, high, _ROWS):
                 for key, row in rows:
-                    if key[0] not in self._nameless:
+                    if self._number(key[0]) not in self._nameless:
                         self._copy(table, key, row)
                 at = successor(rows[-1][0])
                 await self._let_commit(len(rows))

@@ -53,9 +53,9 @@ def peak_mib() -> float:
     return _status("VmHWM")
 
 
-def resident_mib() -> float:
-    """Resident memory at this moment, in MiB."""
-    return _status("VmRSS")
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process at this moment, in MiB."""
+    return _status("VmRSS", pid)
 
 
 def forget_peak() -> None:
@@ -63,6 +63,6 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _status(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
+def _status(field: str, pid: int | str = "self") -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024

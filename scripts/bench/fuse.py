@@ -38,7 +38,7 @@ def measure(settings: Settings) -> Iterator[Row]:
     """Every load on both mounts, round after round."""
     with ExitStack() as stack:
         mounts = {
-            "odxfs": stack.enter_context(_odxfs(settings.work)),
+            "odxfs": stack.enter_context(mounted(settings.work)),
             PEER: stack.enter_context(_memory(settings.work)),
         }
         for mountpoint in mounts.values():
@@ -107,7 +107,7 @@ def _names(mountpoint: Path, seconds: float) -> tuple[float, ...]:
     directory.mkdir(exist_ok=True)
     paths = [str(directory / f"file-{number:04d}") for number in range(NAMES)]
     while time.perf_counter() < begin + seconds:
-        for at, step in enumerate((_make, os.stat, os.unlink)):
+        for at, step in enumerate((make_file, os.stat, os.unlink)):
             start = time.perf_counter()
             for path in paths:
                 step(path)
@@ -116,7 +116,8 @@ def _names(mountpoint: Path, seconds: float) -> tuple[float, ...]:
     return tuple(turns * NAMES / part for part in spent)
 
 
-def _make(path: str) -> None:
+def make_file(path: str) -> None:
+    """Create a file and close it."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
 
 
@@ -135,7 +136,7 @@ def _list(mountpoint: Path, seconds: float) -> float:
     if not directory.exists():
         directory.mkdir()
         for number in range(NAMES):
-            _make(str(directory / f"file-{number:04d}"))
+            make_file(str(directory / f"file-{number:04d}"))
     done, begin = 0, time.perf_counter()
     while time.perf_counter() < begin + seconds:
         done += sum(1 for _ in os.scandir(directory))
@@ -177,7 +178,8 @@ def _fill(path: Path) -> None:
 
 
 @contextmanager
-def _odxfs(work: Path) -> Iterator[Path]:
+def mounted(work: Path) -> Iterator[Path]:
+    """A fresh pool in `work`, mounted by a process of its own."""
     mountpoint = work / "odxfs"
     mountpoint.mkdir()
     run(str(ODXFS), "mount", str(work / "pool"), str(mountpoint), "--create")

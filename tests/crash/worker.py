@@ -1,45 +1,46 @@
-"""A process that writes to a pool until it is killed; it prints what it was told is durable."""
+"""A process that works on a pool until it is killed."""
 
-import random
+import os
+import pickle
+import signal
 import sys
 from pathlib import Path
 
 import trio
 
-from odxfs.types import LEAF_BYTES
-from odxfs.volume import Inode, Volume, open_pool
-
-LARGEST = LEAF_BYTES + 200_000
-
-
-def change(content: bytearray, choose: random.Random) -> tuple[int, bytes]:
-    """The next write, applied to the model too; parent and child make the same ones from the same seed."""
-    offset = choose.randrange(LARGEST)
-    data = choose.randbytes(choose.choice([1, 4096, 12_288, 70_000]))
-    content.extend(bytes(max(0, offset - len(content))))
-    content[offset : offset + len(data)] = data
-    return offset, data
+from odxfs.volume import open_pool
+from tests.crash.disk.recording import RecordingDisk
+from tests.crash.workload import Workload
 
 
-async def _work(directory: Path, seed: int) -> None:
-    choose = random.Random(seed)
-    content = bytearray()
+async def one_life(
+    disk: RecordingDisk, directory: Path, work: Workload, steps: int, *, is_killed: bool = False
+) -> None:
+    """Own the pool for so many steps, with a mark on the disk whenever it is known what a crash may leave."""
+
+    def mark() -> None:
+        disk.mark(f"{work.acknowledged} {len(work.states)}")
+
+    mark()
     async with open_pool(directory, owner="worker") as pool:
-        volume = pool.volume("main")
-        inode = await volume.create(volume.root, b"file", 0o644, 0, 0)
-        await _write(volume, inode, content, choose)
+        await work.begin(pool, mark)
+        await work.run(steps)
+        if is_killed:
+            sys.stdout.buffer.write(pickle.dumps(work))
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        assert await pool.check(read_data=True) == []
+        await work.subject.assert_same()
+    work.acknowledged = len(work.states) - 1
+    mark()
 
 
-async def _write(volume: Volume, inode: Inode, content: bytearray, choose: random.Random) -> None:
-    for step in range(1_000_000):
-        offset, data = change(content, choose)
-        await volume.write(inode, offset, data)
-        if step % 5 == 0:
-            await volume.capture(inode, 0, LEAF_BYTES)
-        if step % 3 == 0:
-            await volume.sync()
-            print(step, flush=True)
+def main() -> None:
+    """Arguments: the disk, the pool's directory, how many steps. The workload comes as a pickle, and goes before the end."""
+    disk, directory, steps = RecordingDisk(Path(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
+    work: Workload = pickle.loads(sys.stdin.buffer.read())
+    trio.run(lambda: one_life(disk, directory, work, steps, is_killed=True))
 
 
 if __name__ == "__main__":
-    trio.run(_work, Path(sys.argv[1]), int(sys.argv[2]))
+    main()

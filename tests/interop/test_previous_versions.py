@@ -9,6 +9,7 @@ import trio
 from odxfs.client.client import connect
 from odxfs.client.copy import copy_file
 from odxfs.client.places import SmbPlace
+from odxfs.client.plan import Wish
 from odxfs.smb.shares import Share
 from odxfs.wire.gmt_token import format_gmt_token
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
@@ -27,7 +28,7 @@ async def _versions(served: Served, count: int) -> list[str]:
     tokens = []
     for index in range(count + 1):
         await volume.truncate(file, 0)
-        await volume.write(file, 0, f"version {index}\n".encode() * 10_000)
+        await volume.write(file, 0, f"version {index}\n".encode() * 40_000)
         if index < count:
             made = await served.pool.snapshots.create("main", f"snapshot {index}")
             tokens.append(format_gmt_token(made.created_ns // SECOND))
@@ -46,7 +47,7 @@ async def test_smbclient_lists_and_fetches_them(tmp_path: Path, dialect: str) ->
             for index, token in enumerate(tokens):
                 back = tmp_path / "back"
                 await client.share([f'get "{token}\\{name}" {back}'], *options, share=share)
-                assert back.read_bytes() == f"version {index}\n".encode() * 10_000
+                assert back.read_bytes() == f"version {index}\n".encode() * 40_000
         listed = await client.share([f"cd {tokens[0]}\\subdir", "ls"], *options)
         assert "hardlink" in listed
 
@@ -67,7 +68,7 @@ async def test_smbclient_cannot_change_them(tmp_path: Path) -> None:
             done = await client.run(f"//127.0.0.1/{SHARE}", "-c", command)
             assert b"NT_STATUS_MEDIA_WRITE_PROTECTED" in done.stdout, (command, done.stdout)
         await client.share([f'get "{token}\\subdir\\hardlink" {tmp_path}/back'])
-        assert (tmp_path / "back").read_bytes() == b"version 0\n" * 10_000
+        assert (tmp_path / "back").read_bytes() == b"version 0\n" * 40_000
 
 
 async def test_our_client_copies_one_by_token(tmp_path: Path) -> None:
@@ -76,10 +77,10 @@ async def test_our_client_copies_one_by_token(tmp_path: Path) -> None:
         async with connect("127.0.0.1", served.port, USER, PASSWORD) as client:
             tree = await client.tree(SHARE)
             source, target = SmbPlace(tree, f"{token}\\subdir\\hardlink"), SmbPlace(tree, "restored")
-            tally = await copy_file(source, target)
-        assert tally.result(1, 1.0).by_token_bytes == 100_000
+            result = await copy_file(source, target, Wish.REQUIRED)
+        assert (result.mechanism, result.offloaded_bytes) == ("token", 400_000)
         restored = await served.volume.lookup(served.volume.root, b"restored")
-        assert bytes(await served.volume.read(restored, 0, 200_000)) == b"version 0\n" * 10_000
+        assert bytes(await served.volume.read(restored, 0, 800_000)) == b"version 0\n" * 40_000
 
 
 async def test_smbclient_sees_no_previous_versions_where_there_are_none(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ async def test_smbclient_sees_no_previous_versions_where_there_are_none(tmp_path
         await _versions(served, 0)
         told = await Smbclient(served, tmp_path).share(["allinfo subdir\\hardlink"])
         assert "@GMT" not in told
-        assert "stream: [::$DATA], 100000 bytes" in told
+        assert "stream: [::$DATA], 400000 bytes" in told
 
 
 @pytest.mark.parametrize("test", TORTURE)

@@ -65,21 +65,20 @@ def _volume(context: RequestContext, opened: SmbOpen) -> Information:
 
 
 def _size(context: RequestContext, opened: SmbOpen) -> Information:
-    total, available = _space(opened)
-    return fixed(info.FileFsSizeInformation(total, available, _SECTORS_PER_BLOCK, SECTOR_BYTES).pack())
-
-
-def _full_size(context: RequestContext, opened: SmbOpen) -> Information:
-    total, available = _space(opened)
+    space = opened.volume.statfs()
     return fixed(
-        info.FileFsFullSizeInformation(total, available, available, _SECTORS_PER_BLOCK, SECTOR_BYTES).pack()
+        info.FileFsSizeInformation(space.blocks, space.free_blocks, _SECTORS_PER_BLOCK, SECTOR_BYTES).pack()
     )
 
 
-def _space(opened: SmbOpen) -> tuple[int, int]:
-    """Allocation units in all, and those that are available."""
+def _full_size(context: RequestContext, opened: SmbOpen) -> Information:
+    """What is available to the caller stops at the volume's quota; what is available at all does not (MS-FSCC 2.5.4)."""
     space = opened.volume.statfs()
-    return space.blocks, space.free_blocks
+    return fixed(
+        info.FileFsFullSizeInformation(
+            space.blocks, space.free_blocks, space.pool_free_blocks, _SECTORS_PER_BLOCK, SECTOR_BYTES
+        ).pack()
+    )
 
 
 def _device(context: RequestContext, opened: SmbOpen) -> Information:

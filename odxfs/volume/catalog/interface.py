@@ -159,6 +159,13 @@ class CatalogEngine(Protocol):
         """
         ...
 
+    async def trim(self) -> bool:
+        """Give back a part of the disk space that deleted rows have left; returns whether there may be more.
+
+        Not while a commit is under way. Raises NoSpace, Stale or StoreFailed; no row changes in any case.
+        """
+        ...
+
     async def close(self) -> None:
         """Give the engine up; what was committed stays."""
         ...
