@@ -566,17 +566,23 @@ async def test_a_snapshot_deleted_while_clients_are_busy_in_it(tmp_path: Path) -
     async with past(tmp_path) as then:
         busy = [0] * 6
 
+        async def work(peer: Peer, number: int) -> None:
+            while True:
+                fid = await peer.open(rf"{then.token}\folder\file", D.OPEN, desired_access=READ)
+                offset = busy[number] * 4096 % len(OLD)
+                assert await peer.read(fid, offset, 4096) == OLD[offset : offset + 4096]
+                assert set(await listed(peer, rf"{then.token}\folder", desired_access=READ)) == {
+                    ".",
+                    "..",
+                    "file",
+                }
+                await peer.close(fid)
+                busy[number] += 1
+
         async def look(number: int) -> None:
             async with session(then.served) as peer:
                 with pytest.raises(Refused) as refused:
-                    while True:
-                        fid = await peer.open(rf"{then.token}\folder\file", D.OPEN, desired_access=READ)
-                        offset = busy[number] * 4096 % len(OLD)
-                        assert await peer.read(fid, offset, 4096) == OLD[offset : offset + 4096]
-                        seen = await listed(peer, rf"{then.token}\folder", desired_access=READ)
-                        assert set(seen) == {".", "..", "file"}
-                        await peer.close(fid)
-                        busy[number] += 1
+                    await work(peer, number)
                 assert refused.value.status in gone
 
         async with trio.open_nursery() as nursery:
