@@ -68,7 +68,7 @@ class Machine(RuleBasedStateMachine):
         self.opened = self.portal.open_pool(self.directory)
         self.pool: Pool = self.opened.pool
         self.subject = Subject(self.pool.volume("main"), self.tree)
-        self.tokens = Tokens(self.pool, self.now)
+        self.tokens = Tokens(self.pool, self.subject, self.now)
         self.pins.clear()
         self._gate_commits()
         self.run(self.subject.find_inodes())
