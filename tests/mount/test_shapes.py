@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mount.acting import outcome
+from tests.mount.inside import mounted_inside, on
 from tests.mount.test_refusals import opened
 
 TIB = 1 << 40
@@ -187,6 +188,18 @@ def test_links_are_counted(folder: Path) -> None:
     (folder / "other").touch()
     os.rename(folder / "other", folder / "link-2")
     assert (folder / "file").stat().st_nlink == 1000
+
+
+async def test_a_file_has_a_bound_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odxfs.volume.namespace.MAX_LINKS", 3)
+    async with mounted_inside(tmp_path) as inside:
+        await on((inside.path / "file").touch)
+        await on(os.link, inside.path / "file", inside.path / "second")
+        await on(os.link, inside.path / "file", inside.path / "third")
+        with refused(errno.EMLINK):
+            await on(os.link, inside.path / "file", inside.path / "fourth")
+        await on(os.unlink, inside.path / "file")
+        await on(os.link, inside.path / "third", inside.path / "fourth")
 
 
 def test_links_of_directories_follow_renames(folder: Path) -> None:
