@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyfuse3
 
 from odxfs.opens.share_modes import FILE_SHARE_ALL, FILE_WRITE_DATA
+from odxfs.token_attributes import RESERVED
 from odxfs.types import MAX_NAME_BYTES
 from odxfs.volume import AttributeChange, Inode
 
@@ -65,7 +66,10 @@ class AttributeOperations(FrontEnd):
     ) -> bytes:
         """One extended attribute; ENODATA when it is not there."""
         _require_namespace(name)
-        return await self.volume.get_xattr(await self.at_path_or_open(inode), name)
+        target = await self.at_path_or_open(inode)
+        if name.startswith(RESERVED):
+            return await self.tokens.read(target, name, ctx)
+        return await self.volume.get_xattr(target, name)
 
     @answered
     async def setxattr(
@@ -75,7 +79,11 @@ class AttributeOperations(FrontEnd):
         if len(name) > MAX_XATTR_NAME_BYTES:
             raise pyfuse3.FUSEError(errno.ERANGE)
         _require_namespace(name)
-        await self.volume.set_xattr(await self.at_path_or_open(inode), name, value)
+        target = await self.at_path_or_open(inode)
+        if name.startswith(RESERVED):
+            await self.tokens.write(target, name, value, ctx)
+        else:
+            await self.volume.set_xattr(target, name, value)
 
     @answered
     async def listxattr(

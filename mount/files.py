@@ -85,6 +85,8 @@ class FileOperations(FrontEnd):
         access = ACCESS.get(flags & os.O_ACCMODE, FILE_READ_DATA | FILE_WRITE_DATA)
         if self.opens.is_delete_pending(file.number):
             raise pyfuse3.FUSEError(errno.EBUSY)
+        if file.snapshot and access & FILE_WRITE_DATA:  # the kernel looks at mode bits only
+            raise pyfuse3.FUSEError(errno.EROFS)
         entry = self.opens.open(file.number, access, FILE_SHARE_ALL, self)
         self.volume.hold(file)
         # Pages stay cached between opens: the kernel drops them by itself when it sees a new mtime, and is told when

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pyfuse3
 import trio
 
-from odxfs.errors import InvalidArgument, LockConflict, NoSpace
+from odxfs.errors import InvalidArgument, LockConflict
 from odxfs.offload import Mechanism
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode
@@ -126,11 +126,9 @@ class RangeOperations(FrontEnd):
             await self.volume.sync(handle.inode)
 
     def _require_room(self, file: Inode, length: int) -> None:
-        """NoSpace where the range cannot fit however much of it is allocated already."""
+        """NoSpace or QuotaExceeded where the range cannot fit however much of it is allocated already."""
         self.volume.pool.check_writable()
-        numbers = self.volume.statfs()
-        if length - file.allocated_bytes > numbers.free_blocks * numbers.block_bytes:
-            raise NoSpace(f"{length} bytes do not fit")
+        self.volume.check_room(length - file.allocated_bytes)
 
     async def _next_hole(self, file: Inode, offset: int) -> int:
         while offset < file.size:

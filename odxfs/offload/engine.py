@@ -125,7 +125,7 @@ class OffloadEngine:
         shared = 0
         if pinned:
             shared = await party.volume.write_pin(
-                party.inode, call.file_offset, entry.pin, call.transfer_offset, pinned
+                party.inode, call.file_offset, entry.pin, call.transfer_offset, pinned, may_grow=False
             )
         if pinned < inside_file:
             await self._write_zeros(party, call.file_offset + pinned, inside_file - pinned)

@@ -33,10 +33,22 @@ class OpenEntry:
 @dataclass(slots=True)
 class _OpenFile:
     entries: set[OpenEntry] = field(default_factory=set)
-    locks: FileLocks = field(default_factory=FileLocks)
+    made_locks: FileLocks | None = None
+    """None before the first lock: few files ever have one, and making this costs more than all the rest of an open."""
     delete_pending: bool = False
     delete_name: DirectoryName | None = None
     released: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def locks(self) -> FileLocks:
+        """The locks, to be asked or changed."""
+        if self.made_locks is None:
+            self.made_locks = FileLocks()
+        return self.made_locks
+
+    @property
+    def has_locks(self) -> bool:
+        return bool(self.made_locks)
 
 
 class OpenTable:
@@ -74,7 +86,8 @@ class OpenTable:
         if file is None or entry not in file.entries:
             return False
         file.entries.discard(entry)
-        file.locks.forget_open(entry)
+        if file.made_locks is not None:
+            file.made_locks.forget_open(entry)
         if not file.entries:
             del self._files[entry.number]
         _tell(file)
@@ -181,7 +194,7 @@ class OpenTable:
 
     def count_locks(self) -> int:
         """All locks of all files."""
-        return sum(len(file.locks) for file in self._files.values())
+        return sum(len(file.made_locks or ()) for file in self._files.values())
 
     def when_released(self, number: InodeNumber, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` once, when a lock of the open inode is given up or an open of it ends; for blocking locks.
@@ -201,16 +214,14 @@ class OpenTable:
         """Whether a lock forbids a client of the share to read the bytes (MS-FSA 2.1.4.10), or a local exclusive one."""
         file = self._files.get(number)
         return (
-            file is not None and bool(file.locks) and file.locks.forbids_client_to_read(entry, offset, length)
+            file is not None and file.has_locks and file.locks.forbids_client_to_read(entry, offset, length)
         )
 
     def write_conflicts(self, number: InodeNumber, offset: int, length: int, entry: OpenEntry | None) -> bool:
         """Whether a lock forbids a client of the share to write the bytes: any shared one, or another's exclusive one."""
         file = self._files.get(number)
         return (
-            file is not None
-            and bool(file.locks)
-            and file.locks.forbids_client_to_write(entry, offset, length)
+            file is not None and file.has_locks and file.locks.forbids_client_to_write(entry, offset, length)
         )
 
     def local_read_conflicts(
@@ -218,14 +229,14 @@ class OpenTable:
     ) -> bool:
         """The same for a local program, which only the share's locks concern."""
         file = self._files.get(number)
-        return file is not None and bool(file.locks) and file.locks.forbids_reading(entry, offset, length)
+        return file is not None and file.has_locks and file.locks.forbids_reading(entry, offset, length)
 
     def local_write_conflicts(
         self, number: InodeNumber, offset: int, length: int, entry: OpenEntry | None
     ) -> bool:
         """The same for a local program, which only the share's locks concern."""
         file = self._files.get(number)
-        return file is not None and bool(file.locks) and file.locks.forbids_writing(entry, offset, length)
+        return file is not None and file.has_locks and file.locks.forbids_writing(entry, offset, length)
 
 
 def _tell(file: _OpenFile) -> None:

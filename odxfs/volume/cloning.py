@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import InvalidArgument, Stale
 from odxfs.types import BLOCKS_PER_LEAF
-from odxfs.volume.extents import ExtentMap, LeafReference
+from odxfs.volume.extents import ExtentMap, LeafReference, allocated_blocks
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.pins import Pin
 from odxfs.volume.windows import Windows
@@ -46,25 +46,65 @@ class Cloner:
             await self._windows.load_leaf(extents, data)
 
     async def share(
-        self, inode: "Inode", first: int, stop: int, pin: Pin, shift: int, origin: str = ""
-    ) -> None:
+        self,
+        inode: "Inode",
+        first: int,
+        stop: int,
+        pin: Pin,
+        shift: int,
+        origin: str = "",
+        *,
+        may_grow: bool = True,
+    ) -> int:
         """Let blocks [first, stop) of a file be those of the pin, where file block + `shift` is the pin's source block.
 
-        Windows that match whole are shared by reference, all of them in one step. The file's size follows in each step.
+        Windows that match whole are shared by reference, all of them in one step. The file's size follows in each step;
+        without `may_grow` only blocks are shared that lie whole before the end of file. Returns the first that is not.
         """
         block = first
         while block < stop:
             window, slot = block >> 11, block & 2047
             extents = await self._windows.load_extents(inode, window, (stop - 1) >> 11)
+            if not may_grow:
+                stop = min(stop, inode.size >> 12)
+                if block >= stop:
+                    break
             if slot == 0 and shift % BLOCKS_PER_LEAF == 0 and stop - block >= BLOCKS_PER_LEAF:
                 count = ((stop >> 11) << 11) - block
                 self._check(inode, pin)
                 self._share_windows(inode, extents, window, stop >> 11, pin, shift >> 11)
             else:  # as far as both the destination's and the source's window reach
                 count = min(BLOCKS_PER_LEAF - max(slot, (block + shift) & 2047), stop - block)
-                await self._share_blocks(inode, block, count, pin, shift)
-            self._pool.data.content_changed(inode, block << 12, count << 12, origin)
+                count = await self._share_blocks(inode, block, count, pin, shift, may_grow=may_grow)
+            if count:
+                self._pool.data.content_changed(inode, block << 12, count << 12, origin)
             block += count
+        return block
+
+    async def require_quota(
+        self, inode: "Inode", offset: int, pin: Pin, pin_offset: int, length: int
+    ) -> None:
+        """Raise QuotaExceeded when the volume has no room for these bytes of a pin, as things are; a look ahead."""
+        first, stop = offset >> 12, (offset + length + 4095) >> 12
+        source = pin.offset + pin_offset
+        low, high = source >> 12, (source + length + 4095) >> 12
+        wanted = 0
+        for window in range(low >> 11, ((high - 1) >> 11) + 1):
+            reference, base = pin.leaf_at(window), window << 11
+            start, end = max(low - base, 0), min(high - base, BLOCKS_PER_LEAF)
+            if not reference or end - start == BLOCKS_PER_LEAF:
+                wanted += allocated_blocks(reference)
+                continue
+            leaf = await self._windows.leaves.load(reference)
+            wanted += sum(blocks for _, blocks, _ in leaf.pieces(start, end - start))
+        while True:
+            extents = await self._windows.load_extents(inode, first >> 11, (stop - 1) >> 11)
+            missing = self._windows.missing_leaf(extents, first, stop)
+            if not missing:
+                break
+            await self._windows.load_leaf(extents, missing)
+        growth = wanted - (stop - first) + self._windows.hole_blocks(extents, first, stop)
+        self._windows.quotas.require(inode.volume, growth)
 
     def _check(self, inode: "Inode", pin: Pin) -> None:
         """Before each step: the leaves of a pin that was released meanwhile may be gone."""
@@ -75,12 +115,19 @@ class Cloner:
     def _share_windows(
         self, inode: "Inode", extents: ExtentMap, first: int, stop: int, pin: Pin, shift: int
     ) -> None:
-        replace = self._windows.replace
+        quotas, replace = self._windows.quotas, self._windows.replace
+        if inode.volume in quotas.limits:
+            windows = range(first, stop)
+            growth = sum(allocated_blocks(pin.leaf_at(window + shift)) for window in windows)
+            growth -= sum(allocated_blocks(extents.get(window)) for window in windows)
+            quotas.require(inode.volume, growth)
         for window in range(first, stop):
             replace(inode, extents, window, pin.leaf_at(window + shift))
 
-    async def _share_blocks(self, inode: "Inode", block: int, count: int, pin: Pin, shift: int) -> None:
-        """Share a few blocks, which lie in one window on either side."""
+    async def _share_blocks(
+        self, inode: "Inode", block: int, count: int, pin: Pin, shift: int, *, may_grow: bool
+    ) -> int:
+        """Share a few blocks, which lie in one window on either side and are less than that; returns how many."""
         windows = self._windows
         self._check(inode, pin)
         reference = pin.leaf_at((block + shift) >> 11)
@@ -92,10 +139,15 @@ class Cloner:
                 break
             await windows.load_leaf(extents, missing)
         self._check(inode, pin)
+        if not may_grow:
+            count = max(0, min(count, (inode.size >> 12) - block))
+        if not count:
+            return 0
         if source is None:
             windows.clear(inode, extents, block, block + count)
         else:
             self._map_shared(inode, extents, block, count, source, (block + shift) & 2047)
+        return count
 
     def _map_shared(
         self, inode: "Inode", extents: ExtentMap, block: int, count: int, source: Leaf, source_slot: int
@@ -103,6 +155,9 @@ class Cloner:
         windows, space = self._windows, self._windows.space
         window, slot = block >> 11, block & 2047
         pieces = source.pieces(source_slot, count)
+        if inode.volume in windows.quotas.limits:
+            growth = windows.hole_blocks(extents, block, block + count) - count
+            windows.quotas.require(inode.volume, growth + sum(blocks for _, blocks, _ in pieces))
         for _, blocks, place in pieces:
             space.share(place, blocks)
         leaf = windows.own_leaf(extents, window, slot, count)
@@ -119,8 +174,8 @@ class Cloner:
                 continue
             base = window << 11
             low, high = max(first - base, 0), min(stop - base, BLOCKS_PER_LEAF)
-            if high - low == BLOCKS_PER_LEAF:
-                return True
+            if allocated_blocks(reference) > BLOCKS_PER_LEAF - (high - low):
+                return True  # it maps more blocks than lie outside
             leaf = self._windows.leaf(reference)
             if leaf is None:
                 return reference

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, ReadOnly, Stale, StoreFailed
+from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, QuotaExceeded, ReadOnly, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import ContentChanged
 from odxfs.volume.cloning import Cloner
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, allocated_blocks
 from odxfs.volume.pins import Pin
-from odxfs.volume.reads import Reader
+from odxfs.volume.reads import BadBlock, Reader
 from odxfs.volume.windows import Windows
 from odxfs.volume.writes import INLINE_BYTES, Edge, Edges, Missing, Writer
 
@@ -64,46 +64,49 @@ class DataPath:
         try:
             if self._writer.try_write(inode, offset, memoryview(data), {}) is not None:
                 return False
-        except NoSpace:
+        except (NoSpace, QuotaExceeded):
             return False
-        except StoreFailed as error:
-            self._pool.latch(str(error))
-            raise
         self.content_changed(inode, offset, length, origin)
         return True
 
-    async def write(self, inode: "Inode", offset: int, data: Buffer, *, origin: str = "") -> None:
-        """Write all of `data`; the file grows as needed.
+    async def write(
+        self, inode: "Inode", offset: int, data: Buffer, *, origin: str = "", may_grow: bool = True
+    ) -> None:
+        """Write all of `data`; the file grows as needed. Without `may_grow` what lies past its end then is left out.
 
-        Raises NoSpace, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
+        Raises NoSpace, QuotaExceeded, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
         """
-        length = len(data)
-        if offset < 0 or offset + length > MAX_FILE_BYTES:
-            raise FileTooBig(f"a write to byte {offset + length}; a file has at most {MAX_FILE_BYTES}")
-        if not length or self.write_nowait(inode, offset, data, origin=origin):
+        if offset < 0 or offset + len(data) > MAX_FILE_BYTES:
+            raise FileTooBig(f"a write to byte {offset + len(data)}; a file has at most {MAX_FILE_BYTES}")
+        if may_grow and (not data or self.write_nowait(inode, offset, data, origin=origin)):
             return
         view, edges = memoryview(data), Edges()
-        attempt = self._writer.write_large if length > INLINE_BYTES else self._try_write
         await self._pool.wait_for_room()
         await self._pool.throttle()
         turn = 0
-        while True:
-            extents = await self._windows.load_extents(inode, offset >> 23, (offset + length - 1) >> 23)
+        while view:
+            extents = await self._windows.load_extents(inode, offset >> 23, (offset + len(view) - 1) >> 23)
             self.check_changeable(inode)
             self._pool.check_room()
+            if not may_grow and offset + len(view) > inode.size:
+                view = view[: max(0, inode.size - offset)]
+                continue
+            attempt = self._writer.write_large if len(view) > INLINE_BYTES else self._try_write
             try:
                 missing = await attempt(inode, offset, view, edges)
             except NoSpace:
                 turn += 1
                 await self._pool.make_room(turn)
                 continue
-            except StoreFailed as error:
-                self._pool.latch(str(error))
-                raise
+            except QuotaExceeded:
+                if self._pool.namespace.orphans.is_settled:
+                    raise
+                await self._pool.namespace.orphans.settle()  # what is being deleted is still charged
+                continue
             if missing is None:
-                break
-            await self._fetch(extents, missing, edges)
-        self.content_changed(inode, offset, length, origin)
+                self.content_changed(inode, offset, len(view), origin)
+                return
+            await self._fetch(inode, extents, missing, edges)
 
     async def truncate(self, inode: "Inode", size: int, *, origin: str = "") -> None:
         """Set the size. What is cut off is freed; what is added reads as zeros.
@@ -199,12 +202,23 @@ class DataPath:
         return await self._cloner.capture(inode, offset, length)
 
     async def write_pin(
-        self, inode: "Inode", offset: int, pin: Pin, pin_offset: int, length: int, *, origin: str = ""
+        self,
+        inode: "Inode",
+        offset: int,
+        pin: Pin,
+        pin_offset: int,
+        length: int,
+        *,
+        origin: str = "",
+        may_grow: bool = True,
     ) -> int:
         """Let `length` bytes of the pin, from `pin_offset` of it on, appear at `offset`; clipped at the pin's end.
 
+        Without `may_grow` also at the end of file, wherever that is moved meanwhile.
+
         Whole blocks are shared when both sides are aligned alike, whole windows by one reference; the rest is copied.
-        Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises.
+        Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises; QuotaExceeded before
+        anything has changed, unless others use up the quota meanwhile.
         """
         if pin not in self._pool.pins:
             raise InvalidArgument(f"pin {pin.id} has been released")
@@ -215,15 +229,20 @@ class DataPath:
         self.check_changeable(inode)
         if length <= 0:
             return 0
+        if inode.volume in self._windows.quotas.limits:
+            await self._cloner.require_quota(inode, offset, pin, pin_offset, length)
+            self.check_changeable(inode)
         shift = pin.offset + pin_offset - offset
         first, stop = (offset + 4095) >> 12, end >> 12
         if shift % BLOCK_BYTES or first >= stop:
-            await self._copy(inode, offset, end, pin, shift, origin)
+            await self._copy(inode, offset, end, pin, shift, origin, may_grow=may_grow)
             return 0
-        await self._copy(inode, offset, first << 12, pin, shift, origin)
-        await self._cloner.share(inode, first, stop, pin, shift // BLOCK_BYTES, origin)
-        await self._copy(inode, stop << 12, end, pin, shift, origin)
-        return (stop - first) << 12
+        await self._copy(inode, offset, first << 12, pin, shift, origin, may_grow=may_grow)
+        reached = await self._cloner.share(
+            inode, first, stop, pin, shift // BLOCK_BYTES, origin, may_grow=may_grow
+        )
+        await self._copy(inode, reached << 12, end, pin, shift, origin, may_grow=may_grow)
+        return (reached - first) << 12
 
     async def clone_range(
         self,
@@ -273,7 +292,7 @@ class DataPath:
         pool = self._pool
         inode.mtime_ns = inode.ctime_ns = pool.clock()
         pool.namespace.mark_dirty(inode)
-        pool.committer.note_written()
+        pool.committer.note_change()
         if pool.has_observers:
             pool.emit(ContentChanged(inode.volume, origin, inode.number, offset, length, size_changed))
 
@@ -282,10 +301,13 @@ class DataPath:
     async def _try_write(self, inode: "Inode", offset: int, data: memoryview, edges: Edges) -> Missing | None:
         return self._writer.try_write(inode, offset, data, edges)
 
-    async def _fetch(self, extents: ExtentMap, missing: Missing, edges: Edges) -> None:
+    async def _fetch(self, inode: "Inode", extents: ExtentMap, missing: Missing, edges: Edges) -> None:
         """Bring into memory what a write could not go on without."""
         if isinstance(missing, Edge):
-            edges[missing] = await self._reader.block_at(*missing)
+            try:
+                edges[missing] = await self._reader.block_at(missing.place, missing.crc)
+            except BadBlock as error:
+                await self._reader.fail(inode, missing.block << 12, error)
         elif missing:
             await self._windows.load_leaf(extents, missing)
 
@@ -312,7 +334,7 @@ class DataPath:
             zeros = memoryview(bytes(BLOCK_BYTES - (size & 4095)))
             missing = self._writer.try_write(inode, size, zeros, edges)
             if missing is not None:
-                await self._fetch(extents, missing, edges)
+                await self._fetch(inode, extents, missing, edges)
                 return False
         if keep < stop:
             self._windows.clear(inode, extents, keep, stop)
@@ -333,20 +355,21 @@ class DataPath:
                 turn += 1
                 await self._pool.make_room(turn)
                 continue
-            except StoreFailed as error:
-                self._pool.latch(str(error))
-                raise
             if missing is None:
                 self._tell(inode, offset, end - offset, origin, size_changed=False)
                 return
-            await self._fetch(extents, missing, edges)
+            await self._fetch(inode, extents, missing, edges)
 
-    async def _copy(self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str) -> None:
+    async def _copy(
+        self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str, *, may_grow: bool
+    ) -> None:
         """Copy bytes of a pin: file offset + `shift` is where they were."""
-        while offset < end:
-            length = min(end - offset, _COPIED_BYTES)
+        # A write on this thread looks at the end of file in the step in which it writes.
+        most = _COPIED_BYTES if may_grow else INLINE_BYTES
+        while offset < (end if may_grow else min(end, inode.size)):
+            length = min(end - offset, most)
             data = await self._reader.read_pin(pin, offset + shift - pin.offset, length)
-            await self.write(inode, offset, data, origin=origin)
+            await self.write(inode, offset, data, origin=origin, may_grow=may_grow)
             offset += length
 
     async def _data_blocks(self, extents: ExtentMap, window: int) -> list[tuple[int, int]]:

@@ -167,7 +167,10 @@ class Leaf:
             raise Corrupt(f"leaf {identifier} fails its checksum")
         leaf = cls(identifier)
         if kind == KIND_RUNS:
-            leaf._unpack_runs(content)
+            try:
+                leaf._unpack_runs(content)
+            except (struct.error, ValueError) as error:
+                raise Corrupt(f"leaf {identifier} has runs that make no sense") from error
         elif kind == KIND_DENSE and len(content) == _DENSE_BYTES:
             leaf.runs = None
             leaf.places = array("Q", content[: 8 * BLOCKS_PER_LEAF])

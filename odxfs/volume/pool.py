@@ -23,10 +23,12 @@ from odxfs.volume.check import check_catalog, check_memory
 from odxfs.volume.commit import Committer
 from odxfs.volume.data import DataPath
 from odxfs.volume.directory import RESERVE_BYTES, Ballast, PoolDirectory
+from odxfs.volume.findings import Finding
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.namespace import Namespace, new_volume_rows
 from odxfs.volume.pins import Pin, Pins
 from odxfs.volume.reads import Reader
+from odxfs.volume.reclaim import Reclaimer
 from odxfs.volume.reuse import InFlightReads
 from odxfs.volume.snapshot_volume import SnapshotVolume
 from odxfs.volume.snapshots import Snapshots
@@ -72,7 +74,7 @@ def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], in
     Raises UserError: the directory is not empty or cannot be used, or the disk has no room.
     """
     place = PoolDirectory(directory)
-    place.prepare()
+    changed = place.prepare()
     now, root = clock(), InodeNumber(1)
     row = PoolRow(clean=1, next_inode=root + 1, next_leaf=1, next_pin=1, next_cookie=1, commits=0)
     rows: Changes = {Table.POOL: {(0,): row}, **new_volume_rows(VolumeId(1), volume, root, now)}
@@ -80,7 +82,9 @@ def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], in
     try:
         Ballast(place.ballast, files).reserve()
         SqliteEngine.create(place.catalog, rows)
-        place.write_identity(now)
+        for made_in in reversed(changed):
+            files.sync_directory(made_in)
+        place.write_identity(now)  # what has an identity has all the rest
         files.sync_directory(directory)
     except VolumeError as error:
         shutil.rmtree(place.segments, ignore_errors=True)
@@ -105,9 +109,10 @@ async def open_pool(
     """
     place = PoolDirectory(directory)
     uuid = place.read_identity()
-    with place.owned(owner):
+    with place.owned(owner) as ownership:
         engine = SqliteEngine.open(place.catalog, owner)
         segments = Segments(place.segments, uuid, files or Files())
+        segments.guard = ownership.check
         try:
             row = await engine.get(Table.POOL, (0,))
             if row is None:
@@ -118,6 +123,7 @@ async def open_pool(
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(pool.committer.run)
+                    nursery.start_soon(pool.reclaimer.run)
                     nursery.start_soon(pool.namespace.reap)
                     nursery.start_soon(pool.snapshots.deletion.run)
                     nursery.start_soon(pool.volumes.deletion.run)
@@ -174,7 +180,9 @@ class Pool:
         self.in_flight = InFlightReads(self.space)
         reader = Reader(self.windows, segments, self.in_flight)
         self.writer = Writer(self.windows, segments, reader)
+        self.writer.on_failure = self.latch
         self.committer = Committer(self, row.commits)
+        self.reclaimer = Reclaimer(self)
         self.data = DataPath(self, self.windows, reader, self.writer)
         self._observers: list[Callable[[Change], None]] = []
         self._slow_numbers: tuple[int, int, int, int] | None = None
@@ -199,6 +207,13 @@ class Pool:
     async def commit(self) -> None:
         """Return when everything before the call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
         await self.committer.commit()
+
+    async def settle(self) -> None:
+        """Wait until all that was deleted is given back, durably."""
+        await self.namespace.orphans.settle()
+        await self.snapshots.deletion.settle()
+        await self.volumes.deletion.settle()
+        await self.commit()
 
     def add_observer(self, callback: Callable[[Change], None]) -> None:
         """Have `callback` called after each change, in the step that made it; it must neither raise nor wait."""
@@ -240,13 +255,14 @@ class Pool:
             cached_leaves=len(self.windows.leaves),
         )
 
-    async def check(self, *, read_data: bool = False) -> list[str]:
-        """What does not hold of the pool's invariants, a sentence each; [] when all do.
+    async def check(self, *, read_data: bool = False) -> list[Finding]:
+        """What does not hold of the pool's invariants; [] when all do.
 
         With `read_data` every block is read and compared with its checksum. Everything else waits meanwhile.
         """
         self.collect()
-        findings = await check_catalog(self.view, self.segments, read_data=read_data)
+        counters = self.row(clean=False)
+        findings = await check_catalog(self.view, self.segments, counters, read_data=read_data)
         return findings + check_memory(self)
 
     # -- for the rest of the volume -------------------------------------------------------------------------------
@@ -285,7 +301,7 @@ class Pool:
     async def throttle(self) -> None:
         """Wait while changes gather faster than commits take them away."""
         while self.committer.is_overrun and self.failure is None and not self.committer.is_full:
-            await self.committer.progress()
+            await self.committer.relief()
 
     async def make_room(self, turn: int) -> None:
         """After NoSpace for the `turn`th time in one operation: find room in other ways. Raises NoSpace when there is none.
@@ -322,6 +338,10 @@ class Pool:
             return False
         self.space.relax()
         return True
+
+    def disk_space_changed(self) -> None:
+        """Segments have been given more or less disk space other than by a commit."""
+        self._slow_numbers = None
 
     def latch(self, reason: str) -> None:
         """Refuse every further change: what the disk holds can no longer be told. Reads go on."""
@@ -372,9 +392,9 @@ class Pool:
         """Commit everything and note that the pool was left in order."""
         while self.references.dead and self.failure is None:
             await self.committer.commit_once()
+        await self.committer.commit_once()
+        await self.reclaimer.finish()
         await self.committer.commit_last()
-        if self.failure is None:
-            await self.committer.give_space_back()
 
     # -- inside ---------------------------------------------------------------------------------------------------
 

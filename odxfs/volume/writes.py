@@ -5,12 +5,13 @@ without a checkpoint. What staging relied on (the old bytes around an unaligned 
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 from crc32c import crc32c
 
+from odxfs.errors import QuotaExceeded, StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.extents import ExtentMap, LeafReference
@@ -32,6 +33,8 @@ class Edge(NamedTuple):
 
     place: int
     crc: int
+    block: int
+    """Its number in the file."""
 
 
 Edges = dict[Edge, Buffer]
@@ -59,13 +62,16 @@ class Writer:
         self._space = windows.space
         self._segments = segments
         self._reader = reader
+        self._quotas = windows.quotas
         self.uncommitted_blocks = 0
         """Blocks written since the last freeze."""
+        self.on_failure: Callable[[str], None] = lambda _: None
+        """Told when the disk does not take data: nothing more may be written to it. A full disk is no failure."""
 
     def try_write(self, inode: "Inode", offset: int, data: memoryview, edges: Edges) -> Missing | None:
         """Write now if all that is needed is in memory; else nothing has changed and what is missing is returned.
 
-        The extent map must be loaded. Raises NoSpace, StoreFailed or Corrupt; then nothing has changed.
+        The extent map must be loaded. Raises NoSpace, QuotaExceeded, StoreFailed or Corrupt; then nothing has changed.
         """
         first, stop = offset >> 12, (offset + len(data) + 4095) >> 12
         extents = self._windows.extents(inode, first >> 11, (stop - 1) >> 11)
@@ -76,8 +82,15 @@ class Writer:
         buffers = self._buffers(inode, extents, offset, data, edges)
         if not isinstance(buffers, list):
             return buffers
-        runs = self._space.allocate(stop - first)
-        self._stage_and_apply(inode, extents, first, runs, buffers)
+        if self._quotas.limits:
+            self._require_quota(inode, extents, first, stop)
+        runs = self._allocate(stop - first)
+        try:
+            staged = self._stage(first, runs, buffers)
+        except BaseException as error:
+            self._give_up(runs, error)
+            raise
+        self._apply(inode, extents, staged)
         return None
 
     async def write_large(
@@ -97,16 +110,23 @@ class Writer:
         if not isinstance(buffers, list):
             return buffers
         before = self._surroundings(inode, extents, offset, len(data))
-        runs = self._space.allocate(stop - first)
+        if self._quotas.limits:
+            self._require_quota(inode, extents, first, stop)
+        runs = self._allocate(stop - first)
         try:
             staged = await trio.to_thread.run_sync(self._stage, first, runs, buffers)
-        except BaseException:  # the thread has ended in any case, or never began
-            self._space.give_back(runs)
+        except BaseException as error:  # the thread has ended in any case, or never began
+            self._give_up(runs, error)
             raise
         missing = self._windows.missing_leaf(extents, first, stop)
         if missing or inode.gone or before != self._surroundings(inode, extents, offset, len(data)):
             self._space.give_back(runs)
             return missing or LeafReference(0)
+        try:
+            self._require_quota(inode, extents, first, stop)
+        except QuotaExceeded:
+            self._space.give_back(runs)
+            raise
         self._apply(inode, extents, staged)
         return None
 
@@ -115,6 +135,10 @@ class Writer:
         return self._edge(extents, block).place != 0
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _require_quota(self, inode: "Inode", extents: ExtentMap, first: int, stop: int) -> None:
+        if inode.volume in self._quotas.limits:
+            self._quotas.require(inode.volume, self._windows.hole_blocks(extents, first, stop))
 
     def _surroundings(self, inode: "Inode", extents: ExtentMap, offset: int, length: int) -> tuple[int, ...]:
         """What the padding of an unaligned write was made from: equal before and after means it still holds.
@@ -133,12 +157,12 @@ class Writer:
         """A block of a file; a hole is at place 0, and one whose leaf is not cached at -1."""
         reference = extents.get(block >> 11)
         if not reference:
-            return Edge(0, 0)
+            return Edge(0, 0, block)
         leaf = self._windows.leaf(reference)
         if leaf is None:
-            return Edge(-1, 0)
+            return Edge(-1, 0, block)
         place = leaf.place_of(block & 2047)
-        return Edge(place, leaf.crcs[block & 2047] if place else 0)
+        return Edge(place, leaf.crcs[block & 2047] if place else 0, block)
 
     def _buffers(
         self, inode: "Inode", extents: ExtentMap, offset: int, data: memoryview, edges: Edges
@@ -180,17 +204,20 @@ class Writer:
             edge.place < 0
         ):  # a write that needs no leaf but for this block: all others of the window are replaced
             return extents.get(block >> 11)
-        return edges.get(edge) or self._reader.block_at_nowait(*edge) or edge
+        return edges.get(edge) or self._reader.block_at_nowait(edge.place, edge.crc) or edge
 
-    def _stage_and_apply(
-        self, inode: "Inode", extents: ExtentMap, first: int, runs: list[Run], buffers: list[memoryview]
-    ) -> None:
+    def _allocate(self, blocks: int) -> list[Run]:
         try:
-            staged = self._stage(first, runs, buffers)
-        except BaseException:
-            self._space.give_back(runs)
+            return self._space.allocate(blocks)
+        except StoreFailed as error:  # a segment could not be made
+            self.on_failure(str(error))
             raise
-        self._apply(inode, extents, staged)
+
+    def _give_up(self, runs: list[Run], error: BaseException) -> None:
+        """Blocks could not be written: nothing names them."""
+        self._space.give_back(runs)
+        if isinstance(error, StoreFailed):
+            self.on_failure(str(error))
 
     def _stage(self, first: int, runs: list[Run], buffers: list[memoryview]) -> Staged:
         """Write `buffers` to the blocks of `runs`. Blocking; changes no state."""

@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,59 @@ async def test_after_an_error_the_pool_is_read_only_and_keeps_what_was_durable(
         volume = pool.volume("main")
         inode = await volume.lookup(volume.root, b"a")
         assert bytes(await volume.read(inode, 0, 7)) == b"durable"
+
+
+@pytest.mark.parametrize("operation", ["write", "write_large", "truncate", "deallocate", "write_pin"])
+async def test_whatever_writes_data_latches_the_pool_when_the_disk_fails(
+    tmp_path: Path, operation: str, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the pool is read-only")
+    create_pool(tmp_path / "pool")
+    files = FailingFiles()
+    async with open_pool(tmp_path / "pool", owner="first", files=files) as pool:
+        volume = pool.volume("main")
+        inode = await make(volume, b"a")
+        await volume.write(inode, 0, b"x" * 20_000)
+        await volume.sync()
+        pin = await volume.capture(inode, 0, 4096)
+        files.fail = "write"
+        operations = {
+            "write": partial(volume.write, inode, 10, b"y"),
+            "write_large": partial(volume.write, inode, 0, bytes(1 << 20)),
+            "truncate": partial(volume.truncate, inode, 5000),
+            "deallocate": partial(volume.deallocate, inode, 5000, 100),
+            "write_pin": partial(volume.write_pin, inode, 10, pin, 0, 4096),
+        }
+        with pytest.raises(StoreFailed):
+            await operations[operation]()
+        assert pool.failure is not None
+        assert bytes(await volume.read(inode, 0, 30_000)) == b"x" * 20_000
+        assert await pool.check(read_data=True) == []
+
+
+async def test_a_block_that_cannot_be_read_fails_the_write_into_it_and_nothing_else(tmp_path: Path) -> None:
+    class UnreadableFiles(Files):
+        is_failing = False
+
+        def read_nowait(self, descriptor: int, buffer: memoryview | bytearray, offset: int) -> bool:
+            if self.is_failing:
+                raise StoreFailed("reading a segment failed: Input/output error")
+            return super().read_nowait(descriptor, buffer, offset)
+
+    create_pool(tmp_path / "pool")
+    files = UnreadableFiles()
+    async with open_pool(tmp_path / "pool", owner="first", files=files) as pool:
+        volume = pool.volume("main")
+        inode = await make(volume, b"a")
+        await volume.write(inode, 0, b"x" * 20_000)
+        files.is_failing = True
+        with pytest.raises(StoreFailed):
+            await volume.write(inode, 10, b"y")
+        await volume.write(inode, 8192, b"z" * 4096)
+        files.is_failing = False
+        await volume.sync()
+        expected = b"x" * 8192 + b"z" * 4096 + b"x" * (20_000 - 12_288)
+        assert bytes(await volume.read(inode, 0, 30_000)) == expected
 
 
 async def test_what_is_not_in_the_page_cache_is_read_by_a_thread(tmp_path: Path) -> None:
@@ -241,4 +295,4 @@ async def test_damage_that_is_met_in_the_middle_of_a_change_keeps_it_from_being_
             await volume.sync()
     findings = await check_directory(tmp_path / "pool", read_data=True)
     assert len(findings) == 1
-    assert "the counts of block group 0 are damaged" in findings[0]
+    assert "the counts of block group 0 are damaged" in findings[0].sentence

@@ -1,125 +1,108 @@
-"""The power goes at every point between the store's syncs; what was acknowledged as durable must be there, and sound."""
+"""The power goes at every point; what was acknowledged as durable must be there, and everything sound.
 
+See disk/states.py for what is assumed of the disk. ODXFS_LONG=1 runs many more workloads and looks at many more states.
+"""
+
+import os
+import pickle
 import random
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
-from odxfs.types import LEAF_BYTES, InodeNumber
-from odxfs.volume import Inode, Pool, Volume, check_directory, create_pool, open_pool
-from tests.crash.power import RecordingFiles
+import pytest
 
-FILES = 3
-LARGEST = LEAF_BYTES + 300_000
+from odxfs.errors import ExitCode, UserError
+from odxfs.types import LEAF_BYTES
+from odxfs.volume import create_pool, open_pool
+from tests.crash.disk.log import Mark, Record
+from tests.crash.disk.recording import RecordingDisk
+from tests.crash.disk.states import Crash, Image, crashes
+from tests.crash.soundness import assert_sound
+from tests.crash.life import one_life
+from tests.crash.workload import Workload
+from tests.volume.model.tree import Frozen
+
+LONG = bool(os.environ.get("ODXFS_LONG"))
+SEEDS = range(200) if LONG else range(3)
+STEPS = 120 if LONG else 50
+STATES_OF_ONE_CRASH = 40 if LONG else 3
 
 
-class Workload:
-    """Random changes to a few files, and what they should hold."""
+class Recorded(NamedTuple):
+    """What was done to a disk, and every state that the pool on it went through."""
 
-    def __init__(self, seed: int) -> None:
-        self.choose = random.Random(seed)
-        self.contents: dict[bytes, bytearray] = {}
-        self.durable: dict[bytes, bytes] = {}
-        """As of the last acknowledged sync."""
+    root: int
+    """The number of the directory that the pool was made in."""
+    log: list[Record]
+    states: list[Frozen]
 
-    async def start(self, volume: Volume) -> None:
-        self.inodes: dict[bytes, Inode] = {}
-        for index in range(FILES):
-            name = b"file%d" % index
-            self.inodes[name] = await volume.create(volume.root, name, 0o644, 0, 0)
-            self.contents[name] = bytearray()
+    def possible(self, crash: Crash) -> list[Frozen]:
+        """The states that a crash may leave: from the last one acknowledged before it to the last one begun by then."""
+        notes = [record.note for record in self.log if isinstance(record, Mark)]
+        before, after = notes[: len(crash.notes)], notes[len(crash.notes) :]
+        first = int(before[-1].split()[0]) if before else 0
+        stop = int(after[0].split()[1]) if after else len(self.states)
+        return self.states[first:stop]
 
-    async def step(self, volume: Volume) -> None:
-        name = self.choose.choice(sorted(self.inodes))
-        inode, content = self.inodes[name], self.contents[name]
-        what = self.choose.random()
-        if what < 0.55:
-            offset = self.choose.randrange(LARGEST - 200_000)
-            data = self.choose.randbytes(self.choose.choice([1, 4096, 5000, 8192, 150_000]))
-            content.extend(bytes(max(0, offset - len(content))))
-            content[offset : offset + len(data)] = data
-            await volume.write(inode, offset, data)
-        elif what < 0.7:
-            size = self.choose.randrange(LARGEST)
-            content.extend(bytes(max(0, size - len(content))))
-            del content[size:]
-            await volume.truncate(inode, size)
-        elif what < 0.8:
-            offset, length = self.choose.randrange(LARGEST), self.choose.choice([100, 4096, 100_000])
-            end = min(offset + length, len(content))
-            if end > offset:
-                content[offset:end] = bytes(end - offset)
-            await volume.deallocate(inode, offset, length)
+
+async def record(disk: RecordingDisk, seed: int) -> Recorded:
+    """Three owners of one pool, of whom one is killed."""
+    base = disk.start()
+    directory = base / "pool"
+    create_pool(directory)
+    work = Workload(seed)
+    for life in range(3):
+        if life == seed % 3:
+            work = killed_after(disk, directory, work, STEPS if seed % 2 else 6)
         else:
-            other = self.choose.choice(sorted(self.inodes))
-            if other != name and self.contents[other]:
-                self.contents[name][: len(self.contents[other])] = self.contents[other]
-                await volume.clone_range(self.inodes[other], 0, inode, 0, len(self.contents[other]))
-
-    async def sync(self, volume: Volume) -> None:
-        now = {name: bytes(content) for name, content in self.contents.items()}
-        await volume.sync()
-        self.durable = now
+            await one_life(disk, directory, work, STEPS)
+    return Recorded(base.stat().st_ino, disk.log(), work.states)
 
 
-async def contents_of(volume: Volume) -> dict[bytes, bytes]:
-    found = {}
-    for entry in await volume.list_directory(volume.root):
-        inode = await volume.inode(InodeNumber(entry.number))
-        found[entry.name] = bytes(await volume.read(inode, 0, inode.size))
+def killed_after(disk: RecordingDisk, directory: Path, work: Workload, steps: int) -> Workload:
+    """Have another process go on with the workload and kill it after so many steps; returns what has become of it."""
+    command = [sys.executable, "-m", "tests.crash.life", str(disk.path), str(directory), str(steps)]
+    ended = subprocess.run(command, input=pickle.dumps(work), stdout=subprocess.PIPE, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    found: Workload = pickle.loads(ended.stdout)
     return found
 
 
-async def assert_sound(directory: Path, expected: list[dict[bytes, bytes]]) -> None:
-    """A pool that was cut off opens, passes the check with all its data, and holds one of the expected states."""
-    assert await check_directory(directory, read_data=True) == []
-    async with open_pool(directory, owner="after the cut") as pool:
-        assert await pool.check(read_data=True) == []
-        assert await contents_of(pool.volume("main")) in expected
-        await pool.commit()
-        assert await pool.check() == []
+async def look_at(image: Image, place: Path, recorded: Recorded, crash: Crash) -> None:
+    """One state: a sound pool, or, before the first owner has come, what never became one."""
+    image.write_out(recorded.root, place)
+    try:
+        await assert_sound(place / "pool", recorded.possible(crash))
+    except UserError as error:
+        assert not crash.notes
+        assert error.exit_code is ExitCode.NOT_A_POOL
 
 
-async def test_power_cut_around_every_sync(tmp_path: Path) -> None:
-    for seed in range(4):
-        await _one_life(tmp_path / str(seed), seed)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_power_cut_at_any_moment(disk: RecordingDisk, states: Path, seed: int) -> None:
+    recorded, choose = await record(disk, seed), random.Random(seed)
+    looked_at = 0
+    for number, crash in enumerate(crashes(recorded.log, choose)):
+        for what, image in crash.states(choose, STATES_OF_ONE_CRASH):
+            place = states / "state"
+            try:
+                await look_at(image, place, recorded, crash)
+            except BaseException as error:
+                error.add_note(f"seed {seed}, crash {number}, {what}")
+                raise
+            shutil.rmtree(place)
+            looked_at += 1
+    assert looked_at > 100
 
 
-async def _one_life(base: Path, seed: int) -> None:
-    directory, files = base / "pool", RecordingFiles()
-    create_pool(directory)
-    cuts: list[tuple[Path, list[dict[bytes, bytes]]]] = []
-    work = Workload(seed)
-
-    def cut() -> None:
-        copy = base / f"cut{len(cuts)}"
-        files.copy_after_power_cut(directory, copy, work.choose)
-        # A commit of the pool's own accord may have gone further than the last sync that was asked for.
-        cuts.append((copy, [work.durable, *states]))
-
-    states: list[dict[bytes, bytes]] = []
-    async with open_pool(directory, owner="life", files=files) as pool:
-        volume = pool.volume("main")
-        await work.start(volume)
-        await work.sync(volume)
-        files.on_sync = cut
-        for _ in range(6):
-            states.clear()
-            for _ in range(8):
-                await work.step(volume)
-                states.append({name: bytes(content) for name, content in work.contents.items()})
-            await work.sync(volume)
-            states.clear()
-            cut()
-        files.on_sync = lambda: None
-    assert len(cuts) > 12
-    for copy, expected in cuts:
-        await assert_sound(copy, expected)
-    await assert_sound(directory, [work.durable, {n: bytes(c) for n, c in work.contents.items()}])
-
-
-async def test_a_cut_with_tokens_and_open_files_leaves_no_debt(tmp_path: Path) -> None:
-    directory, files = tmp_path / "pool", RecordingFiles()
-    create_pool(directory)
-    async with open_pool(directory, owner="life", files=files) as pool:
+async def test_a_cut_with_tokens_and_open_files_leaves_no_debt(disk: RecordingDisk, states: Path) -> None:
+    base = disk.start()
+    create_pool(base / "pool")
+    async with open_pool(base / "pool", owner="life") as pool:
         volume = pool.volume("main")
         inode = await volume.create(volume.root, b"a", 0o644, 0, 0)
         volume.hold(inode)
@@ -128,14 +111,14 @@ async def test_a_cut_with_tokens_and_open_files_leaves_no_debt(tmp_path: Path) -
         await volume.write(inode, 4096, b"y" * 4096)
         await volume.unlink(volume.root, b"a")
         await volume.sync()
-        files.copy_after_power_cut(directory, tmp_path / "cut", random.Random(1))
-    await assert_sound(tmp_path / "cut", [{}])
-    async with open_pool(tmp_path / "cut", owner="again") as pool:
-        assert _used(pool) == 0
-
-
-def _used(pool: Pool) -> int:
-    return pool.statistics().allocated_bytes
+        *_, last = crashes(disk.log(), random.Random(1))
+    last.durable.write_out(base.stat().st_ino, states / "cut")
+    await assert_sound(states / "cut" / "pool", [{}])
+    async with open_pool(states / "cut" / "pool", owner="again") as pool:
+        volume = pool.volume("main")
+        await volume.unlink(volume.root, b"fresh")
+        await volume.sync()
+        assert pool.statistics().allocated_bytes == 0
 
 
 async def test_a_segment_whose_header_was_lost_does_not_hide_behind_one_whose_header_was_not(

@@ -186,6 +186,43 @@ async def test_nothing_is_shared_from_a_pin_that_is_released_meanwhile(
     assert await pool.check() == []
 
 
+@pytest.mark.parametrize("cut_to", [0, 4096, 5000, 700_000, LEAF_BYTES + 100])
+@pytest.mark.parametrize(("offset", "pin_offset"), [(512, 512), (512, 0), (4096, 0), (0, 4096)])
+async def test_a_write_that_must_not_grow_a_file_leaves_the_end_where_it_is_moved_meanwhile(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, cut_to: int, offset: int, pin_offset: int
+) -> None:
+    pool = volume.pool
+    source = await volume.create(volume.root, b"source", FILE, 0, 0)
+    copy = await volume.create(volume.root, b"copy", FILE, 0, 0)
+    data = os.urandom(MIB)
+    await volume.write(source, 0, data)
+    await volume.write(copy, 0, b"c" * (2 * MIB))
+    pin = await volume.capture(source, 0, MIB)
+    gate, read = Gate(), Files.read
+
+    def slow_read(files: Files, descriptor: int, buffer: memoryview, offset: int) -> None:
+        gate.pass_through()
+        read(files, descriptor, buffer, offset)
+
+    monkeypatch.setattr(Files, "read_nowait", lambda *_: False)
+    monkeypatch.setattr(Files, "read", slow_read)
+
+    async def write() -> None:
+        await volume.write_pin(copy, offset, pin, pin_offset, MIB - 4096 - 100, may_grow=False)
+
+    async with trio.open_nursery() as nursery:
+        with gate:
+            nursery.start_soon(write)
+            await gate.reached()
+            await volume.truncate(copy, cut_to)
+    monkeypatch.undo()
+    assert copy.size == cut_to
+    expected = bytearray((b"c" * (2 * MIB)).ljust(cut_to, b"\0"))
+    expected[offset : offset + MIB - 4196] = data[pin_offset : pin_offset + MIB - 4196]
+    assert bytes(await volume.read(copy, 0, 2 * MIB)) == expected[: min(cut_to, 2 * MIB)]
+    assert await pool.check(read_data=True) == []
+
+
 async def test_a_write_keeps_the_leaves_that_it_needs_in_the_cache(tmp_path: Path) -> None:
     create_pool(tmp_path / "pool")
     async with open_pool(tmp_path / "pool", owner="test") as pool:

@@ -122,6 +122,25 @@ async def test_a_snapshot_holds_the_tree_as_it_was(volume: Volume) -> None:
     assert (first.inodes, second.inodes) == (4, 4)
 
 
+async def test_an_inode_of_a_snapshot_is_taken_for_no_other(volume: Volume) -> None:
+    pool = volume.pool
+    await fill(volume)
+    views = [past(pool, await pool.snapshots.create("main", name)) for name in ("a", "b")]
+    live = await volume.lookup(volume.root, b"Link")
+    seen = [await view.lookup(view.root, b"Link") for view in views]
+    assert len({live.number, *(inode.number for inode in seen)}) == 3
+    assert len({volume.root, *(view.root for view in views)}) == 3
+    assert [pool.snapshots.seen_in(inode.number).name for inode in seen] == ["a", "b"]  # type: ignore[union-attr]
+    assert pool.snapshots.seen_in(live.number) is None
+    folder = await views[0].lookup(views[0].root, b"folder")
+    assert await views[0].parent_of(folder.number) == views[0].root
+    assert sorted(await views[0].names_of(seen[0].number)) == sorted(
+        [(views[0].root, b"Link"), (folder.number, b"disk")]
+    )
+    await pool.snapshots.delete("main", "a")
+    assert pool.snapshots.seen_in(seen[0].number) is None
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0), (0, 2, 1)])
 async def test_deleting_snapshots_in_any_order_gives_everything_back(
     volume: Volume, order: tuple[int, ...]

@@ -61,11 +61,16 @@ async def fill_and_die(directory: Path) -> None:
     """Fill a pool, tell what it holds, and be killed."""
     async with open_pool(directory, owner="image", clock=Ticking()) as pool:
         volume = pool.volume("main")
-        for fill in (_fill_data, _fill_names, _leave_behind):
-            await fill(volume)
+        await fill(volume)
         await pool.commit()
         print(json.dumps(await describe(volume), indent=1), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def fill(volume: Volume) -> None:
+    """Put something of everything into an empty volume, and leave an inode without a name held."""
+    for part in (_fill_data, _fill_names, _leave_behind):
+        await part(volume)
 
 
 async def _file(volume: Volume, name: bytes, mode: int = 0o644) -> Inode:
