@@ -51,8 +51,7 @@ class Ownership:
                 )
             time.sleep(CHECK_SECONDS * _PATIENCE)
         note = {"owner": owner, "pid": os.getpid()}
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(note).encode() + b"\n", 0)
+        _put(self._descriptor, note)
         self._note({**note, **_process(os.getpid())})
 
     def give_up(self) -> None:
@@ -80,9 +79,16 @@ class Ownership:
 
     def _note(self, note: Mapping[str, object]) -> None:
         content = {**note, "lock": self._identity, "directory": self._directory()}
-        partial = self._record.with_suffix(".partial")
-        partial.write_text(json.dumps(content) + "\n")
-        os.replace(partial, self._record)
+        descriptor = os.open(self._record, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _put(descriptor, content)
+        finally:
+            os.close(descriptor)
+
+
+def _put(descriptor: int, content: Mapping[str, object]) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(content).encode() + b"\n", 0)
 
 
 def _identity(found: os.stat_result) -> list[int]:
