@@ -1,5 +1,7 @@
 """What native/extension.c offers."""
 
+from collections.abc import Callable
+
 class Request:
     """A request of the kernel that waits for its one answer.
 
@@ -12,12 +14,16 @@ class Request:
         """Answer copy_file_range with the bytes copied."""
     def reply_offset(self, offset: int, /) -> None:
         """Answer lseek with the offset found."""
+    def reply_lock(self, kind: int, offset: int, length: int, pid: int, /) -> None:
+        """Answer getlk; `kind` is F_UNLCK when nothing is in the way, and `length` 0 means "to the end"."""
+    def when_interrupted(self, callback: Callable[[], object], /) -> None:
+        """Call `callback` when the caller was sent a signal and wants the request no longer; at once when it was already."""
 
 def arm(handlers: object, /) -> None:
-    """Sessions made from now on hand the three operations to this object's methods of their names."""
+    """Sessions made from now on hand the operations to this object's methods of their names."""
 
 def disarm() -> None:
     """Let go of the object that arm() was given."""
 
 def is_filled() -> bool:
-    """Whether a session was made since arm() that has the three operations."""
+    """Whether a session was made since arm() that has the operations."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyfuse3
 
 from odxfs.opens.share_modes import FILE_SHARE_ALL, FILE_WRITE_DATA
+from odxfs.token_attributes import RESERVED
 from odxfs.types import MAX_NAME_BYTES
 from odxfs.volume import AttributeChange, Inode
 
@@ -15,6 +16,8 @@ from .front_end import FrontEnd
 
 MAX_XATTR_NAME_BYTES = 255
 """Linux's XATTR_NAME_MAX."""
+
+NAMESPACES = (b"user", b"trusted", b"security")
 
 
 class AttributeOperations(FrontEnd):
@@ -48,7 +51,7 @@ class AttributeOperations(FrontEnd):
         if entry is None:
             self.require_sharing(target.number, FILE_WRITE_DATA, FILE_SHARE_ALL)
         low, high = sorted((size, target.size))
-        if self.opens.write_conflicts(target.number, low, high - low, entry):
+        if self.opens.local_write_conflicts(target.number, low, high - low, entry):
             raise pyfuse3.FUSEError(errno.EAGAIN)
         await self.volume.truncate(target, size)
 
@@ -63,7 +66,10 @@ class AttributeOperations(FrontEnd):
     ) -> bytes:
         """One extended attribute; ENODATA when it is not there."""
         _require_namespace(name)
-        return await self.volume.get_xattr(await self.at_path_or_open(inode), name)
+        target = await self.at_path_or_open(inode)
+        if name.startswith(RESERVED):
+            return await self.tokens.read(target, name, ctx)
+        return await self.volume.get_xattr(target, name)
 
     @answered
     async def setxattr(
@@ -73,16 +79,21 @@ class AttributeOperations(FrontEnd):
         if len(name) > MAX_XATTR_NAME_BYTES:
             raise pyfuse3.FUSEError(errno.ERANGE)
         _require_namespace(name)
-        await self.volume.set_xattr(await self.at_path_or_open(inode), name, value)
+        target = await self.at_path_or_open(inode)
+        if name.startswith(RESERVED):
+            await self.tokens.write(target, name, value, ctx)
+        else:
+            await self.volume.set_xattr(target, name, value)
 
     @answered
     async def listxattr(
         self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext
     ) -> Sequence[pyfuse3.XAttrNameT]:
-        """The names of the extended attributes."""
+        """The names of the extended attributes that the caller may see."""
         return [
             pyfuse3.XAttrNameT(name)
             for name in await self.volume.list_xattrs(await self.at_path_or_open(inode))
+            if _may_see(name, ctx.uid)
         ]
 
     @answered
@@ -108,9 +119,20 @@ class AttributeOperations(FrontEnd):
 
 
 def _require_namespace(name: bytes) -> None:
-    """system.* holds POSIX ACLs: to keep them as mere bytes would pretend that they are obeyed (cp -a relies on it)."""
-    if name.startswith(b"system."):
+    """EOPNOTSUPP but for the namespaces that Linux has for any file system (xattr(7)); EINVAL for a namespace alone.
+
+    system.* holds POSIX ACLs: to keep them as mere bytes would pretend that they are obeyed (cp -a relies on it).
+    """
+    namespace, _, rest = name.partition(b".")
+    if namespace not in NAMESPACES:
         raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
+    if not rest:
+        raise pyfuse3.FUSEError(errno.EINVAL)
+
+
+def _may_see(name: bytes, uid: int) -> bool:
+    """trusted.* is for root; the kernel refuses its values to others and leaves their list to the file system."""
+    return uid == 0 or not name.startswith(b"trusted.")
 
 
 def _change(attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChange:

@@ -13,8 +13,9 @@ from .handles import DirectoryHandle
 DOT, DOT_DOT = 1, 2
 """The positions after "." and ".."; the volume's cookies follow, moved up by two."""
 
-PAGE_ENTRIES = 128
-"""Entries taken from the volume at a time: about what one readdir buffer of the kernel (4 to 32 KiB) has room for."""
+PAGE_ENTRIES = 200
+"""Entries taken from the volume at a time: a little more than the kernel's usual buffer of 32 KiB has room for, so that one
+page is enough and little of it is looked up in vain."""
 
 
 class DirectoryOperations(FrontEnd):
@@ -58,10 +59,12 @@ class DirectoryOperations(FrontEnd):
 
     async def _reply_entry(self, entry: DirectoryEntry, token: pyfuse3.ReaddirToken) -> bool:
         """False when the buffer is full. An entry that went away since it was listed is passed over."""
-        try:
-            inode = await self.volume.inode(entry.number)
-        except NotFound:
-            return True
+        inode = self.numbers.known(entry.number)
+        if inode is None:
+            try:
+                inode = await self.volume.inode(entry.number)
+            except NotFound:
+                return True
         attributes = self.describe(inode)
         if not pyfuse3.readdir_reply(
             token, pyfuse3.FileNameT(entry.name), attributes, entry.cookie + DOT_DOT

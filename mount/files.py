@@ -10,7 +10,7 @@ from odxfs.errors import AlreadyExists, LockConflict
 from odxfs.opens import DirectoryName
 from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_DATA
 from odxfs.types import Buffer
-from odxfs.volume import Inode
+from odxfs.volume import AttributeChange, Inode
 
 from .answers import answered
 from .front_end import FrontEnd
@@ -36,11 +36,27 @@ class FileOperations(FrontEnd):
         info = self._open(file, flags)
         if flags & os.O_TRUNC:
             try:
-                await self.volume.truncate(file, 0)
+                await self._empty(file, ctx.uid)
             except BaseException:
                 await self._close(info.fh)
                 raise
         return info
+
+    async def _empty(self, file: Inode, uid: int) -> None:
+        """O_TRUNC by `uid`. The kernel leaves to us here what it does itself before write(2) and truncate(2).
+
+        For all but root setuid goes, and setgid where it gives a privilege: with execution by the group (inode(7)).
+        LockConflict (EAGAIN) where the share has locked any of it.
+        """
+        if self.opens.local_write_conflicts(file.number, 0, file.size, None):
+            raise LockConflict(f"inode {file.number} is locked")
+        await self.volume.truncate(file, 0)
+        mode = stat.S_IMODE(file.mode)
+        kept = mode & ~stat.S_ISUID
+        if mode & stat.S_IXGRP:
+            kept &= ~stat.S_ISGID
+        if uid != 0 and kept != mode:
+            await self.volume.set_attributes(file, AttributeChange(mode=kept))
 
     @answered
     async def create(
@@ -69,6 +85,8 @@ class FileOperations(FrontEnd):
         access = ACCESS.get(flags & os.O_ACCMODE, FILE_READ_DATA | FILE_WRITE_DATA)
         if self.opens.is_delete_pending(file.number):
             raise pyfuse3.FUSEError(errno.EBUSY)
+        if file.snapshot and access & FILE_WRITE_DATA:  # the kernel looks at mode bits only
+            raise pyfuse3.FUSEError(errno.EROFS)
         entry = self.opens.open(file.number, access, FILE_SHARE_ALL, self)
         self.volume.hold(file)
         # Pages stay cached between opens: the kernel drops them by itself when it sees a new mtime, and is told when
@@ -80,7 +98,7 @@ class FileOperations(FrontEnd):
         """Bytes of a file; EAGAIN where another's exclusive byte-range lock covers them."""
         handle = self.handles.file(fh)
         file = handle.inode
-        if self.opens.read_conflicts(file.number, off, size, handle.entry):
+        if self.opens.local_read_conflicts(file.number, off, size, handle.entry):
             raise LockConflict(f"inode {file.number} is locked at {off}")
         data = self.volume.read_nowait(file, off, size)
         if data is None:
@@ -94,7 +112,7 @@ class FileOperations(FrontEnd):
         handle = self.handles.file(fh)
         file = handle.inode
         offset = self._write_offset(handle, off)
-        if self.opens.write_conflicts(file.number, offset, len(buf), handle.entry):
+        if self.opens.local_write_conflicts(file.number, offset, len(buf), handle.entry):
             raise LockConflict(f"inode {file.number} is locked at {offset}")
         if not self.volume.write_nowait(file, offset, buf):
             await self.volume.write(file, offset, buf)

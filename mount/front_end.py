@@ -13,6 +13,8 @@ from odxfs.volume import Inode, Volume
 from .handles import Handles
 from .inode_numbers import InodeNumbers
 from .invalidation import Invalidation
+from .snapshots import VolumeWithSnapshots
+from .tokens import TokenAttributes
 
 CACHE_SECONDS = 60.0
 """How long the kernel may believe names and attributes unasked.
@@ -30,12 +32,13 @@ class FrontEnd(pyfuse3.Operations):
 
     def __init__(self, volume: Volume, opens: OpenTable, engine: OffloadEngine) -> None:
         super().__init__()
-        self.volume = volume
+        self.volume: Volume = VolumeWithSnapshots(volume)
         self.opens = opens
         self.engine = engine
-        self.numbers = InodeNumbers(volume)
+        self.numbers = InodeNumbers(self.volume)
+        self.tokens = TokenAttributes(self.volume, opens, engine)
         self.handles = Handles()
-        self.invalidation = Invalidation(volume, self.numbers)
+        self.invalidation = Invalidation(self.volume, self.numbers)
         self.initialised = trio.Event()
 
     def init(self) -> None:

@@ -76,6 +76,10 @@ class Handles:
         handle.closing = False
         return handle
 
+    def inode_of_file(self, number: int) -> InodeNumber:
+        """Which inode the open file is of, without counting as its use."""
+        return self._files[number].inode.number
+
     def closing(self, number: int) -> None:
         """A descriptor of the open file was closed."""
         self._files[number].closing = True

@@ -7,6 +7,8 @@ import pyfuse3
 from odxfs.types import InodeNumber
 from odxfs.volume import Inode, Volume
 
+from .snapshots import FOLDER
+
 
 @dataclass(slots=True)
 class KnownInode:
@@ -38,11 +40,18 @@ class InodeNumbers:
         """The kernel's number for the volume's."""
         return pyfuse3.ROOT_INODE if number == self._volume.root else pyfuse3.InodeT(number)
 
+    def known(self, number: InodeNumber) -> Inode | None:
+        """The inode of the volume's number if the kernel knows it."""
+        known = self._known.get(number)
+        return None if known is None else known.inode
+
     async def inode(self, number: pyfuse3.InodeT) -> Inode:
         """The live inode for the kernel's number; raises NotFound."""
         mine = self.of_kernel(number)
         known = self._known.get(mine)
-        return known.inode if known is not None else await self._volume.inode(mine)
+        if known is None or mine == FOLDER:  # what that shows follows from the snapshots there are
+            return await self._volume.inode(mine)
+        return known.inode
 
     def told(self, inode: Inode) -> None:
         """The kernel is about to be told of `inode` once more."""

@@ -21,10 +21,15 @@ from odxfs.volume import (
     EntryAdded,
     EntryRemoved,
     EntryRenamed,
+    SnapshotAdded,
+    SnapshotRemoved,
     Volume,
+    encode_name,
+    inode_seen_in,
 )
 
 from .inode_numbers import InodeNumbers
+from .snapshots import FOLDER
 
 log = logging.getLogger("odxfs.mount")
 
@@ -78,6 +83,12 @@ class Invalidation:
                 self._name_old((change.parent, change.name), change.number)
             case EntryRenamed():
                 self._entry_renamed(change)
+            case SnapshotAdded():
+                self._attributes_old(FOLDER)
+            case SnapshotRemoved():
+                self._attributes_old(FOLDER)
+                root = inode_seen_in(change.snapshot, self._volume.root)
+                self._name_old((FOLDER, encode_name(change.name)), root)
 
     def _content_changed(self, change: ContentChanged) -> None:
         if change.number not in self._numbers:

@@ -8,8 +8,10 @@ from .attributes import AttributeOperations
 from .directories import DirectoryOperations
 from .files import FileOperations
 from .names import NameOperations
-from .ranges import RangeOperations
+from .range_requests import RequestedOperations
 
 
-class Operations(NameOperations, FileOperations, RangeOperations, DirectoryOperations, AttributeOperations):
+class Operations(
+    NameOperations, FileOperations, RequestedOperations, DirectoryOperations, AttributeOperations
+):
     """A volume as FUSE operations; give it to `pyfuse3.init`."""

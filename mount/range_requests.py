@@ -1,4 +1,4 @@
-"""From the extension's requests to the operations on ranges, and back with exactly one answer each."""
+"""From the extension's requests to the operations on ranges and locks, and back with exactly one answer each."""
 
 import errno
 import logging
@@ -10,6 +10,7 @@ import pyfuse3
 import trio
 
 from . import extension
+from .locks import LockOperations, Waiter
 from .ranges import RangeOperations
 
 if TYPE_CHECKING:
@@ -20,13 +21,17 @@ log = logging.getLogger("odxfs.mount")
 Handler = Callable[..., Awaitable[Any]]
 
 
+class RequestedOperations(RangeOperations, LockOperations):
+    """What the requests ask for."""
+
+
 class RangeRequests:
     """The object that the extension calls, on the trio thread, inside pyfuse3's handling of a request.
 
     Each request becomes a task of the mount's nursery, so that pyfuse3 goes on with the next one meanwhile.
     """
 
-    def __init__(self, operations: RangeOperations) -> None:
+    def __init__(self, operations: RequestedOperations) -> None:
         self._operations = operations
         self._nursery: trio.Nursery | None = None
 
@@ -44,7 +49,8 @@ class RangeRequests:
         """Say once in the log when the mount has to do without."""
         if extension.module is None or not extension.module.is_filled():
             reason = extension.missing
-            log.info("extension=absent reason=%r copies on the mount move bytes; use odxfs cp", reason)
+            text = "copies on the mount move bytes (use odxfs cp), locks of local programs are not seen by the share"
+            log.info("extension=absent reason=%r %s", reason, text)
 
     def start_in(self, nursery: trio.Nursery) -> None:
         """From now on requests may come; their tasks run in `nursery`."""
@@ -62,22 +68,52 @@ class RangeRequests:
         """Called by the extension: handle, offset, whence."""
         self._start(request, self._operations.lseek, request.reply_offset, arguments)
 
+    def getlk(self, request: "Request", *arguments: int) -> None:
+        """Called by the extension: handle, owner, l_type, l_start, l_len, l_pid, and 0."""
+        self._start(request, self._operations.getlk, lambda lock: request.reply_lock(*lock), arguments)
+
+    def setlk(self, request: "Request", *arguments: int) -> None:
+        """Called by the extension: handle, owner, l_type, l_start, l_len, l_pid, and whether to wait."""
+        self._start_waiting(request, self._operations.setlk, arguments)
+
+    def flock(self, request: "Request", *arguments: int) -> None:
+        """Called by the extension: handle, and the operation of flock(2)."""
+        self._start_waiting(request, self._operations.flock, arguments)
+
+    def closed(self, fh: int, owner: int) -> None:
+        """Called by the extension: `owner` closes a descriptor of the handle. Done on return, before close(2) is answered."""
+        self._operations.closed(fh, owner)
+
+    def _start_waiting(self, request: "Request", handler: Handler, arguments: tuple[int, ...]) -> None:
+        """Start what waits for other programs: it ends early when its caller is sent a signal, or the mount ends."""
+        assert self._nursery is not None, "pyfuse3 serves inside the nursery"
+        waiter = Waiter()
+        request.when_interrupted(waiter.interrupt)
+        waiting = partial(handler, waiter)
+        self._nursery.start_soon(_send_result, request, waiting, request.reply_error, arguments)
+
     def _start(
-        self, request: "Request", handler: Handler, reply: Callable[[int], None], arguments: tuple[int, ...]
+        self, request: "Request", handler: Handler, reply: Callable[[Any], None], arguments: tuple[int, ...]
     ) -> None:
         assert self._nursery is not None, "pyfuse3 serves inside the nursery"
         self._nursery.start_soon(_answer, request, handler, reply, arguments)
 
 
 async def _answer(
-    request: "Request", handler: Handler, reply: Callable[[int], None], arguments: tuple[int, ...]
+    request: "Request", handler: Handler, reply: Callable[[Any], None], arguments: tuple[int, ...]
 ) -> None:
-    """Run one operation to its end, whatever is cancelled meanwhile, and answer whatever came of it."""
+    """Run one operation to its end, whatever is cancelled meanwhile, and answer."""
+    with trio.CancelScope(shield=True):
+        await _send_result(request, handler, reply, arguments)
+
+
+async def _send_result(
+    request: "Request", handler: Handler, reply: Callable[[Any], None], arguments: tuple[int, ...]
+) -> None:
+    """Run one operation and answer whatever came of it; EIO when it was cancelled."""
     answer = partial(request.reply_error, errno.EIO)
     try:
-        with trio.CancelScope(shield=True):
-            result = await handler(*arguments)
-        answer = partial(reply, result)
+        answer = partial(reply, await handler(*arguments))
     except pyfuse3.FUSEError as error:  # the only Exception that an operation lets out (answers)
         answer = partial(request.reply_error, error.errno)
     finally:

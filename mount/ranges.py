@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pyfuse3
 import trio
 
-from odxfs.errors import InvalidArgument, LockConflict, NoSpace
+from odxfs.errors import InvalidArgument, LockConflict
 from odxfs.offload import Mechanism
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode
@@ -58,7 +58,7 @@ class RangeOperations(FrontEnd):
         length = min(_length_of_one_call(source_offset, offset, length), source.inode.size - source_offset)
         if length <= 0:
             return 0
-        if self.opens.read_conflicts(source.inode.number, source_offset, length, source.entry):
+        if self.opens.local_read_conflicts(source.inode.number, source_offset, length, source.entry):
             raise LockConflict(f"inode {source.inode.number} is locked at {source_offset}")
         with self._changing(destination, offset, length):
             copied = await self.engine.copy(
@@ -113,7 +113,7 @@ class RangeOperations(FrontEnd):
     def _changing(self, handle: FileHandle, offset: int, length: int) -> Iterator[None]:
         """Around a change of a range: locks are respected, and after half a change the kernel's pages are doubtful."""
         number = handle.inode.number
-        if self.opens.write_conflicts(number, offset, length, handle.entry):
+        if self.opens.local_write_conflicts(number, offset, length, handle.entry):
             raise LockConflict(f"inode {number} is locked at {offset}")
         try:
             yield
@@ -126,11 +126,9 @@ class RangeOperations(FrontEnd):
             await self.volume.sync(handle.inode)
 
     def _require_room(self, file: Inode, length: int) -> None:
-        """NoSpace where the range cannot fit however much of it is allocated already."""
+        """NoSpace or QuotaExceeded where the range cannot fit however much of it is allocated already."""
         self.volume.pool.check_writable()
-        numbers = self.volume.statfs()
-        if length - file.allocated_bytes > numbers.free_blocks * numbers.block_bytes:
-            raise NoSpace(f"{length} bytes do not fit")
+        self.volume.check_room(length - file.allocated_bytes)
 
     async def _next_hole(self, file: Inode, offset: int) -> int:
         while offset < file.size:

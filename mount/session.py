@@ -12,6 +12,7 @@ from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
 from odxfs.volume import Volume
 
+from .backlog import Backlog
 from .operations import Operations
 from .range_requests import RangeRequests
 from .unmounting import find_mount, unmount
@@ -40,6 +41,8 @@ async def run_mount(
     requests.arm()
     _init(operations, volume, mountpoint)
     requests.report()
+    backlog = Backlog()
+    backlog.begin()
     try:
         async with trio.open_nursery() as nursery:
             requests.start_in(nursery)
@@ -53,6 +56,7 @@ async def run_mount(
                 with trio.CancelScope(shield=True):
                     await _leave(str(mountpoint))
     finally:
+        backlog.end()
         operations.leave()
         pyfuse3.close(unmount=True)
         requests.disarm()

@@ -80,6 +80,12 @@ class NoSpace(VolumeError):
     errno, status = _errno.ENOSPC, Status.DISK_FULL
 
 
+class QuotaExceeded(VolumeError):
+    """A volume's quota leaves no room. Clients are told of a full disk: they know what to do then, and Samba says so, too."""
+
+    errno, status = _errno.EDQUOT, Status.DISK_FULL
+
+
 class ReadOnly(VolumeError):
     """The volume is, or has latched itself, read-only; `str(error)` says since when and why."""
 

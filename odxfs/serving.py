@@ -17,12 +17,14 @@ from typing import Any
 
 import trio
 
+from odxfs.administration import control_commands
 from odxfs.control.arguments import Arguments
 from odxfs.control.server import ControlServer
 from odxfs.errors import ExitCode, OdxfsError, UserError
 from odxfs.observe.status import pool_as_json, smb_as_json, token_as_json
 from odxfs.offload import OffloadEngine, TokenLimits, TokenRegistry
 from odxfs.opens import OpenTable
+from odxfs.scrubbing import Scrubbing
 from odxfs.smb.auth.users import UserStore
 from odxfs.smb.server import SmbServer
 from odxfs.smb.settings import ServerSettings
@@ -79,11 +81,14 @@ class Serving:
         self._pool: Pool | None = None
         self._engine: OffloadEngine | None = None
         self._server: SmbServer | None = None
+        self._scrubbing = Scrubbing()
         commands = {
             "ping": self._ping,
             "status": self._status,
             "tokens": self._tokens,
             "shutdown": self._shutdown,
+            **self._scrubbing.commands,
+            **control_commands(lambda: self._pool),
         }
         self._control = ControlServer(options.directory, commands)
 
@@ -131,6 +136,7 @@ class Serving:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_sweep_tokens, registry)
+                await nursery.start(self._scrubbing.run, pool)
                 smb = await self._start_smb(nursery, pool, opens, engine)
                 if self._options.mountpoint is not None:
                     await self._start_mount(nursery, pool, opens, engine, self._options.mountpoint)
@@ -218,6 +224,7 @@ class Serving:
             answer |= asdict(self._live)
         if self._pool is not None:
             answer["pool"] = pool_as_json(self._pool)
+            answer["scrub"] = self._scrubbing.summary()
         if self._server is not None:
             answer["smb_server"] = smb_as_json(self._server)
         if self._engine is not None:

@@ -32,6 +32,12 @@ InodeNumber = NewType("InodeNumber", int)
 INODE_VOLUME_SHIFT = 48
 """So an inode's number tells its volume, and what is kept by inode number is kept by volume, too."""
 
+SNAPSHOT_INODES = 1 << 62
+"""From here on are the inodes of snapshots: the snapshot's number stands where the volume's would, modulo MAX_SNAPSHOTS."""
+
+MAX_SNAPSHOTS = 1 << 62 - INODE_VOLUME_SHIFT
+"""Snapshots of a pool at one time."""
+
 LeafId = NewType("LeafId", int)
 """Unique in a pool, never used twice; 0 stands for a window that is all hole."""
 

@@ -1,9 +1,10 @@
-/* The operations copy_file_range, fallocate and lseek for a mount by an unmodified pyfuse3, which has none of them.
+/* The operations copy_file_range, fallocate, lseek, getlk, setlk and flock for a mount by an unmodified pyfuse3, which has
+ * none of them.
  *
  * pyfuse3 hands libfuse its table of operations in fuse_session_new(). This module defines a function of that name, and of
  * those that libfuse's header has made of it since 3.17 (_fuse_session_new, _fuse_session_new_317,
  * fuse_session_new_versioned: one more argument, libfuse's issue 1196 shows them). Loaded with RTLD_GLOBAL before pyfuse3,
- * it is what pyfuse3 calls: it fills the three empty entries of a copy of the table and goes on to libfuse's own. It is not
+ * it is what pyfuse3 calls: it fills the empty entries of a copy of the table and goes on to libfuse's own. It is not
  * linked with libfuse but asks for the functions of the one that its caller has, which need not be of the version of the
  * headers it was compiled with.
  * Whether that happened is told by is_filled(); where it did not, the mount works without.
@@ -20,32 +21,42 @@
 #define FUSE_USE_VERSION 35
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse3/fuse_lowlevel.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
 static PyObject *handlers;     /* what arm() was given, or NULL */
 static PyObject *request_type; /* lives as long as the process */
-static int filled;             /* a session since arm() has our three entries */
+static int filled;             /* a session since arm() has our entries */
 
 /* The functions of the libfuse that has the session. */
 static int (*send_error)(fuse_req_t, int);
 static int (*send_count)(fuse_req_t, size_t);
 static int (*send_offset)(fuse_req_t, off_t);
+static int (*send_lock)(fuse_req_t, const struct flock *);
+static void (*set_interrupt)(fuse_req_t, fuse_interrupt_func_t, void *);
+
+/* pyfuse3's own, which does not tell whose descriptor is closed. */
+static void (*flush_further)(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     PyObject_HEAD
-    fuse_req_t req; /* NULL once answered: libfuse has freed it */
+    fuse_req_t req;        /* NULL once answered: libfuse has freed it */
+    PyObject *interrupted; /* called when the kernel wants it no longer, or NULL */
 } Request;
 
 static PyObject *request_new(fuse_req_t req)
 {
     Request *request = PyObject_New(Request, (PyTypeObject *)request_type);
-    if (request != NULL)
+    if (request != NULL) {
         request->req = req;
+        request->interrupted = NULL;
+    }
     return (PyObject *)request;
 }
 
@@ -55,6 +66,7 @@ static void request_dealloc(PyObject *self)
     Request *request = (Request *)self;
     if (request->req != NULL)
         send_error(request->req, EIO);
+    Py_XDECREF(request->interrupted);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -105,10 +117,50 @@ static PyObject *reply_offset(PyObject *self, PyObject *argument)
     return req == NULL ? NULL : sent(send_offset(req, (off_t)offset));
 }
 
+static PyObject *reply_lock(PyObject *self, PyObject *arguments)
+{
+    long long offset, length;
+    int type, pid;
+    if (!PyArg_ParseTuple(arguments, "iLLi", &type, &offset, &length, &pid))
+        return NULL;
+    struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = offset, .l_len = length, .l_pid = pid};
+    fuse_req_t req = request_take(self);
+    return req == NULL ? NULL : sent(send_lock(req, &lock));
+}
+
+/* Called by libfuse while it reads FUSE_INTERRUPT, or at once when that came first. It has the request locked, so that
+ * nothing but the Python object may be touched here. Answered requests are not interrupted, so `data` is alive. */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+    (void)req;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *interrupted = Py_XNewRef(((Request *)data)->interrupted);
+    PyObject *result = interrupted == NULL ? NULL : PyObject_CallNoArgs(interrupted);
+    if (result == NULL && interrupted != NULL)
+        PyErr_WriteUnraisable(interrupted);
+    Py_XDECREF(result);
+    Py_XDECREF(interrupted);
+    PyGILState_Release(state);
+}
+
+static PyObject *when_interrupted(PyObject *self, PyObject *callback)
+{
+    Request *request = (Request *)self;
+    if (request->req == NULL || request->interrupted != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the request was answered, or has its callback");
+        return NULL;
+    }
+    request->interrupted = Py_NewRef(callback);
+    set_interrupt(request->req, on_interrupt, request);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef request_methods[] = {
     {"reply_error", reply_error, METH_O, "Answer with an errno; 0 is success."},
     {"reply_count", reply_count, METH_O, "Answer copy_file_range with the bytes copied."},
     {"reply_offset", reply_offset, METH_O, "Answer lseek with the offset found."},
+    {"reply_lock", reply_lock, METH_VARARGS, "Answer getlk with l_type, l_start, l_len and l_pid."},
+    {"when_interrupted", when_interrupted, METH_O, "Call once when the kernel wants the request no longer."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -126,7 +178,7 @@ static PyType_Spec request_spec = {
     .slots = request_slots,
 };
 
-/* ---- the three handlers ----------------------------------------------------------------------------------------- */
+/* ---- the handlers ----------------------------------------------------------------------------------------------- */
 
 /* Call a method of the handlers; steals `request`, and `arguments`, which may be NULL with an exception set. When Python
  * fails, whether it made a task of the request or not, EIO is answered here. */
@@ -195,6 +247,59 @@ static void on_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, stru
     PyGILState_Release(state);
 }
 
+/* lock is as fcntl(2) has it, from the beginning of the file; l_len 0 is "to the end". */
+static void call_with_lock(const char *name, fuse_req_t req, struct fuse_file_info *fi, struct flock *lock, int sleep)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *request = received(req);
+    if (request != NULL)
+        call(name, request,
+             Py_BuildValue("(OKKiLLii)", request, (unsigned long long)fi->fh, (unsigned long long)fi->lock_owner,
+                           (int)lock->l_type, (long long)lock->l_start, (long long)lock->l_len, (int)lock->l_pid, sleep));
+    PyGILState_Release(state);
+}
+
+static void on_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock)
+{
+    (void)ino;
+    call_with_lock("getlk", req, fi, lock, 0);
+}
+
+static void on_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock, int sleep)
+{
+    (void)ino;
+    call_with_lock("setlk", req, fi, lock, sleep);
+}
+
+static void on_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation)
+{
+    (void)ino;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *request = received(req);
+    if (request != NULL)
+        call("flock", request, Py_BuildValue("(OKi)", request, (unsigned long long)fi->fh, operation));
+    PyGILState_Release(state);
+}
+
+/* The kernel has no other way to say that a process has closed a descriptor and lost its POSIX locks with it
+ * (fs/fuse/file.c: fuse_setlk). */
+static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    if (handlers != NULL) {
+        PyObject *method = PyObject_GetAttrString(handlers, "closed");
+        PyObject *arguments = Py_BuildValue("(KK)", (unsigned long long)fi->fh, (unsigned long long)fi->lock_owner);
+        PyObject *result = method == NULL || arguments == NULL ? NULL : PyObject_CallObject(method, arguments);
+        if (result == NULL)
+            PyErr_WriteUnraisable(handlers);
+        Py_XDECREF(result);
+        Py_XDECREF(arguments);
+        Py_XDECREF(method);
+    }
+    PyGILState_Release(state);
+    flush_further(req, ino, fi);
+}
+
 /* ---- standing in for fuse_session_new ---------------------------------------------------------------------------- */
 
 /* The library that calls us, to look for functions in what it is linked with; it stays loaded anyway. */
@@ -209,7 +314,21 @@ static int can_answer(void *library)
     send_error = (int (*)(fuse_req_t, int))dlsym(library, "fuse_reply_err");
     send_count = (int (*)(fuse_req_t, size_t))dlsym(library, "fuse_reply_write");
     send_offset = (int (*)(fuse_req_t, off_t))dlsym(library, "fuse_reply_lseek");
-    return send_error != NULL && send_count != NULL && send_offset != NULL;
+    send_lock = (int (*)(fuse_req_t, const struct flock *))dlsym(library, "fuse_reply_lock");
+    set_interrupt = (void (*)(fuse_req_t, fuse_interrupt_func_t, void *))dlsym(library, "fuse_req_interrupt_func");
+    return send_error != NULL && send_count != NULL && send_offset != NULL && send_lock != NULL && set_interrupt != NULL;
+}
+
+/* Locks are all ours or not at all, and only where we are told of close(2). */
+static void fill_locks(struct fuse_lowlevel_ops *ours)
+{
+    if (ours->getlk != NULL || ours->setlk != NULL || ours->flock != NULL || ours->flush == NULL)
+        return;
+    ours->getlk = on_getlk;
+    ours->setlk = on_setlk;
+    ours->flock = on_flock;
+    flush_further = ours->flush;
+    ours->flush = on_flush;
 }
 
 /* A copy of the caller's table with our entries in it, to be freed; NULL when there is nothing to add or no memory.
@@ -229,6 +348,7 @@ static struct fuse_lowlevel_ops *completed(void *library, const struct fuse_lowl
         ours->fallocate = on_fallocate;
     if (ours->lseek == NULL)
         ours->lseek = on_lseek;
+    fill_locks(ours);
     filled = 1;
     return ours;
 }
@@ -327,16 +447,16 @@ static PyObject *is_filled(PyObject *module, PyObject *nothing)
 }
 
 static PyMethodDef methods[] = {
-    {"arm", arm, METH_O, "Sessions made from now on hand the three operations to this object's methods of their names."},
+    {"arm", arm, METH_O, "Sessions made from now on hand the operations to this object's methods of their names."},
     {"disarm", disarm, METH_NOARGS, "Let go of the object that arm() was given."},
-    {"is_filled", is_filled, METH_NOARGS, "Whether a session was made since arm() that has the three operations."},
+    {"is_filled", is_filled, METH_NOARGS, "Whether a session was made since arm() that has the operations."},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "odxfs_mount._extension",
-    .m_doc = "copy_file_range, fallocate and lseek for pyfuse3; see extension.c.",
+    .m_doc = "copy_file_range, fallocate, lseek and locks for pyfuse3; see extension.c.",
     .m_size = -1,
     .m_methods = methods,
 };

@@ -2,9 +2,14 @@
 
 import argparse
 import re
+from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from odxfs.cli.output import say
 from odxfs.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 MEANINGS = {
     ExitCode.OK: "all went well",
@@ -32,7 +37,15 @@ MEANINGS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("topic", metavar="TOPIC", nargs="?", help="exit-codes, or a command")
+    parser.add_argument(
+        "topic", metavar="TOPIC", nargs="?", help="a page of the guide, exit-codes, or a command"
+    )
+
+
+def _pages() -> "dict[str, Traversable]":
+    """The pages of the guide by their topics."""
+    pages = (page for page in (files("odxfs") / "guide").iterdir() if page.name.endswith(".md"))
+    return {page.name.removesuffix(".md"): page for page in pages if page.name != "README.md"}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,7 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     from odxfs.cli.main import COMMANDS, load, main
 
     if arguments.topic is None:
-        say("topics: exit-codes, " + ", ".join(COMMANDS))
+        say("topics: " + ", ".join([*_pages(), "exit-codes", *COMMANDS]))
+    elif arguments.topic in _pages():
+        say(_pages()[arguments.topic].read_text(encoding="utf-8").rstrip())
     elif arguments.topic == "exit-codes":
         for code, meaning in MEANINGS.items():
             say(f"{int(code):>4}  {meaning}")

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from odxfs import __version__
-from odxfs.errors import ExitCode, NoSpace, OdxfsError, UserError, VolumeError
+from odxfs.errors import ExitCode, NoSpace, OdxfsError, QuotaExceeded, UserError, VolumeError
 
 COMMANDS = {
     "mkfs": "make a directory into a pool",
@@ -19,9 +19,14 @@ COMMANDS = {
     "umount": "unmount, or stop serving, and leave the pool clean",
     "user": "users who may log in over SMB: add, passwd, del, list",
     "share": "shares: add, del, list",
+    "volume": "volumes: list, quota, create, clone, delete",
+    "snapshot": "snapshots of a volume: create, list, delete, restore",
     "status": "what is mounted and shared, and the numbers of a pool",
     "tokens": "the live copy tokens of a pool",
-    "fsck": "check a pool that nobody uses",
+    "fsck": "check a pool that nobody uses, and repair it",
+    "scrub": "read and verify every block, also of a pool in use",
+    "backup": "copy the catalog of a pool, also of one in use",
+    "dump": "show how anything is stored",
     "cp": "copy a file between SMB shares and this machine, by token where possible",
     "help": "more about one topic",
 }
@@ -130,7 +135,7 @@ def _one_line(error: OdxfsError) -> str:
 def _exit_code(error: OdxfsError) -> int:
     if isinstance(error, UserError):
         return error.exit_code
-    if isinstance(error, NoSpace):
+    if isinstance(error, NoSpace | QuotaExceeded):
         return ExitCode.NO_SPACE
     return ExitCode.CORRUPT if isinstance(error, VolumeError) else ExitCode.BUG
 

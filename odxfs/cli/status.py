@@ -4,6 +4,7 @@ Asks the process that serves the pool. Of a pool that nobody serves it says only
 """
 
 import argparse
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,19 @@ def _ask(directory: Path) -> dict[str, Any]:
         return ask(directory, "status")
     except NotServed:
         identity = read_identity(directory)
-        return {"state": "not served", "directory": str(directory), "pool": {"uuid": identity.get("uuid")}}
+        return {
+            "state": "not served",
+            "directory": str(directory),
+            "pool": {"uuid": identity.get("uuid")},
+            "scrub": _last_scrub(directory),
+        }
 
 
 def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     pool = status["pool"]
     rows = [("state", status["state"]), ("pool", status["directory"]), ("uuid", str(pool["uuid"]))]
     if status["state"] == "not served":
-        return rows
+        return rows + _scrub(status)
     rows += [
         ("mounted on", status["mountpoint"] or "nothing"),
         ("shared on", status["smb"] or "nothing"),
@@ -53,7 +59,24 @@ def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [(key.removesuffix("_bytes").replace("_", " "), _value(key, pool[key])) for key in _numbers(pool)]
     rows.append(("tokens", str(status["tokens"])))
     rows += [(key, str(value)) for key, value in status.get("smb_server", {}).items() if key != "users"]
-    return rows + _copies(status["offload"])
+    return rows + _scrub(status) + _copies(status["offload"])
+
+
+def _last_scrub(directory: Path) -> dict[str, Any] | None:
+    from odxfs.volume.scrub import read_record
+
+    found = read_record(directory)
+    return found and {name: value for name, value in found.items() if name != "findings"}
+
+
+def _scrub(status: dict[str, Any]) -> list[tuple[str, str]]:
+    scrub = status.get("scrub")
+    if scrub is None:
+        return [("last scrub", "never")]
+    began = datetime.fromtimestamp(scrub["started_ns"] / 1e9, tz=UTC)
+    done, total = format_bytes(scrub["done_bytes"]), format_bytes(scrub["total_bytes"])
+    when = f"{scrub['state']}, begun {began:%Y-%m-%d %H:%M:%S} UTC"
+    return [("last scrub", f"{when}, {done} of {total}, {scrub['damaged']} damaged")]
 
 
 def _copies(offload: dict[str, Any]) -> list[tuple[str, str]]:

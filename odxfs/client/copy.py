@@ -12,6 +12,8 @@ from odxfs.client.errors import NotOffloaded
 from odxfs.client.explain import Cause
 from odxfs.client.file import SmbFile
 from odxfs.client.ledger import TokenLedger
+from odxfs.client.local import LocalFile
+from odxfs.client.local_offload import copy_by_local_token
 from odxfs.client.offload import copy_by_token, find_refusal
 from odxfs.client.places import File, Place
 from odxfs.client.plain import copy_plainly
@@ -57,10 +59,14 @@ class Copy:
         """Tokens, then the rest plainly; the cause why not all went by token."""
         ranges = [(0, source.size)] if source.size else []
         if cause is None:
-            assert isinstance(source, SmbFile)
-            assert isinstance(destination, SmbFile)
             self._ledger = TokenLedger(source.size)
-            await copy_by_token(source, destination, self._ledger, self._count)
+            if isinstance(source, LocalFile):
+                assert isinstance(destination, LocalFile)
+                await copy_by_local_token(source, destination, self._ledger, self._count)
+            else:
+                assert isinstance(source, SmbFile)
+                assert isinstance(destination, SmbFile)
+                await copy_by_token(source, destination, self._ledger, self._count)
             ranges, cause = self._ledger.remaining(), self._ledger.cause
             self._insist(cause)
         if ranges:
@@ -74,8 +80,7 @@ class Copy:
         begun = destination.created
         try:
             await self._refuse_same_file(source, destination)
-            if cause is None and self._wish is Wish.REQUIRED:
-                assert isinstance(source, SmbFile)
+            if cause is None and self._wish is Wish.REQUIRED and isinstance(source, SmbFile):
                 assert isinstance(destination, SmbFile)
                 self._insist(await find_refusal(source, destination))
             begun = True

@@ -51,7 +51,9 @@ class Cause(Enum):
     """Why a copy, or a part of it, was not made by token."""
 
     NOT_WANTED = "offload was switched off by --no-offload"
-    LOCAL_FILE = "one side is a local file; tokens exist only between SMB files"
+    LOCAL_FILE = (
+        "one side is a local file; tokens exist between SMB files and between files of one odxfs mount"
+    )
     FILE_TOO_SMALL = "the file is under 256 KiB, where a token does not pay"
     DIALECT_TOO_OLD = "the connection is below SMB 3.0, and copy offload needs SMB 3.0"
     SOURCE_HAS_NO_OFFLOAD = "the source's server does no copy offload, or has it switched off for the share"

@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 
 NO_LIMIT = 1 << 62
 
+MOUNTS = Path("/proc/self/mountinfo")
+
 _EXIT_CODES = {
     FileNotFoundError: ExitCode.NOT_FOUND,
     FileExistsError: ExitCode.EXISTS,
@@ -76,8 +78,8 @@ class LocalPlace:
 
     @property
     def side(self) -> Side:
-        """No dialect."""
-        return Side()
+        """No dialect, but perhaps an odxfs mount."""
+        return Side(mount=odxfs_mount_of(self.path))
 
     @property
     def connection(self) -> None:
@@ -132,3 +134,15 @@ def user_error(path: Path, error: OSError) -> UserError:
     if error.errno == errno.ENOSPC:
         code = ExitCode.NO_SPACE
     return UserError(f"{path}: {error.strerror or error}", code)
+
+
+def odxfs_mount_of(path: Path) -> int | None:
+    """The device number of the odxfs mount that a path, or the folder it will be in, lies on; None elsewhere."""
+    try:
+        device = os.stat(path if path.exists() else path.parent).st_dev
+        lines = MOUNTS.read_text().splitlines()
+    except OSError:
+        return None
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    mounted = any(line.split()[2] == wanted and " - fuse.odxfs " in line for line in lines)
+    return device if mounted else None

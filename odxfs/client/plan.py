@@ -17,9 +17,10 @@ class Wish(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One end of a copy. `dialect` is 0 for a local file."""
+    """One end of a copy. `dialect` is 0 for a local file; `mount` is the odxfs mount that such a one lies on, if any."""
 
     dialect: int = 0
+    mount: int | None = None
 
     @property
     def is_local(self) -> bool:
@@ -31,8 +32,9 @@ def cause_against_tokens(source: Side, destination: Side, size: int, wish: Wish)
     if wish is Wish.OFF:
         return Cause.NOT_WANTED
     if source.is_local or destination.is_local:
-        return Cause.LOCAL_FILE
-    if min(source.dialect, destination.dialect) < Dialect.SMB_3_0:
+        if source.mount is None or source.mount != destination.mount:
+            return Cause.LOCAL_FILE
+    elif min(source.dialect, destination.dialect) < Dialect.SMB_3_0:
         return Cause.DIALECT_TOO_OLD
     if size < MIN_OFFLOAD_BYTES:
         return Cause.FILE_TOO_SMALL

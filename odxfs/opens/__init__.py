@@ -1,5 +1,7 @@
-"""The open table: share modes, delete pending and byte-range locks, for the share and the mount alike."""
+"""The open table: share modes, delete pending and locks, for the share and the mount alike."""
 
+from odxfs.opens.advisory_locks import AdvisoryLock
+from odxfs.opens.ranges import LockRange
 from odxfs.opens.table import DirectoryName, OpenEntry, OpenTable
 
-__all__ = ["DirectoryName", "OpenEntry", "OpenTable"]
+__all__ = ["AdvisoryLock", "DirectoryName", "LockRange", "OpenEntry", "OpenTable"]

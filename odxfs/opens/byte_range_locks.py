@@ -1,21 +1,17 @@
 """The byte-range locks of one file (MS-FSA 2.1.4.10, 2.1.5.8, 2.1.5.9).
 
-Whether locks are in the way is a matter of counting: of all ranges, those that meet bytes `offset` to `end` are the ones
-that begin before `end` less the ones that are over at `offset`. Two sorted lists answer that in logarithmic time, whatever
-was locked. A range of length 0 locks nothing but its position: it conflicts with a range that contains the position strictly
-inside, never with reads and writes of zero bytes.
+A range of length 0 locks nothing but its position: it conflicts with a range that contains the position strictly inside,
+never with reads and writes of zero bytes.
 """
 
 from __future__ import annotations
 
 import errno as _errno
 from collections import Counter
-from typing import NamedTuple
-
-from sortedcontainers import SortedList
 
 from odxfs.errors import VolumeError
 from odxfs.ntstatus import Status
+from odxfs.opens.ranges import LockRange, Ranges
 
 MAX_LOCKS_PER_FILE = 65536
 """Byte-range locks of one file, of all opens together: about 32 MiB. A database that many clients share holds thousands."""
@@ -27,66 +23,21 @@ class TooManyLocks(VolumeError):
     errno, status = _errno.ENOLCK, Status.INSUFFICIENT_RESOURCES
 
 
-class LockRange(NamedTuple):
-    """Byte `offset` and `length` of a lock; `end` is exclusive."""
-
-    offset: int
-    length: int
-
-    @property
-    def end(self) -> int:
-        """The first byte past the range."""
-        return self.offset + self.length
-
-
-class _Ranges:
-    """A heap of ranges that can tell how many of them meet another one."""
-
-    def __init__(self) -> None:
-        self._starts: SortedList = SortedList()
-        self._ends: SortedList = SortedList()
-        self._positions: SortedList = SortedList()
-        """Where the ranges of length 0 are."""
-
-    def add(self, added: LockRange) -> None:
-        if added.length:
-            self._starts.add(added.offset)
-            self._ends.add(added.end)
-        else:
-            self._positions.add(added.offset)
-
-    def remove(self, removed: LockRange) -> None:
-        """Take out a range that is in."""
-        if removed.length:
-            self._starts.remove(removed.offset)
-            self._ends.remove(removed.end)
-        else:
-            self._positions.remove(removed.offset)
-
-    def meeting(self, wanted: LockRange) -> int:
-        """How many meet `wanted`. An empty range meets only what has it strictly inside (MS-FSA 2.1.4.10)."""
-        offset, end = wanted.offset, wanted.end
-        count: int = self._starts.bisect_left(end) - self._ends.bisect_right(offset)
-        if wanted.length and self._positions:
-            count += self._positions.bisect_left(end) - self._positions.bisect_right(offset)
-        return count
-
-
 class _Owned:
     """The locks of one owner; it may hold the same range more than once."""
 
     def __init__(self) -> None:
         self.shared: Counter[LockRange] = Counter()
         self.exclusive: Counter[LockRange] = Counter()
-        self.exclusive_ranges = _Ranges()
+        self.exclusive_ranges = Ranges()
 
 
 class ByteRangeLocks:
     """All locks of one file."""
 
     def __init__(self) -> None:
-        self._shared = _Ranges()
-        self._exclusive = _Ranges()
+        self._shared = Ranges()
+        self._exclusive = Ranges()
         self._owned: dict[object, _Owned] = {}
         self._count = 0
 
@@ -150,6 +101,22 @@ class ByteRangeLocks:
             return False
         wanted = LockRange(offset, length)
         return bool(self._shared.meeting(wanted)) or self._is_kept_by_another(wanted, owner)
+
+    def meets(self, wanted: LockRange, *, exclusive: bool) -> bool:
+        """Whether a lock meets the range, whosever it is; an exclusive one when `exclusive`, else any."""
+        return bool(self._exclusive.meeting(wanted) or (not exclusive and self._shared.meeting(wanted)))
+
+    def first_meeting(self, wanted: LockRange, *, exclusive: bool) -> tuple[LockRange, bool] | None:
+        """The lowest of the locks that `meets` speaks of, and whether it is exclusive. Looks at every lock of the file."""
+        found = [
+            (held, kind)
+            for owned in self._owned.values()
+            for kind, locks in ((True, owned.exclusive), (False, owned.shared))
+            if kind or not exclusive
+            for held in locks
+            if held.offset < wanted.end and wanted.offset < held.end
+        ]
+        return min(found, default=None)
 
     def _is_kept_by_another(self, wanted: LockRange, owner: object) -> bool:
         """Whether an exclusive lock meets the range that is not `owner`'s: there are more of them than its own."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from odxfs.errors import SharingViolation
 from odxfs.opens import share_modes
-from odxfs.opens.byte_range_locks import ByteRangeLocks
+from odxfs.opens.advisory_locks import AdvisoryLock
+from odxfs.opens.file_locks import FileLocks
+from odxfs.opens.ranges import LockRange
 from odxfs.types import InodeNumber
 
 DirectoryName = tuple[InodeNumber, bytes]
@@ -16,7 +18,10 @@ DirectoryName = tuple[InodeNumber, bytes]
 
 @dataclass(slots=True, eq=False)
 class OpenEntry:
-    """One open as the table knows it; `owner` is the front end's own object. Compared by identity."""
+    """One open as the table knows it; `owner` is the front end's own object. Compared by identity.
+
+    `lock_count` counts its mandatory locks.
+    """
 
     number: InodeNumber
     access: int
@@ -28,10 +33,22 @@ class OpenEntry:
 @dataclass(slots=True)
 class _OpenFile:
     entries: set[OpenEntry] = field(default_factory=set)
-    locks: ByteRangeLocks = field(default_factory=ByteRangeLocks)
+    made_locks: FileLocks | None = None
+    """None before the first lock: few files ever have one, and making this costs more than all the rest of an open."""
     delete_pending: bool = False
     delete_name: DirectoryName | None = None
     released: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def locks(self) -> FileLocks:
+        """The locks, to be asked or changed."""
+        if self.made_locks is None:
+            self.made_locks = FileLocks()
+        return self.made_locks
+
+    @property
+    def has_locks(self) -> bool:
+        return bool(self.made_locks)
 
 
 class OpenTable:
@@ -69,8 +86,8 @@ class OpenTable:
         if file is None or entry not in file.entries:
             return False
         file.entries.discard(entry)
-        if entry.lock_count:
-            file.locks.remove_owner(entry)
+        if file.made_locks is not None:
+            file.made_locks.forget_open(entry)
         if not file.entries:
             del self._files[entry.number]
         _tell(file)
@@ -114,23 +131,70 @@ class OpenTable:
         return file.delete_name if file is not None else None
 
     def lock(self, entry: OpenEntry, offset: int, length: int, *, exclusive: bool) -> bool:
-        """Lock a byte range for `entry`; False when another lock is in the way (LOCK_NOT_GRANTED).
+        """Take a mandatory lock of a byte range; False when another lock is in the way (LOCK_NOT_GRANTED).
 
         Raises TooManyLocks when the file has as many as it may have.
         """
-        file = self._files[entry.number]
-        granted = file.locks.add(offset, length, entry, exclusive=exclusive)
+        granted = self._files[entry.number].locks.lock(entry, offset, length, exclusive=exclusive)
         entry.lock_count += granted
         return granted
 
     def unlock(self, entry: OpenEntry, offset: int, length: int) -> bool:
-        """Give up a lock of exactly this range; False when `entry` holds none (RANGE_NOT_LOCKED)."""
+        """Give up a mandatory lock of exactly this range; False when `entry` holds none (RANGE_NOT_LOCKED)."""
         file = self._files.get(entry.number)
-        if file is None or not file.locks.remove(offset, length, entry):
+        if file is None or not file.locks.unlock(entry, offset, length):
             return False
         entry.lock_count -= 1
         _tell(file)
         return True
+
+    def lock_range(self, entry: OpenEntry, owner: int, lock: AdvisoryLock) -> bool:
+        """fcntl(2): give `owner`, through this open, the lock in place of what it has there; False when one is in the way.
+
+        Raises TooManyLocks, then nothing has changed.
+        """
+        file = self._files[entry.number]
+        granted = file.locks.lock_range(entry, owner, lock)
+        if granted:
+            _tell(file)  # an exclusive lock may have become a shared one
+        return granted
+
+    def unlock_range(self, entry: OpenEntry, owner: int, wanted: LockRange) -> None:
+        """fcntl(2): give up whatever `owner` has of the range. Raises TooManyLocks where one lock had to become two."""
+        file = self._files[entry.number]
+        if file.locks.unlock_range(owner, wanted):
+            _tell(file)
+
+    def range_conflict(self, entry: OpenEntry, owner: int, lock: AdvisoryLock) -> AdvisoryLock | None:
+        """fcntl(2), F_GETLK: a lock that `lock_range` would find in its way; looks at every lock of the file."""
+        return self._files[entry.number].locks.range_conflict(owner, lock)
+
+    def lock_whole(self, entry: OpenEntry, *, exclusive: bool) -> bool:
+        """flock(2): give the open the lock; False when one is in the way, and then what it had is lost, as on Linux.
+
+        Were it kept, two that change from shared to exclusive would wait for each other.
+        """
+        file = self._files[entry.number]
+        granted = file.locks.lock_whole(entry, exclusive=exclusive)
+        if granted or file.locks.unlock_whole(entry):
+            _tell(file)
+        return granted
+
+    def unlock_whole(self, entry: OpenEntry) -> None:
+        """flock(2): give up the open's lock, if it has one."""
+        file = self._files[entry.number]
+        if file.locks.unlock_whole(entry):
+            _tell(file)
+
+    def forget_lock_owner(self, number: InodeNumber, owner: int) -> None:
+        """close(2): all fcntl locks that `owner` has on the file are given up, whichever open it closed."""
+        file = self._files.get(number)
+        if file is not None and file.locks.forget_owner(owner):
+            _tell(file)
+
+    def count_locks(self) -> int:
+        """All locks of all files."""
+        return sum(len(file.made_locks or ()) for file in self._files.values())
 
     def when_released(self, number: InodeNumber, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` once, when a lock of the open inode is given up or an open of it ends; for blocking locks.
@@ -147,14 +211,32 @@ class OpenTable:
         return withdraw
 
     def read_conflicts(self, number: InodeNumber, offset: int, length: int, entry: OpenEntry | None) -> bool:
-        """Whether a mandatory lock of another open forbids reading the bytes (MS-FSA 2.1.4.10)."""
+        """Whether a lock forbids a client of the share to read the bytes (MS-FSA 2.1.4.10), or a local exclusive one."""
         file = self._files.get(number)
-        return file is not None and bool(file.locks) and file.locks.read_conflicts(offset, length, entry)
+        return (
+            file is not None and file.has_locks and file.locks.forbids_client_to_read(entry, offset, length)
+        )
 
     def write_conflicts(self, number: InodeNumber, offset: int, length: int, entry: OpenEntry | None) -> bool:
-        """Whether a mandatory lock forbids writing the bytes: any shared one, or another's exclusive one."""
+        """Whether a lock forbids a client of the share to write the bytes: any shared one, or another's exclusive one."""
         file = self._files.get(number)
-        return file is not None and bool(file.locks) and file.locks.write_conflicts(offset, length, entry)
+        return (
+            file is not None and file.has_locks and file.locks.forbids_client_to_write(entry, offset, length)
+        )
+
+    def local_read_conflicts(
+        self, number: InodeNumber, offset: int, length: int, entry: OpenEntry | None
+    ) -> bool:
+        """The same for a local program, which only the share's locks concern."""
+        file = self._files.get(number)
+        return file is not None and file.has_locks and file.locks.forbids_reading(entry, offset, length)
+
+    def local_write_conflicts(
+        self, number: InodeNumber, offset: int, length: int, entry: OpenEntry | None
+    ) -> bool:
+        """The same for a local program, which only the share's locks concern."""
+        file = self._files.get(number)
+        return file is not None and file.has_locks and file.locks.forbids_writing(entry, offset, length)
 
 
 def _tell(file: _OpenFile) -> None:

@@ -1,5 +1,6 @@
 """The store: volumes in a pool. See README.md in this folder."""
 
+from odxfs.volume.catalog.interface import inode_seen_in
 from odxfs.volume.changes import (
     Attribute,
     AttributesChanged,
@@ -13,18 +14,22 @@ from odxfs.volume.changes import (
 )
 from odxfs.volume.check import check_directory
 from odxfs.volume.directories import DirectoryEntry
+from odxfs.volume.findings import Finding
 from odxfs.volume.inodes import AttributeChange, Inode
 from odxfs.volume.names import decode_name, encode_name
+from odxfs.volume.namespace import VolumeRecord
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
 from odxfs.volume.renames import RenameFlags
+from odxfs.volume.repair import RepairReport, repair_directory
+from odxfs.volume.snapshot_volume import SnapshotVolume
 from odxfs.volume.snapshots import Snapshot
 from odxfs.volume.statfs import Statfs
 from odxfs.volume.volume import Volume
 
 __all__ = [
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
-    "EntryRemoved", "EntryRenamed", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "Snapshot",
-    "SnapshotAdded", "SnapshotRemoved", "Statfs", "Volume",
-    "check_directory", "create_pool", "decode_name", "encode_name", "open_pool",
+    "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
+    "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs", "Volume", "VolumeRecord",
+    "check_directory", "create_pool", "decode_name", "encode_name", "inode_seen_in", "open_pool", "repair_directory",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import InvalidArgument, Stale
 from odxfs.types import BLOCKS_PER_LEAF
-from odxfs.volume.extents import ExtentMap, LeafReference
+from odxfs.volume.extents import ExtentMap, LeafReference, allocated_blocks
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.pins import Pin
 from odxfs.volume.windows import Windows
@@ -81,6 +81,31 @@ class Cloner:
             block += count
         return block
 
+    async def require_quota(
+        self, inode: "Inode", offset: int, pin: Pin, pin_offset: int, length: int
+    ) -> None:
+        """Raise QuotaExceeded when the volume has no room for these bytes of a pin, as things are; a look ahead."""
+        first, stop = offset >> 12, (offset + length + 4095) >> 12
+        source = pin.offset + pin_offset
+        low, high = source >> 12, (source + length + 4095) >> 12
+        wanted = 0
+        for window in range(low >> 11, ((high - 1) >> 11) + 1):
+            reference, base = pin.leaf_at(window), window << 11
+            start, end = max(low - base, 0), min(high - base, BLOCKS_PER_LEAF)
+            if not reference or end - start == BLOCKS_PER_LEAF:
+                wanted += allocated_blocks(reference)
+                continue
+            leaf = await self._windows.leaves.load(reference)
+            wanted += sum(blocks for _, blocks, _ in leaf.pieces(start, end - start))
+        while True:
+            extents = await self._windows.load_extents(inode, first >> 11, (stop - 1) >> 11)
+            missing = self._windows.missing_leaf(extents, first, stop)
+            if not missing:
+                break
+            await self._windows.load_leaf(extents, missing)
+        growth = wanted - (stop - first) + self._windows.hole_blocks(extents, first, stop)
+        self._windows.quotas.require(inode.volume, growth)
+
     def _check(self, inode: "Inode", pin: Pin) -> None:
         """Before each step: the leaves of a pin that was released meanwhile may be gone."""
         self._pool.data.check_changeable(inode)
@@ -90,7 +115,12 @@ class Cloner:
     def _share_windows(
         self, inode: "Inode", extents: ExtentMap, first: int, stop: int, pin: Pin, shift: int
     ) -> None:
-        replace = self._windows.replace
+        quotas, replace = self._windows.quotas, self._windows.replace
+        if inode.volume in quotas.limits:
+            windows = range(first, stop)
+            growth = sum(allocated_blocks(pin.leaf_at(window + shift)) for window in windows)
+            growth -= sum(allocated_blocks(extents.get(window)) for window in windows)
+            quotas.require(inode.volume, growth)
         for window in range(first, stop):
             replace(inode, extents, window, pin.leaf_at(window + shift))
 
@@ -125,6 +155,9 @@ class Cloner:
         windows, space = self._windows, self._windows.space
         window, slot = block >> 11, block & 2047
         pieces = source.pieces(source_slot, count)
+        if inode.volume in windows.quotas.limits:
+            growth = windows.hole_blocks(extents, block, block + count) - count
+            windows.quotas.require(inode.volume, growth + sum(blocks for _, blocks, _ in pieces))
         for _, blocks, place in pieces:
             space.share(place, blocks)
         leaf = windows.own_leaf(extents, window, slot, count)
@@ -141,8 +174,8 @@ class Cloner:
                 continue
             base = window << 11
             low, high = max(first - base, 0), min(stop - base, BLOCKS_PER_LEAF)
-            if high - low == BLOCKS_PER_LEAF:
-                return True
+            if allocated_blocks(reference) > BLOCKS_PER_LEAF - (high - low):
+                return True  # it maps more blocks than lie outside
             leaf = self._windows.leaf(reference)
             if leaf is None:
                 return reference

@@ -32,18 +32,16 @@ _HELD_BLOCKS = 32_768
 _DIRTY_LEAVES = 1_024
 """Changed leaves that call for a commit: 24 MiB of rows when they are dense."""
 
-_OVERRUN = 8
-"""Writers wait when this many times a bound has gathered: the disk below does not keep up."""
+_CHANGED_ROWS = 32_768
+"""Changes of rows that call for a commit: about 10 MiB in memory, a quarter of a second of creating files."""
+
+_OVERRUN = 4
+"""Writers wait when this many times a bound has gathered: the disk below does not keep up. As much again may be on its way
+to the disk, so this bounds memory: 2 x 96 MiB of dense leaves, 2 x 40 MiB of rows."""
 
 _REAP_LEAVES = 4_096
 _REAP_LEAVES_WHEN_AWAITED = 64
 """Dead leaves freed before a commit; few while somebody waits for it."""
-
-_IDLE_TURNS = 15
-"""Turns without a change after which free space is given back: room that is used again soon is worth keeping."""
-
-_PUNCHED_GROUPS = 16
-"""Groups (64 MiB each) given back in one turn."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +49,10 @@ _log = logging.getLogger(__name__)
 class _Attempt:
     """One commit, past or to come."""
 
-    __slots__ = ("awaited", "done", "error")
+    __slots__ = ("awaited", "begun", "done", "error")
 
     def __init__(self) -> None:
+        self.begun = trio.Event()
         self.done = trio.Event()
         self.error: VolumeError | None = None
         self.awaited = False
@@ -70,22 +69,19 @@ class Committer:
         self._turn = trio.Lock()
         self.commits = commits
         """Commits in the pool's life."""
+        self.committed_blocks = 0
+        """Blocks written that commits have taken up since the pool was opened."""
         self.is_overrun = False
         """Whether writers should wait for the next commit."""
         self.is_full = False
         """Whether the last commit found no room on the disk."""
 
     async def run(self) -> None:
-        """Commit every COMMIT_SECONDS while anything changes, and when asked; give disk space back when nothing does."""
-        idle_turns = 0
+        """Commit every COMMIT_SECONDS while anything changes, and when asked."""
         while True:
-            commits = self.commits
             with trio.move_on_after(COMMIT_SECONDS):
                 await self._wake.wait()
             await self.commit_once()
-            idle_turns = idle_turns + 1 if self.commits == commits else 0
-            if idle_turns >= _IDLE_TURNS:
-                await self.give_space_back()
 
     async def commit(self) -> None:
         """Return when everything up to this call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
@@ -108,6 +104,7 @@ class Committer:
                     await trio.lowlevel.checkpoint()  # what waits to be deleted gets its turn first
                 error = await self._reap()
                 attempt, self._next = self._next, _Attempt()
+                attempt.begun.set()
                 if error is None and self._pool.failure is None:
                     error = await self._make_durable()
                 if self._pool.failure is not None and error is None:
@@ -128,22 +125,36 @@ class Committer:
         if error is not None:
             raise error
 
-    def note_written(self) -> None:
-        """Look whether the bounds call for a commit; cheap, after each change of data."""
+    def note_change(self) -> None:
+        """Look whether the bounds call for a commit; cheap, after each change of data or names."""
         pool = self._pool
-        gathered = max(
-            pool.writer.uncommitted_blocks / _UNCOMMITTED_BLOCKS,
-            pool.space.freed_blocks / _HELD_BLOCKS,
-            pool.windows.leaves.dirty_count / _DIRTY_LEAVES,
+        if (
+            pool.writer.uncommitted_blocks < _UNCOMMITTED_BLOCKS
+            and pool.space.freed_blocks < _HELD_BLOCKS
+            and pool.windows.leaves.dirty_count < _DIRTY_LEAVES
+            and pool.view.changes < _CHANGED_ROWS
+        ):
+            return
+        self._wake.set()
+        self.is_overrun = (
+            pool.writer.uncommitted_blocks >= _OVERRUN * _UNCOMMITTED_BLOCKS
+            or pool.space.freed_blocks >= _OVERRUN * _HELD_BLOCKS
+            or pool.windows.leaves.dirty_count >= _OVERRUN * _DIRTY_LEAVES
+            or pool.view.changes >= _OVERRUN * _CHANGED_ROWS
         )
-        if gathered >= 1:
-            self._wake.set()
-            self.is_overrun = gathered >= _OVERRUN
 
     def note_freed(self) -> None:
         """Leaves have died: have them reaped soon."""
         if self._pool.references.dead:
             self._wake.set()
+
+    async def trim_catalog(self) -> bool:
+        """Let the catalog give back a part of the disk space that it does not need; returns whether there is more.
+
+        Raises NoSpace or StoreFailed. Commits wait meanwhile, milliseconds.
+        """
+        async with self._turn:
+            return await self._pool.engine.trim() and not self._wake.is_set()
 
     async def end_of_turn(self) -> None:
         """Return when no commit is under way that began before the call."""
@@ -156,25 +167,13 @@ class Committer:
         self._wake.set()
         await attempt.done.wait()
 
-    # -- inside ---------------------------------------------------------------------------------------------------
+    async def relief(self) -> None:
+        """Wait until the next commit has begun, and so has taken what has gathered."""
+        attempt = self._next
+        self._wake.set()
+        await attempt.begun.wait()
 
-    async def give_space_back(self) -> None:
-        """Punch holes for wide free runs, so that other users of the disk have the space."""
-        space, segments = self._pool.space, self._pool.segments
-        for _ in range(_PUNCHED_GROUPS):
-            runs = space.check_out_wide()
-            if not runs:
-                break
-            try:
-                for run in runs:
-                    await trio.to_thread.run_sync(segments.punch, *run)
-            except StoreFailed as error:
-                _log.warning("disk space cannot be given back: %s", error)
-                return
-            finally:
-                space.check_in_wide()
-        if space.is_pressed:
-            await self._pool.relax_if_room()
+    # -- inside ---------------------------------------------------------------------------------------------------
 
     def _has_remains(self) -> bool:
         """Whether deleted files or dead leaves are still to be given back."""
@@ -197,6 +196,8 @@ class Committer:
         pool.view.put(Table.POOL, (0,), pool.row(clean=clean))
         changes = pool.view.freeze()
         descriptors, created = pool.segments.take_touched()
+        retired = pool.segments.take_retired()
+        self.committed_blocks += pool.writer.uncommitted_blocks
         pool.writer.uncommitted_blocks = 0
         self.is_overrun = False
         self._running = True
@@ -210,8 +211,20 @@ class Committer:
         finally:
             self._running = False
         self._succeeded(freed)
+        if retired:
+            await self._remove(retired)
         await pool.relax_if_room()
         return None
+
+    async def _remove(self, retired: list[int]) -> None:
+        """The commit has forgotten these segments. Names go at once, so that no new file can come to have one of them."""
+        segments = self._pool.segments
+        try:
+            segments.remove_retired(retired)
+        except StoreFailed as error:
+            _log.warning("a segment that is not needed stays: %s", error)
+        await trio.to_thread.run_sync(segments.free_removed)
+        self._pool.disk_space_changed()
 
     async def _commit_rows(self, changes: Changes, preserving: Preserving) -> None:
         try:

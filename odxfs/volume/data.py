@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, ReadOnly, Stale
+from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, QuotaExceeded, ReadOnly, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import ContentChanged
 from odxfs.volume.cloning import Cloner
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, allocated_blocks
 from odxfs.volume.pins import Pin
-from odxfs.volume.reads import Reader
+from odxfs.volume.reads import BadBlock, Reader
 from odxfs.volume.windows import Windows
 from odxfs.volume.writes import INLINE_BYTES, Edge, Edges, Missing, Writer
 
@@ -64,7 +64,7 @@ class DataPath:
         try:
             if self._writer.try_write(inode, offset, memoryview(data), {}) is not None:
                 return False
-        except NoSpace:
+        except (NoSpace, QuotaExceeded):
             return False
         self.content_changed(inode, offset, length, origin)
         return True
@@ -74,7 +74,7 @@ class DataPath:
     ) -> None:
         """Write all of `data`; the file grows as needed. Without `may_grow` what lies past its end then is left out.
 
-        Raises NoSpace, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
+        Raises NoSpace, QuotaExceeded, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
         """
         if offset < 0 or offset + len(data) > MAX_FILE_BYTES:
             raise FileTooBig(f"a write to byte {offset + len(data)}; a file has at most {MAX_FILE_BYTES}")
@@ -98,10 +98,15 @@ class DataPath:
                 turn += 1
                 await self._pool.make_room(turn)
                 continue
+            except QuotaExceeded:
+                if self._pool.namespace.orphans.is_settled:
+                    raise
+                await self._pool.namespace.orphans.settle()  # what is being deleted is still charged
+                continue
             if missing is None:
                 self.content_changed(inode, offset, len(view), origin)
                 return
-            await self._fetch(extents, missing, edges)
+            await self._fetch(inode, extents, missing, edges)
 
     async def truncate(self, inode: "Inode", size: int, *, origin: str = "") -> None:
         """Set the size. What is cut off is freed; what is added reads as zeros.
@@ -212,7 +217,8 @@ class DataPath:
         Without `may_grow` also at the end of file, wherever that is moved meanwhile.
 
         Whole blocks are shared when both sides are aligned alike, whole windows by one reference; the rest is copied.
-        Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises.
+        Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises; QuotaExceeded before
+        anything has changed, unless others use up the quota meanwhile.
         """
         if pin not in self._pool.pins:
             raise InvalidArgument(f"pin {pin.id} has been released")
@@ -223,6 +229,9 @@ class DataPath:
         self.check_changeable(inode)
         if length <= 0:
             return 0
+        if inode.volume in self._windows.quotas.limits:
+            await self._cloner.require_quota(inode, offset, pin, pin_offset, length)
+            self.check_changeable(inode)
         shift = pin.offset + pin_offset - offset
         first, stop = (offset + 4095) >> 12, end >> 12
         if shift % BLOCK_BYTES or first >= stop:
@@ -283,7 +292,7 @@ class DataPath:
         pool = self._pool
         inode.mtime_ns = inode.ctime_ns = pool.clock()
         pool.namespace.mark_dirty(inode)
-        pool.committer.note_written()
+        pool.committer.note_change()
         if pool.has_observers:
             pool.emit(ContentChanged(inode.volume, origin, inode.number, offset, length, size_changed))
 
@@ -292,10 +301,13 @@ class DataPath:
     async def _try_write(self, inode: "Inode", offset: int, data: memoryview, edges: Edges) -> Missing | None:
         return self._writer.try_write(inode, offset, data, edges)
 
-    async def _fetch(self, extents: ExtentMap, missing: Missing, edges: Edges) -> None:
+    async def _fetch(self, inode: "Inode", extents: ExtentMap, missing: Missing, edges: Edges) -> None:
         """Bring into memory what a write could not go on without."""
         if isinstance(missing, Edge):
-            edges[missing] = await self._reader.block_at(*missing)
+            try:
+                edges[missing] = await self._reader.block_at(missing.place, missing.crc)
+            except BadBlock as error:
+                await self._reader.fail(inode, missing.block << 12, error)
         elif missing:
             await self._windows.load_leaf(extents, missing)
 
@@ -322,7 +334,7 @@ class DataPath:
             zeros = memoryview(bytes(BLOCK_BYTES - (size & 4095)))
             missing = self._writer.try_write(inode, size, zeros, edges)
             if missing is not None:
-                await self._fetch(extents, missing, edges)
+                await self._fetch(inode, extents, missing, edges)
                 return False
         if keep < stop:
             self._windows.clear(inode, extents, keep, stop)
@@ -346,7 +358,7 @@ class DataPath:
             if missing is None:
                 self._tell(inode, offset, end - offset, origin, size_changed=False)
                 return
-            await self._fetch(extents, missing, edges)
+            await self._fetch(inode, extents, missing, edges)
 
     async def _copy(
         self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str, *, may_grow: bool

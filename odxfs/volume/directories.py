@@ -3,13 +3,13 @@
 The functions that change entries are synchronous: the caller has looked and checked before, and holds the directory's lock.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from odxfs.errors import NotFound
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Key, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.inodes import Inode
 from odxfs.volume.names import encode_name, fold
@@ -18,8 +18,7 @@ _FOLDED_CANDIDATES = 64
 """Names of one directory that differ in case only and are looked through; only a POSIX user can make more than one."""
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
+class DirectoryEntry(NamedTuple):
     """One line of a listing."""
 
     name: bytes
@@ -38,7 +37,7 @@ def _listed(key: Key, row: Row) -> DirectoryEntry:
 class Directories:
     """Entries by directory number. A directory's inode counts its entries' names in `size`; 0 means empty."""
 
-    def __init__(self, view: CatalogView | PastView, identifiers: Identifiers) -> None:
+    def __init__(self, view: CatalogView | SeenView, identifiers: Identifiers) -> None:
         self._view = view
         self._identifiers = identifiers
 

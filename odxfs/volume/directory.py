@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from odxfs.errors import ExitCode, UserError
 from odxfs.volume.blocks.files import Files
+from odxfs.volume.ownership import Ownership
 
 POOL_FORMAT = 1
 """The layout of the directory. A larger one was written by a newer odxfs; this one must not touch it."""
@@ -95,17 +96,20 @@ class PoolDirectory:
         return uuid
 
     @contextmanager
-    def owned(self, owner: str) -> Iterator[None]:
-        """Hold the pool's lock. Raises UserError naming who holds it already."""
+    def owned(self, owner: str) -> Iterator[Ownership]:
+        """Hold the pool's lock. Raises UserError naming who holds it already. Blocking."""
         descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UserError(f"{self.path} is in use by {self._owner()}", ExitCode.BUSY) from error
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps({"owner": owner, "pid": os.getpid()}).encode() + b"\n", 0)
-            yield
+            ownership = Ownership(self.lock, descriptor)
+            ownership.take(owner)
+            try:
+                yield ownership
+            finally:
+                ownership.give_up()
         finally:
             os.close(descriptor)
 

@@ -11,7 +11,7 @@ from odxfs.errors import Corrupt
 from odxfs.types import LeafId, SnapshotId
 from odxfs.volume.catalog.interface import Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.leaf import Leaf
 
 LeafReference = NewType("LeafReference", int)
@@ -58,11 +58,12 @@ def allocated_blocks(reference: LeafReference) -> int:
 class ExtentMap:
     """The leaves of one file. Pages are loaded when they are needed; a window of a page not loaded must not be asked for."""
 
-    __slots__ = ("_loaded", "_view", "_whole", "changed_pages", "number", "snapshots", "windows")
+    __slots__ = ("_loaded", "_whole", "changed_pages", "number", "snapshots", "view", "windows")
 
-    def __init__(self, number: int, view: CatalogView | PastView, *, whole: bool = False) -> None:
+    def __init__(self, number: int, view: CatalogView | SeenView, *, whole: bool = False) -> None:
         self.number = number
-        self._view = view
+        self.view = view
+        """The catalog that the map is read from: as it is, or as a snapshot holds it."""
         self.windows: SortedDict = SortedDict()
         """Window number -> LeafReference, never 0."""
         self.changed_pages: set[int] = set()
@@ -84,7 +85,7 @@ class ExtentMap:
     async def load(self, first: int, last: int) -> None:
         """Bring the pages of windows first..last into memory. Raises Corrupt, Stale or StoreFailed."""
         first_page, last_page = first >> _PAGE_SHIFT, last >> _PAGE_SHIFT
-        rows = await self._view.range(Table.EXTENTS, (self.number, first_page), (self.number, last_page + 1))
+        rows = await self.view.range(Table.EXTENTS, (self.number, first_page), (self.number, last_page + 1))
         for (_, page), (body, snapshot) in rows:
             assert isinstance(page, int)
             assert isinstance(body, bytes)
@@ -115,10 +116,11 @@ class ExtentMap:
     def page_row(self, page: int) -> Row | None:
         """The columns of Table.EXTENTS for a page that is in memory; None when it is all hole."""
         first = page << _PAGE_SHIFT
-        body = array("Q", bytes(8 * WINDOWS_PER_PAGE))
+        body = array("Q")
         for window, reference in self.items(first, first + WINDOWS_PER_PAGE - 1):
-            body[window - first] = reference
-        return (body.tobytes(), self.snapshots.get(page, 0)) if any(body) else None
+            body.frombytes(bytes(8 * (window - first - len(body))))
+            body.append(reference)
+        return (body.tobytes(), self.snapshots.get(page, 0)) if body else None
 
     def collect(self, view: CatalogView) -> None:
         """Put the changed pages into the view."""
@@ -132,8 +134,11 @@ class ExtentMap:
 
 
 def unpack_page(number: int, page: int, body: bytes) -> dict[int, LeafReference]:
-    """Window -> reference of one EXTENTS row, holes left out. Raises Corrupt."""
-    if len(body) != 8 * WINDOWS_PER_PAGE:
+    """Window -> reference of one EXTENTS row, holes left out. Raises Corrupt.
+
+    A row ends with the last window that is no hole: a small file takes 8 bytes here and not 4 KiB.
+    """
+    if len(body) > 8 * WINDOWS_PER_PAGE or len(body) % 8:
         raise Corrupt(f"page {page} of inode {number}'s extent map has {len(body)} bytes")
     first = page << _PAGE_SHIFT
     return {
@@ -141,6 +146,13 @@ def unpack_page(number: int, page: int, body: bytes) -> dict[int, LeafReference]
         for index, reference in enumerate(array("Q", body))
         if reference
     }
+
+
+def unpack_pin(body: bytes) -> list[LeafReference]:
+    """The references of one PIN row. Raises Corrupt."""
+    if len(body) % 8:
+        raise Corrupt(f"a list of references has {len(body)} bytes")
+    return [LeafReference(reference) for reference in array("Q", body)]
 
 
 class LeafReferences:

@@ -1,6 +1,7 @@
 """Inodes: the live objects, and the cache that makes sure there is one object an inode."""
 
 import stat
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -9,7 +10,7 @@ from odxfs.errors import NotFound
 from odxfs.types import BLOCK_BYTES, InodeNumber, SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.extents import ExtentMap
 
 _CACHED_INODES = 32_768
@@ -26,8 +27,8 @@ class Inode:
 
     __slots__ = (
         "__weakref__", "allocated_blocks", "atime_ns", "btime_ns", "ctime_ns", "dos_attributes", "extents", "generation",
-        "gid", "gone", "holds", "mode", "mtime_ns", "nlink", "number", "parent", "rdev", "size", "snapshot", "target", "uid",
-        "volume",
+        "gid", "gone", "has_xattrs", "holds", "mode", "mtime_ns", "nlink", "number", "parent", "rdev", "size", "snapshot",
+        "target", "uid", "volume",
     )  # fmt: skip
 
     def __init__(self, number: InodeNumber, row: Row) -> None:
@@ -55,10 +56,12 @@ class Inode:
         for field, value in zip(_ROW_FIELDS, row, strict=True):
             setattr(self, field, value)
         self.holds = 0
+        self.has_xattrs = True
+        """False when it is known to have no extended attribute: the mount is asked for one before each write."""
         self.gone = False
         """Deleted for good: nothing may be changed any more."""
         self.snapshot = SnapshotId(0)
-        """The snapshot that the inode is seen in, where it has the number that it has, or had, in the volume; 0 is now."""
+        """The snapshot that the inode is seen in, under a number of its own; 0 is now."""
         self.extents: ExtentMap | None = None
         """The data path's; None until it is needed."""
 
@@ -131,9 +134,9 @@ def new_inode_row(
 class InodeCache:
     """Number -> the one live Inode. Recent, held and changed inodes are kept; others live as long as somebody uses them."""
 
-    def __init__(self, view: CatalogView | PastView) -> None:
+    def __init__(self, view: CatalogView | SeenView) -> None:
         self._view = view
-        self._recent: dict[InodeNumber, Inode] = {}
+        self._recent: OrderedDict[InodeNumber, Inode] = OrderedDict()  # a dict is slow to tell its oldest key
         self._live: WeakValueDictionary[InodeNumber, Inode] = WeakValueDictionary()
         self._dirty: dict[InodeNumber, Inode] = {}
         self._held: dict[InodeNumber, Inode] = {}
@@ -159,6 +162,7 @@ class InodeCache:
     def add(self, number: InodeNumber, row: Row) -> Inode:
         """A new inode, to be written with the next commit."""
         inode = Inode(number, row)
+        inode.has_xattrs = False
         self._live[number] = inode
         self._dirty[number] = inode
         self._keep(inode)
@@ -215,8 +219,8 @@ class InodeCache:
         if row is None or row[_NLINK] == 0:
             raise NotFound(f"inode {number} is not in use")
         inode = Inode(number, row)
-        if isinstance(self._view, PastView):
-            inode.snapshot = self._view.snapshot
+        if isinstance(self._view, SeenView):
+            inode.snapshot = self._view.past.snapshot
             inode.extents = ExtentMap(number, self._view)
         self._live[number] = inode
         self._keep(inode)
@@ -226,7 +230,7 @@ class InodeCache:
         recent = self._recent
         recent[inode.number] = inode
         if len(recent) > _CACHED_INODES:
-            del recent[next(iter(recent))]
+            recent.popitem(last=False)
 
 
 _NLINK = _ROW_FIELDS.index("nlink")

@@ -122,6 +122,16 @@ class Leaf:
         self.allocated -= sum(blocks for _, blocks in removed)
         return removed
 
+    def move(self, runs: list[Run]) -> None:
+        """Let the blocks of a dense leaf, in order, lie in these runs of places; they hold what the old ones held."""
+        assert self.places is not None
+        slots = np.frombuffer(self.places, dtype=np.int64).copy()
+        slots[np.flatnonzero(slots)] = np.concatenate(
+            [np.arange(place, place + count) for place, count in runs]
+        )
+        self.places = array("Q", slots.tobytes())
+        self._rejoin()
+
     def copy(self, identifier: LeafId) -> "Leaf":
         """The same extents under another id."""
         twin = Leaf(identifier)
@@ -167,7 +177,10 @@ class Leaf:
             raise Corrupt(f"leaf {identifier} fails its checksum")
         leaf = cls(identifier)
         if kind == KIND_RUNS:
-            leaf._unpack_runs(content)
+            try:
+                leaf._unpack_runs(content)
+            except (struct.error, ValueError) as error:
+                raise Corrupt(f"leaf {identifier} has runs that make no sense") from error
         elif kind == KIND_DENSE and len(content) == _DENSE_BYTES:
             leaf.runs = None
             leaf.places = array("Q", content[: 8 * BLOCKS_PER_LEAF])

@@ -14,6 +14,11 @@ def check_name(name: bytes) -> None:
         raise InvalidArgument(f"{name!r} cannot be the name of an entry")
 
 
+def is_name(name: bytes) -> bool:
+    """Whether `name` may be the name of an entry."""
+    return len(name) <= MAX_NAME_BYTES and name not in _RESERVED and b"/" not in name and b"\0" not in name
+
+
 def encode_name(name: str) -> bytes:
     """A Unicode name as it is stored: UTF-8; what `decode_name` made of other bytes becomes these bytes again."""
     try:

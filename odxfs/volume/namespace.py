@@ -98,6 +98,7 @@ class Namespace(Tree):
             volume = VolumeId(number)  # type: ignore[arg-type]
             record = self._volumes[volume] = VolumeRecord(volume, *row)  # type: ignore[arg-type]
             self._pool.windows.allocated_blocks[volume] = record.allocated_blocks
+            self._pool.windows.quotas.set(volume, record.quota_blocks)
 
     async def recover(self) -> int:
         """Have the reaper delete what the last owner left without a name; returns how many inodes."""
@@ -122,12 +123,14 @@ class Namespace(Tree):
         self._volumes[record.id] = record
         self._counted.add(record.id)
         self._pool.windows.allocated_blocks[record.id] = record.allocated_blocks
+        self._pool.windows.quotas.set(record.id, record.quota_blocks)
 
     def drop_volume(self, volume: VolumeId) -> None:
         """A volume has no rows any more but its own, which goes."""
         del self._volumes[volume]
         self._counted.discard(volume)
         del self._pool.windows.allocated_blocks[volume]
+        self._pool.windows.quotas.set(volume, 0)
         self._pool.view.delete(Table.VOLUME, (volume,))
 
     def mark_volume(self, record: VolumeRecord) -> None:
@@ -189,6 +192,7 @@ class Namespace(Tree):
         """See Volume.create."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
+        await self._pool.throttle()
         check_name(name)
         mode = _checked_kind(mode, target)
         directory = await self.directory(volume, parent)
@@ -220,6 +224,7 @@ class Namespace(Tree):
         """See Volume.link."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
+        await self._pool.throttle()
         check_name(name)
         if inode.is_directory:
             raise NotPermitted("a directory has one name only")
@@ -254,6 +259,7 @@ class Namespace(Tree):
         self, volume: VolumeId, origin: str, parent: InodeNumber, name: bytes, *, is_directory: bool
     ) -> None:
         self._pool.check_writable()
+        await self._pool.throttle()
         directory = await self.directory(volume, parent)
         async with self.locks.of(parent):
             entry = await self.entry(directory, name)
@@ -279,6 +285,7 @@ class Namespace(Tree):
         """See Volume.set_xattr."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
+        await self._pool.throttle()
         async with self.locks.of(inode.number):
             await self.xattrs.set(inode, name, value, create=create, replace=replace)
             self._xattrs_changed(origin, inode)
@@ -297,6 +304,7 @@ class Namespace(Tree):
         for directory in directories:
             directory.mtime_ns = directory.ctime_ns = now
             self.inodes.mark_dirty(directory)
+        self._pool.committer.note_change()
 
     def drop_name(self, inode: Inode, directory: Inode, now: int) -> None:
         """An entry of `directory` that named `inode` is gone: the counts that follow from it."""

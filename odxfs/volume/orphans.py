@@ -57,7 +57,8 @@ class Orphans:
             self._under_way += 1
             try:
                 with trio.CancelScope(shield=True):  # half a deletion would wait for the next mount
-                    await self._delete(inode.number, has_data=inode.is_file)
+                    has_data = self._pool.windows.has_data(inode)
+                    await self._delete(inode.number, has_data=has_data, has_xattrs=inode.has_xattrs)
             finally:
                 self._under_way -= 1
                 self._note_end()
@@ -85,7 +86,7 @@ class Orphans:
     async def reap(self) -> None:
         """Delete what is queued, one after the other, until cancelled. One task of the pool runs it."""
         async for number in self._queue:
-            await self._delete(number, has_data=True)
+            await self._delete(number)
             self.waiting -= 1
             self._note_end()
 
@@ -98,12 +99,13 @@ class Orphans:
             self._settled.set()
             self._settled = trio.Event()
 
-    async def _delete(self, number: InodeNumber, *, has_data: bool) -> None:
+    async def _delete(self, number: InodeNumber, *, has_data: bool = True, has_xattrs: bool = True) -> None:
         try:
             row = await self._pool.view.get(Table.INODE, (number,))
             if has_data:
                 await self._pool.data.discard(number)
-            await self._delete_xattrs(number)
+            if has_xattrs:
+                await self._delete_xattrs(number)
         except VolumeError as error:
             # The ORPHAN row stays: nothing is lost but the space, until the pool is opened again or checked.
             _LOG.error("the data of deleted inode %d cannot be given back yet: %s", number, error)

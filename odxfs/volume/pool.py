@@ -23,10 +23,13 @@ from odxfs.volume.check import check_catalog, check_memory
 from odxfs.volume.commit import Committer
 from odxfs.volume.data import DataPath
 from odxfs.volume.directory import RESERVE_BYTES, Ballast, PoolDirectory
+from odxfs.volume.findings import Finding
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.namespace import Namespace, new_volume_rows
 from odxfs.volume.pins import Pin, Pins
 from odxfs.volume.reads import Reader
+from odxfs.volume.reclaim import Reclaimer
+from odxfs.volume.repack import Repacker
 from odxfs.volume.reuse import InFlightReads
 from odxfs.volume.snapshot_volume import SnapshotVolume
 from odxfs.volume.snapshots import Snapshots
@@ -64,6 +67,13 @@ class PoolStatistics:
     inodes: int
     pins: int
     cached_leaves: int
+    surveyed_leaves: int
+    """Leaves of more than 256 blocks that the last round of the survey met, whoever holds them."""
+    pieces_per_leaf: int
+    """Contiguous runs of blocks in each of them, on average."""
+    repacked_leaves: int
+    """Since the pool was opened."""
+    repacked_bytes: int
 
 
 def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], int] = time.time_ns) -> None:
@@ -107,9 +117,10 @@ async def open_pool(
     """
     place = PoolDirectory(directory)
     uuid = place.read_identity()
-    with place.owned(owner):
+    with place.owned(owner) as ownership:
         engine = SqliteEngine.open(place.catalog, owner)
         segments = Segments(place.segments, uuid, files or Files())
+        segments.guard = ownership.check
         try:
             row = await engine.get(Table.POOL, (0,))
             if row is None:
@@ -120,6 +131,8 @@ async def open_pool(
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(pool.committer.run)
+                    nursery.start_soon(pool.reclaimer.run)
+                    nursery.start_soon(pool.repacker.run)
                     nursery.start_soon(pool.namespace.reap)
                     nursery.start_soon(pool.snapshots.deletion.run)
                     nursery.start_soon(pool.volumes.deletion.run)
@@ -174,10 +187,12 @@ class Pool:
         self.references = self.windows.references
         self.pins = Pins(self.references)
         self.in_flight = InFlightReads(self.space)
-        reader = Reader(self.windows, segments, self.in_flight)
+        reader = self.reader = Reader(self.windows, segments, self.in_flight)
         self.writer = Writer(self.windows, segments, reader)
         self.writer.on_failure = self.latch
         self.committer = Committer(self, row.commits)
+        self.reclaimer = Reclaimer(self)
+        self.repacker = Repacker(self)
         self.data = DataPath(self, self.windows, reader, self.writer)
         self._observers: list[Callable[[Change], None]] = []
         self._slow_numbers: tuple[int, int, int, int] | None = None
@@ -202,6 +217,13 @@ class Pool:
     async def commit(self) -> None:
         """Return when everything before the call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
         await self.committer.commit()
+
+    async def settle(self) -> None:
+        """Wait until all that was deleted is given back, durably."""
+        await self.namespace.orphans.settle()
+        await self.snapshots.deletion.settle()
+        await self.volumes.deletion.settle()
+        await self.commit()
 
     def add_observer(self, callback: Callable[[Change], None]) -> None:
         """Have `callback` called after each change, in the step that made it; it must neither raise nor wait."""
@@ -229,6 +251,7 @@ class Pool:
         capacity, available = self.segments.files.room(self.directory)
         disk_bytes, shared, pinned_only = self._numbers_of_commit()
         used = self.space.used_blocks * BLOCK_BYTES
+        surveyed = self.repacker.survey.last
         return PoolStatistics(
             capacity_bytes=capacity,
             free_bytes=self._spare_bytes(available) + max(0, disk_bytes - used),
@@ -241,15 +264,20 @@ class Pool:
             inodes=self.namespace.inode_count,
             pins=len(self.pins),
             cached_leaves=len(self.windows.leaves),
+            surveyed_leaves=surveyed.leaves,
+            pieces_per_leaf=round(surveyed.pieces / max(1, surveyed.leaves)),
+            repacked_leaves=self.repacker.leaves,
+            repacked_bytes=self.repacker.blocks * BLOCK_BYTES,
         )
 
-    async def check(self, *, read_data: bool = False) -> list[str]:
-        """What does not hold of the pool's invariants, a sentence each; [] when all do.
+    async def check(self, *, read_data: bool = False) -> list[Finding]:
+        """What does not hold of the pool's invariants; [] when all do.
 
         With `read_data` every block is read and compared with its checksum. Everything else waits meanwhile.
         """
         self.collect()
-        findings = await check_catalog(self.view, self.segments, read_data=read_data)
+        counters = self.row(clean=False)
+        findings = await check_catalog(self.view, self.segments, counters, read_data=read_data)
         return findings + check_memory(self)
 
     # -- for the rest of the volume -------------------------------------------------------------------------------
@@ -288,7 +316,7 @@ class Pool:
     async def throttle(self) -> None:
         """Wait while changes gather faster than commits take them away."""
         while self.committer.is_overrun and self.failure is None and not self.committer.is_full:
-            await self.committer.progress()
+            await self.committer.relief()
 
     async def make_room(self, turn: int) -> None:
         """After NoSpace for the `turn`th time in one operation: find room in other ways. Raises NoSpace when there is none.
@@ -325,6 +353,10 @@ class Pool:
             return False
         self.space.relax()
         return True
+
+    def disk_space_changed(self) -> None:
+        """Segments have been given more or less disk space other than by a commit."""
+        self._slow_numbers = None
 
     def latch(self, reason: str) -> None:
         """Refuse every further change: what the disk holds can no longer be told. Reads go on."""
@@ -375,9 +407,9 @@ class Pool:
         """Commit everything and note that the pool was left in order."""
         while self.references.dead and self.failure is None:
             await self.committer.commit_once()
+        await self.committer.commit_once()
+        await self.reclaimer.finish()
         await self.committer.commit_last()
-        if self.failure is None:
-            await self.committer.give_space_back()
 
     # -- inside ---------------------------------------------------------------------------------------------------
 

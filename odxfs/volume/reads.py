@@ -7,7 +7,7 @@ happens to the file matters: the blocks of a plan stay as they are until the rea
 import logging
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import trio
 from crc32c import crc32c
@@ -18,6 +18,7 @@ from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.extents import LeafReference
 from odxfs.volume.pins import Pin
 from odxfs.volume.reuse import InFlightReads
+from odxfs.volume.whereabouts import inode_text, place_text
 from odxfs.volume.windows import Windows
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Reader:
     def read_nowait(self, inode: "Inode", offset: int, length: int) -> Buffer | None:
         """The bytes of [offset, offset + length), clipped at the end of file, if leaves and pages are cached, else None.
 
-        Raises Corrupt.
+        None, too, when a block does not match its checksum: `read` looks again and says which.
         """
         end = min(offset + length, inode.size)
         if end <= offset:
@@ -99,7 +100,11 @@ class Reader:
             if plan.missing:
                 await self._windows.load_leaf(extents, plan.missing)
                 continue
-            return _cut(await self._fill(plan.pieces, (stop - first) << 12), offset, end)
+            try:
+                found = await self._fill(plan.pieces, (stop - first) << 12)
+            except BadBlock as error:
+                await self.fail(inode, (first << 12) + error.position, error)
+            return _cut(found, offset, end)
 
     async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
         """Bytes of what the pin holds, from `offset` of the pin on, clipped at its end."""
@@ -112,16 +117,30 @@ class Reader:
             await self._windows.leaves.load(plan.missing)
         found = self._fill_nowait(plan.pieces, (stop - first) << 12) if end - start <= INLINE_BYTES else None
         if found is None:
-            found = await self._fill(plan.pieces, (stop - first) << 12)
+            try:
+                found = await self._fill(plan.pieces, (stop - first) << 12)
+            except BadBlock as error:
+                raise _logged(f"byte {(first << 12) + error.position} of what a token holds", error) from None
         return _cut(found, start, end)
 
+    async def read_pieces(self, pieces: list[Piece], length: int) -> bytearray:
+        """Blocks by their places, read by a worker thread. Raises BadBlock or StoreFailed."""
+        return await self._fill(pieces, length)
+
     def block_at_nowait(self, place: int, crc: int) -> Buffer | None:
-        """One verified block by its place if its page is cached. Raises Corrupt."""
+        """One verified block by its place if its page is cached and sound."""
         return self._fill_nowait([Piece(0, 1, place, array("I", (crc,)))], BLOCK_BYTES)
 
     async def block_at(self, place: int, crc: int) -> Buffer:
-        """One verified block by its place. Raises Corrupt or StoreFailed."""
+        """One verified block by its place. Raises BadBlock or StoreFailed; the caller knows whose block it is: see `fail`."""
         return await self._fill([Piece(0, 1, place, array("I", (crc,)))], BLOCK_BYTES)
+
+    async def fail(self, inode: "Inode", offset: int, error: "BadBlock") -> NoReturn:
+        """Raise Corrupt for a bad block of a file, naming file and byte, in the log too."""
+        view = self._windows.view
+        tree = inode.extents.view if inode.extents is not None else view
+        name = await inode_text(view, tree, inode.number)
+        raise _logged(f"{name}, byte {offset}", error)
 
     def _block_nowait(self, identifier: LeafId, slot: int) -> Buffer | None:
         leaf = self._cached_leaf(identifier)
@@ -134,9 +153,7 @@ class Reader:
         buffer = bytearray(BLOCK_BYTES)
         if not self._segments.read_nowait(place, buffer):
             return None
-        if crc32c(buffer) != leaf.crcs[slot]:
-            raise _corrupt(place)
-        return buffer
+        return buffer if crc32c(buffer) == leaf.crcs[slot] else None
 
     def _plan(self, lookup: Callable[[int], LeafReference], first: int, stop: int) -> Plan:
         pieces: list[Piece] = []
@@ -163,7 +180,10 @@ class Reader:
         for position, count, place, _ in pieces:
             if not self._segments.read_nowait(place, view[position : position + (count << 12)]):
                 return None
-        verify(view, pieces)
+        try:
+            verify(view, pieces)
+        except BadBlock:
+            return None
         return buffer
 
     async def _fill(self, pieces: list[Piece], length: int) -> bytearray:
@@ -181,19 +201,35 @@ class Reader:
         return buffer
 
 
+class BadBlock(Corrupt):
+    """A block does not match its checksum; whose it is, is for the caller to say."""
+
+    def __init__(self, place: int, position: int) -> None:
+        super().__init__(f"block {place} ({place_text(place)}) does not match its checksum")
+        self.position = position
+        """Where it would have gone, in bytes from the start of the plan's first block."""
+
+
 def verify(view: memoryview, pieces: list[Piece]) -> None:
-    """Compare each block of `view` with the checksum that its leaf keeps. Raises Corrupt."""
+    """Compare each block of `view` with the checksum that its leaf keeps. Raises BadBlock."""
     for position, count, place, crcs in pieces:
-        end = position + (count << 12)
-        found = [crc32c(view[start : start + 4096]) for start in range(position, end, 4096)]
-        if found != crcs.tolist():
-            bad = next(index for index in range(count) if found[index] != crcs[index])
-            raise _corrupt(place + bad)
+        bad = damaged_slots(view[position : position + (count << 12)], crcs)
+        if bad:
+            raise BadBlock(place + bad[0], position + (bad[0] << 12))
 
 
-def _corrupt(place: int) -> Corrupt:
-    _log.error("block %d does not match its checksum", place)
-    return Corrupt(f"block {place} does not match its checksum")
+def damaged_slots(buffer: memoryview, crcs: "array[int]") -> list[int]:
+    """Which of the blocks in `buffer` do not match their checksums."""
+    found = [crc32c(buffer[start : start + 4096]) for start in range(0, len(buffer), 4096)]
+    if found == crcs.tolist():
+        return []
+    return [index for index, crc in enumerate(found) if crc != crcs[index]]
+
+
+def _logged(where: str, error: BadBlock) -> Corrupt:
+    sentence = f"{where}: {error}"
+    _log.error("%s", sentence)
+    return Corrupt(sentence)
 
 
 def _cut(buffer: Buffer, start: int, end: int) -> Buffer:

@@ -48,6 +48,7 @@ class Renames:
     ) -> None:
         """See Volume.rename."""
         self._pool.check_writable()
+        await self._pool.throttle()
         check_name(old_name)
         check_name(new_name)
         if flags not in (RenameFlags.NONE, RenameFlags.NOREPLACE, RenameFlags.EXCHANGE):

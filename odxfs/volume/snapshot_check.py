@@ -1,83 +1,70 @@
 """The check of snapshots: what is kept for them belongs to one, and the tree that each shows is a sound one."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from odxfs.errors import Corrupt
-from odxfs.types import InodeNumber, SnapshotId, VolumeId
-from odxfs.volume.catalog.interface import PAST, Key, Table, successor
+from odxfs.types import SnapshotId
+from odxfs.volume.catalog.interface import PAST, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
-from odxfs.volume.extents import LeafReference, allocated_blocks, unpack_page
-from odxfs.volume.inodes import Inode
+from odxfs.volume.catalog.sound import CatalogReader, SoundView, all_rows
+from odxfs.volume.counters import is_inode_number, is_number
+from odxfs.volume.extents import allocated_blocks, unpack_page
+from odxfs.volume.findings import Findings
 from odxfs.volume.tree_check import check_tree
 
-if TYPE_CHECKING:
-    from odxfs.volume.check import Findings
-
-_ROWS = 256
-_LAST: Key = ((1 << 63) - 1,)
+_STATES = (0, 1)
 
 
-async def count_kept_pages(view: CatalogView, holders: Counter[LeafReference], findings: "Findings") -> None:
-    """Each extent page kept for a snapshot holds its leaves."""
-    low: Key = (0,)
-    while rows := await view.range(Table.EXTENTS_PAST, low, _LAST, _ROWS):
-        for (snapshot, number, page), (present, body, _written) in rows:
-            if not present:
-                continue
-            assert isinstance(number, int)
-            assert isinstance(page, int)
-            assert isinstance(body, bytes)
-            try:
-                holders.update(unpack_page(number, page, body).values())
-            except Corrupt as error:
-                findings.add("kept page", f"kept for snapshot {snapshot!r}: {error}")
-        low = successor(rows[-1][0])
-
-
-async def check_snapshots(view: CatalogView) -> list[str]:
-    """One sentence for each thing that is wrong with the snapshots."""
-    findings: list[str] = []
-    snapshots = dict(await view.range(Table.SNAPSHOT, (0,), _LAST))
-    known = {key[0] for key in snapshots}
-    for table in PAST.values():
-        low: Key = (0,)
-        while rows := await view.range(table, low, _LAST, 1):
-            owner = rows[0][0][0]
-            assert isinstance(owner, int)
-            if owner not in known:
-                findings.append(
-                    f"table {table.value.name} keeps rows for snapshot {owner}, which is not there"
-                )
-            low = (owner + 1,)
-    for (number,), (volume, name, _created, _inodes, _blocks, state) in snapshots.items():
-        assert isinstance(number, int)
-        assert isinstance(volume, int)
+async def check_snapshots(view: CatalogView, sound: CatalogReader, findings: Findings) -> None:
+    """What is wrong with the snapshots; `sound` reads the same catalog without its ill-formed rows."""
+    volumes = {
+        number async for (number,), _ in all_rows(sound, Table.VOLUME) if is_number("next_volume", number)
+    }
+    snapshots = {number: row async for (number,), row in all_rows(sound, Table.SNAPSHOT)}
+    await _check_owners(sound, {number: row[0] for number, row in snapshots.items()}, findings)
+    for number, (volume, name, _created, _inodes, _blocks, state) in snapshots.items():
+        if not is_number("next_snapshot", number):
+            findings.add("snapshot", f"snapshot {name!r} has a number that none can have: {number}")
+        if volume not in volumes:
+            findings.add("snapshot", f"snapshot {name!r} is of volume {volume!r}, which is not there")
+            continue
+        if state not in _STATES:
+            findings.add("snapshot", f"snapshot {name!r} is in state {state!r}, which does not exist")
         if not state:  # one that is being deleted is in part gone
-            past = view.past(SnapshotId(number), VolumeId(volume))
-            found = await check_tree(past) + await _check_maps(past)
-            findings += [f"snapshot {name!r}: {sentence}" for sentence in found]
-    return findings
+            shown = Findings()
+            past = SoundView(view.past(SnapshotId(number), volume))
+            await check_tree(past, shown, sound)
+            await _check_maps(past, shown)
+            for found in shown.result():
+                findings.add(
+                    f"snapshot {found.kind}", f"snapshot {name!r}: {found.sentence}", f"snapshot {name}"
+                )
 
 
-async def _check_maps(view: PastView) -> list[str]:
+async def _check_owners(view: CatalogReader, volumes: dict[int, int], findings: Findings) -> None:
+    """Whatever is kept is kept for a snapshot, and is of that snapshot's volume."""
+    for table in PAST.values():
+        async for (snapshot, number, *_), _row in all_rows(view, table):
+            where = f"table {table.value.name}, snapshot {snapshot}"
+            if snapshot not in volumes:
+                findings.add("no snapshot", f"{where}: the snapshot is not there", where)
+            elif not is_inode_number(number) or volume_of(number) != volumes[snapshot]:
+                findings.add("no such row", f"{where}: inode {number} is not of its volume", where)
+
+
+async def _check_maps(view: CatalogReader, findings: Findings) -> None:
     """The maps that a snapshot shows allocate what its inodes say."""
     mapped: Counter[int] = Counter()
-    low: Key = (0, 0)
-    while rows := await view.range(Table.EXTENTS, low, _LAST, _ROWS):
-        for (number, page), (body, _written) in rows:
-            assert isinstance(number, int)
-            assert isinstance(page, int)
-            assert isinstance(body, bytes)
-            try:
-                mapped[number] += sum(map(allocated_blocks, unpack_page(number, page, body).values()))
-            except Corrupt as error:
-                return [str(error)]
-        low = successor(rows[-1][0])
-    inodes = [Inode(InodeNumber(key[0]), row) for key, row in await view.range(Table.INODE, (0,), _LAST)]  # type: ignore[arg-type]
-    return [
-        f"inode {inode.number} says {inode.allocated_blocks} allocated blocks, its leaves map {mapped[inode.number]}"
-        for inode in inodes
-        if inode.nlink and inode.allocated_blocks != mapped[inode.number]
-    ]
+    async for (number, page), (body, _written) in all_rows(view, Table.EXTENTS):
+        try:
+            mapped[number] += sum(map(allocated_blocks, unpack_page(number, page, body).values()))
+        except Corrupt:
+            return  # found where all pages are looked at
+    columns = Table.INODE.value.row
+    links_at, blocks_at = columns.index("nlink"), columns.index("allocated_blocks")
+    async for (number,), row in all_rows(view, Table.INODE):
+        if row[links_at] and row[blocks_at] != mapped[number]:
+            findings.add(
+                "allocated",
+                f"inode {number} says {row[blocks_at]!r} allocated blocks, its leaves map {mapped[number]}",
+            )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from odxfs.errors import Corrupt, ReadOnly, Stale
 from odxfs.types import Buffer
+from odxfs.volume.catalog.interface import inode_seen_in
 from odxfs.volume.inodes import Inode
 from odxfs.volume.pins import Pin
 from odxfs.volume.volume import Volume
@@ -23,7 +24,7 @@ def _refuse_now(*_arguments: object, **_more: object) -> NoReturn:
 class SnapshotVolume(Volume):
     """Reading methods are a volume's and raise Stale besides, once the snapshot is deleted; all others raise ReadOnly.
 
-    An inode has the number that it had in the volume. It may be used for as long as this object is kept.
+    Its inodes have numbers of their own (`inode_seen_in`). They may be used for as long as this object is kept.
     """
 
     def __init__(self, pool: "Pool", name: str, snapshot: str, origin: str = "") -> None:
@@ -31,6 +32,7 @@ class SnapshotVolume(Volume):
         super().__init__(pool, name, origin)
         self.snapshot = pool.snapshots.find(name, snapshot)
         self._tree = pool.snapshots.tree(self.snapshot)
+        self.root = inode_seen_in(self.snapshot.id, self.root)
 
     create = link = unlink = rmdir = rename = _refuse
     set_attributes = set_xattr = remove_xattr = _refuse

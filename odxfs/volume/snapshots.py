@@ -9,19 +9,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from odxfs.errors import AlreadyExists, InvalidArgument, NotFound
-from odxfs.types import SnapshotId, VolumeId
+from odxfs.errors import AlreadyExists, InvalidArgument, NoSpace, NotFound
+from odxfs.types import INODE_VOLUME_SHIFT, MAX_SNAPSHOTS, SNAPSHOT_INODES, InodeNumber, SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import Preserving, Row, Table
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.changes import SnapshotAdded, SnapshotRemoved
 from odxfs.volume.names import check_name, encode_name
 from odxfs.volume.restoring import restore
 from odxfs.volume.snapshot_deletion import SnapshotDeletion
 from odxfs.volume.tree import Tree
+from odxfs.volume.tree_copy import Copied, TreeCopy
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
 
 _READABLE, _DELETING = 0, 1
+_SECOND = 1_000_000_000
+"""In nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Snapshot:
     volume: VolumeId
     name: str
     created_ns: int
-    """Nanoseconds since 1970."""
+    """Nanoseconds since 1970; a volume has no two snapshots of one second, by which SMB clients name them."""
     inodes: int
     """Inodes of the volume that had a name."""
     allocated_blocks: int
@@ -77,6 +81,16 @@ class Snapshots:
             if snapshot.volume == number and self._is_readable(snapshot.id)
         ]
 
+    def seen_in(self, number: InodeNumber) -> Snapshot | None:
+        """The snapshot that an inode number belongs to; None for a volume's own, and for one of a snapshot that is deleted."""
+        if number < SNAPSHOT_INODES:
+            return None
+        wanted = (number ^ SNAPSHOT_INODES) >> INODE_VOLUME_SHIFT
+        for snapshot in self._all.values():
+            if snapshot.id % MAX_SNAPSHOTS == wanted and self._is_readable(snapshot.id):
+                return snapshot
+        return None
+
     def find(self, volume: str, name: str) -> Snapshot:
         """The snapshot of that name. Raises NotFound."""
         for snapshot in self.of(volume):
@@ -97,6 +111,9 @@ class Snapshots:
         taken = {snapshot.name for snapshot in (*self.of(volume), *self._unfinished.values())}
         if name in taken | {wanted.name for wanted in self._wanted if wanted.volume == volume}:
             raise AlreadyExists(f"volume {volume} has a snapshot {name!r} already")
+        following = self._pool.identifiers.next_snapshot + len(self._wanted)
+        if any((found - following) % MAX_SNAPSHOTS == 0 for found in self._all):
+            raise NoSpace(f"a snapshot made {MAX_SNAPSHOTS} snapshots ago is in the way: delete it first")
         creation = _Creation(volume, name)
         self._wanted.append(creation)
         try:
@@ -123,6 +140,11 @@ class Snapshots:
         """Make the volume what it was at a snapshot; see restoring.py. Nobody may use the volume meanwhile."""
         await restore(self._pool, volume, name)
 
+    async def restore_path(self, volume: str, name: str, path: str, to: str, *, replace: bool) -> Copied:
+        """Clone what is at `path` in a snapshot to the path `to` of the volume; see tree_copy.py."""
+        source = self._pool.snapshot_volume(volume, name)
+        return await TreeCopy(source, self._pool.volume(volume, "restore")).copy(path, to, replace=replace)
+
     def tree(self, snapshot: Snapshot) -> Tree:
         """The file tree of a snapshot. Its inodes may be used for as long as the tree is kept."""
         tree = self._trees.get(snapshot.id)
@@ -130,7 +152,7 @@ class Snapshots:
             if not self._is_readable(snapshot.id):
                 raise NotFound(f"snapshot {snapshot.name!r} has been deleted")
             tree = self._trees[snapshot.id] = Tree(
-                self._pool.view.past(snapshot.id, snapshot.volume), self._pool.identifiers
+                SeenView(self._pool.view.past(snapshot.id, snapshot.volume)), self._pool.identifiers
             )
         return tree
 
@@ -168,7 +190,7 @@ class Snapshots:
         for creation in wanted:
             record = self._pool.namespace.record_of(creation.volume)
             snapshot = Snapshot(
-                self._pool.identifiers.snapshot(), record.id, creation.name, self._pool.clock(), record.inodes,
+                self._pool.identifiers.snapshot(), record.id, creation.name, self._moment(record.id), record.inodes,
                 record.allocated_blocks,
             )  # fmt: skip
             creation.snapshot = snapshot
@@ -201,6 +223,15 @@ class Snapshots:
         del self._all[snapshot]
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _moment(self, volume: VolumeId) -> int:
+        """The time for a new snapshot: this moment, or the next second of which the volume has none."""
+        taken = {found.created_ns // _SECOND for found in self._all.values() if found.volume == volume}
+        now = self._pool.clock()
+        second = now // _SECOND
+        while second in taken:
+            second += 1
+        return max(now, second * _SECOND)
 
     def _is_readable(self, snapshot: SnapshotId) -> bool:
         return snapshot in self._all and snapshot not in self._deleting and snapshot not in self._unfinished

@@ -6,7 +6,6 @@ those that were freed but may still be needed (by a crash before the next commit
 only for blocks that two or more slots name.
 """
 
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -15,17 +14,21 @@ import numpy.typing as npt
 from sortedcontainers import SortedSet
 
 from odxfs.errors import Corrupt, NoSpace
-from odxfs.volume.blocks.segments import BLOCKS_PER_SEGMENT, Segments
-from odxfs.volume.catalog.interface import Row, Table
+from odxfs.volume.blocks.segments import Segments
+from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.overlay import CatalogView
+from odxfs.volume.group import (
+    BLOCKS_PER_GROUP,
+    GROUP_SHIFT,
+    GROUPS_PER_SEGMENT,
+    SLOT_MASK,
+    CountPage,
+    Group,
+    clear_bits,
+    runs_of,
+    set_bits,
+)
 from odxfs.volume.leaf import Leaf, Run
-
-GROUP_SHIFT = 14
-BLOCKS_PER_GROUP = 1 << GROUP_SHIFT
-_SLOT_MASK = BLOCKS_PER_GROUP - 1
-GROUPS_PER_SEGMENT = BLOCKS_PER_SEGMENT // BLOCKS_PER_GROUP
-_BITMAP_BYTES = BLOCKS_PER_GROUP // 8
-_ONES = b"\xff" * _BITMAP_BYTES
 
 _LARGE_BLOCKS = 64
 """Requests from here on go to their own group, so that small writes do not cut up the room for long runs."""
@@ -33,137 +36,11 @@ _LARGE_BLOCKS = 64
 _WORTH_OPENING = {False: 64, True: 1024}
 """Free blocks that make a group worth opening for small and for large requests: below that the pieces are too short."""
 
-_WIDE_BLOCKS = 256
+WIDE_BLOCKS = 256
 """Free runs of 1 MiB and more are worth a hole in the segment; a hole costs the kernel milliseconds, whatever its size."""
 
 _EXPANDED_GROUPS = 256
 """Count pages kept unpacked, 64 KiB each."""
-
-CountPage = npt.NDArray[np.uint32]
-
-
-def set_bits(bits: bytearray, first: int, count: int) -> None:
-    """Set `count` bits from `first` on."""
-    if count == 1:
-        bits[first >> 3] |= 1 << (first & 7)
-        return
-    number = ((1 << count) - 1) << (first & 7)
-    start, end = first >> 3, (first + count + 7) >> 3
-    number |= int.from_bytes(bits[start:end], "little")
-    bits[start:end] = number.to_bytes(end - start, "little")
-
-
-def clear_bits(bits: bytearray, first: int, count: int) -> None:
-    """Clear `count` bits from `first` on."""
-    if count == 1:
-        bits[first >> 3] &= ~(1 << (first & 7))
-        return
-    start, end = first >> 3, (first + count + 7) >> 3
-    number = int.from_bytes(bits[start:end], "little") & ~(((1 << count) - 1) << (first & 7))
-    bits[start:end] = number.to_bytes(end - start, "little")
-
-
-def runs_of(slots: npt.NDArray[np.int64]) -> list[Run]:
-    """Ascending numbers as (first, count) runs."""
-    if not len(slots):
-        return []
-    breaks = np.flatnonzero(np.diff(slots) != 1) + 1
-    starts = np.concatenate((np.zeros(1, dtype=np.int64), breaks))
-    lengths = np.diff(np.append(starts, len(slots)))
-    return list(zip(slots[starts].tolist(), lengths.tolist(), strict=True))
-
-
-def set_slots(bits: bytes | bytearray) -> npt.NDArray[np.int64]:
-    """The numbers of the bits that are set."""
-    return np.flatnonzero(np.unpackbits(np.frombuffer(bits, dtype=np.uint8), bitorder="little"))
-
-
-class Group:
-    """The bitmaps and counts of 16,384 blocks."""
-
-    __slots__ = (
-        "_counts",
-        "_packed",
-        "_packed_shared",
-        "busy",
-        "free_blocks",
-        "number",
-        "used",
-        "used_blocks",
-    )
-
-    def __init__(self, number: int, used: bytes = bytes(_BITMAP_BYTES), counts: bytes | None = None) -> None:
-        if len(used) != _BITMAP_BYTES:
-            raise Corrupt(f"the bitmap of block group {number} has {len(used)} bytes")
-        self.number = number
-        self.used = bytearray(used)
-        self.busy = bytearray(used)
-        if number % GROUPS_PER_SEGMENT == 0:
-            set_bits(self.busy, 0, 1)  # the segment's header
-        self.used_blocks = int.from_bytes(used, "little").bit_count()
-        self.free_blocks = BLOCKS_PER_GROUP - int.from_bytes(self.busy, "little").bit_count()
-        self._packed = counts
-        self._packed_shared = -1
-        self._counts: CountPage | None = None
-
-    @property
-    def counts(self) -> CountPage | None:
-        """How many slots name each block where two or more do, 0 elsewhere; None while nothing is shared."""
-        if self._counts is None and self._packed is not None:
-            self._counts = self._unpack_counts(self._packed)
-            self._packed = None
-        return self._counts
-
-    @property
-    def has_counts(self) -> bool:
-        """Whether `counts` is not None, without unpacking them."""
-        return self._counts is not None or self._packed is not None
-
-    def shared_blocks(self) -> int:
-        """Blocks that two or more slots name."""
-        if self._counts is not None:
-            return int(np.count_nonzero(self._counts))
-        if self._packed is not None and self._packed_shared < 0:
-            self._packed_shared = int(np.count_nonzero(self._unpack_counts(self._packed)))
-        return 0 if self._packed is None else self._packed_shared
-
-    def need_counts(self) -> CountPage:
-        """The counts, made when there are none."""
-        counts = self.counts
-        if counts is None:
-            counts = self._counts = np.zeros(BLOCKS_PER_GROUP, dtype=np.uint32)
-        return counts
-
-    def fold_counts(self) -> None:
-        """Keep the counts packed only."""
-        if self._counts is not None:
-            self._packed = self._pack_counts()
-            self._packed_shared = int(np.count_nonzero(self._counts))
-            self._counts = None
-
-    @property
-    def has_unpacked_counts(self) -> bool:
-        return self._counts is not None
-
-    def row(self) -> Row:
-        """The columns of Table.SPACE."""
-        packed = self._packed if self._counts is None else self._pack_counts()
-        if packed is None:
-            self._counts = None
-        return (bytes(self.used), packed)
-
-    def _unpack_counts(self, packed: bytes) -> CountPage:
-        try:
-            counts = np.frombuffer(zlib.decompress(packed), dtype=np.uint32).copy()
-        except zlib.error as error:
-            raise Corrupt(f"the counts of block group {self.number} are damaged") from error
-        if len(counts) != BLOCKS_PER_GROUP:
-            raise Corrupt(f"the counts of block group {self.number} are of a wrong length")
-        return counts
-
-    def _pack_counts(self) -> bytes | None:
-        assert self._counts is not None
-        return zlib.compress(self._counts.tobytes(), 1) if self._counts.any() else None
 
 
 class _Cursor:
@@ -188,8 +65,9 @@ class Space:
         self._roomy = {large: SortedSet() for large in (False, True)}
         self._expanded: deque[Group] = deque()
         self._pressed: list[Run] | None = None
-        self._wide: set[int] = set()
-        self._punched: list[Run] = []
+        self._suspects: SortedSet = SortedSet()
+        self._forgotten: set[int] = set()
+        self._checked_out: list[Run] = []
         self.on_damage: Callable[[str], None] = lambda _: None
         """Told of damaged counts, which are met in the middle of a change: nothing may be committed from then on."""
         self.used_blocks = 0
@@ -213,6 +91,7 @@ class Space:
         self._segments.require(known)
         self._segments.drop_unfinished(known)
         self._grow(self._segments.count * GROUPS_PER_SEGMENT)
+        self._suspects.update(group.number for group in self._groups if group.free_blocks >= WIDE_BLOCKS)
 
     # -- allocation -----------------------------------------------------------------------------------------------
 
@@ -245,7 +124,7 @@ class Space:
     def adopt(self, place: int, count: int) -> None:
         """Allocated blocks are named by a leaf from now on. They lie in one group."""
         group = self._groups[place >> GROUP_SHIFT]
-        set_bits(group.used, place & _SLOT_MASK, count)
+        set_bits(group.used, place & SLOT_MASK, count)
         group.used_blocks += count
         self.used_blocks += count
         self._dirty.add(group.number)
@@ -254,7 +133,7 @@ class Space:
         """Allocated blocks that nothing came to name are free again, at once."""
         for place, count in runs:
             group = self._groups[place >> GROUP_SHIFT]
-            clear_bits(group.busy, place & _SLOT_MASK, count)
+            clear_bits(group.busy, place & SLOT_MASK, count)
             group.free_blocks += count
             self._settle(group)
 
@@ -284,7 +163,7 @@ class Space:
         """One more slot names each of these used blocks."""
         while count:
             group = self._groups[place >> GROUP_SHIFT]
-            first = place & _SLOT_MASK
+            first = place & SLOT_MASK
             length = min(count, BLOCKS_PER_GROUP - first)
             part = self._counts_to_change(group)[first : first + length]
             part[part == 0] = 1
@@ -308,7 +187,7 @@ class Space:
         """One slot less names each of these used blocks; those nobody names are freed."""
         while count:
             group = self._groups[place >> GROUP_SHIFT]
-            first = place & _SLOT_MASK
+            first = place & SLOT_MASK
             length = min(count, BLOCKS_PER_GROUP - first)
             if not group.has_counts:
                 self._free(group, first, length)
@@ -335,10 +214,23 @@ class Space:
             for first, count in runs_of(freed):
                 self._free(group, first, count)
 
+    def has_shared(self, leaf: Leaf) -> bool:
+        """Whether another slot names a block of a dense leaf, too. Raises Corrupt."""
+        places = leaf.place_array()
+        assert places is not None
+        for group, slots in self._by_group(places):
+            counts = group.counts if group.has_counts else None
+            if counts is not None and counts[slots].any():
+                return True
+        return False
+
     # -- commits --------------------------------------------------------------------------------------------------
 
     def collect(self, view: CatalogView) -> None:
         """Put the changed groups into the view."""
+        for number in self._forgotten:
+            view.delete(Table.SPACE, (number,))
+        self._forgotten.clear()
         for number in self._dirty:
             view.put(Table.SPACE, (number,), self._groups[number].row())
         self._dirty.clear()
@@ -359,35 +251,78 @@ class Space:
         """What a durable commit freed, and no read can still want, may be handed out."""
         self.give_back(freed)
         self.held_blocks -= sum(count for _, count in freed)
-        self._wide.update(place >> GROUP_SHIFT for place, count in freed if count >= _WIDE_BLOCKS)
+        self._suspects.update({place >> GROUP_SHIFT for place, _ in freed})
 
     # -- giving disk space back -----------------------------------------------------------------------------------
 
-    def check_out_wide(self) -> list[Run]:
-        """Take the wide free runs of a group in which such were freed, to punch them; [] when there is none left.
+    @property
+    def suspects(self) -> int:
+        """Groups in which free blocks may have disk space: those where blocks were freed, and all of a pool just opened."""
+        return len(self._suspects)
 
-        Under pressure all that have disk space: what is given back lets the pressure end.
+    def check_out_wide(self, *, in_use: bool) -> list[Run]:
+        """Take the wide free runs of a suspected group, to give their disk space back; [] when none is left.
+
+        The highest group comes first: what is allocated comes from below. `in_use` leaves out groups that allocation has
+        open. `check_in` gives the runs back; until then there is no other group checked out.
         """
-        if self._pressed is not None:
-            self.press()  # what has come free since is among it, too
-            self._punched = [run for run in self._pressed if run[1] >= _WIDE_BLOCKS]
-            self._pressed = [run for run in self._pressed if run[1] < _WIDE_BLOCKS]
-            return self._punched
-        if self._wide:
+        if not in_use:
             self._close_cursors()
-        while self._wide:
-            group = self._groups[self._wide.pop()]
+        for number in list(reversed(self._suspects)):
+            group = self._groups[number]
+            if self._is_open(group):
+                continue
+            self._suspects.discard(number)
+            if group.free_blocks < WIDE_BLOCKS:
+                continue
             runs = self._take_free(group)
-            self.give_back([run for run in runs if run[1] < _WIDE_BLOCKS])
-            self._punched = [run for run in runs if run[1] >= _WIDE_BLOCKS]
-            if self._punched:
-                return self._punched
+            self.give_back([run for run in runs if run[1] < WIDE_BLOCKS])
+            self._checked_out = [run for run in runs if run[1] >= WIDE_BLOCKS]
+            if self._checked_out:
+                return self._checked_out
+            self._settle(group)
         return []
 
-    def check_in_wide(self) -> None:
-        """The runs of `check_out_wide` are free again."""
-        punched, self._punched = self._punched, []
-        self.give_back(punched)
+    def check_out_pressed(self) -> list[Run]:
+        """Under pressure: take all wide free runs that have disk space. What is given back lets the pressure end."""
+        self.press()  # what has come free since is among it, too
+        assert self._pressed is not None
+        self._checked_out = [run for run in self._pressed if run[1] >= WIDE_BLOCKS]
+        self._pressed = [run for run in self._pressed if run[1] < WIDE_BLOCKS]
+        return self._checked_out
+
+    def check_in(self) -> None:
+        """What was checked out is free again."""
+        runs, self._checked_out = self._checked_out, []
+        self.give_back(runs)
+
+    def retire_last_segment(self) -> bool:
+        """Do without the last segment if nothing of it is busy; True when it goes, with the next commit.
+
+        Until that commit is durable the segment can be had back (`_open_next`); then its file may go.
+        """
+        first = len(self._groups) - GROUPS_PER_SEGMENT
+        if first < 0 or self._pressed is not None or self._checked_out:
+            return False
+        leaving = self._groups[first:]
+        free = sum(group.free_blocks for group in leaving)
+        free += sum(
+            count
+            for cursor in self._cursors.values()
+            for place, count in cursor.runs
+            if place >> GROUP_SHIFT >= first
+        )
+        if free != GROUPS_PER_SEGMENT * BLOCKS_PER_GROUP - 1:
+            return False
+        self._close_cursors()
+        for group in leaving:
+            self._forget_room(group)
+            self._suspects.discard(group.number)
+            self._dirty.discard(group.number)
+            self._forgotten.add(group.number)
+        del self._groups[first:]
+        self._segments.retire_last()
+        return True
 
     # -- for statistics and check ---------------------------------------------------------------------------------
 
@@ -403,7 +338,7 @@ class Space:
     def checked_out_blocks(self) -> int:
         """Blocks that are busy only because allocation is about to hand them out."""
         runs = [run for cursor in self._cursors.values() for run in cursor.runs]
-        return sum(count for _, count in (*runs, *(self._pressed or ()), *self._punched))
+        return sum(count for _, count in (*runs, *(self._pressed or ()), *self._checked_out))
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -419,7 +354,7 @@ class Space:
         roomy = self._roomy[cursor.large]
         while True:
             if not roomy:
-                self._segments.create_next()
+                self._segments.add_next()
                 self._grow(self._segments.count * GROUPS_PER_SEGMENT)
             index = 0 if cursor.large or last is None else roomy.bisect_right(last.number) % len(roomy)
             group = self._groups[roomy[index]]
@@ -451,12 +386,8 @@ class Space:
 
     def _take_free(self, group: Group) -> list[Run]:
         """All free runs of a group, last first; they are busy from now on."""
-        base = group.number << GROUP_SHIFT
-        free = set_slots(group.busy.translate(_INVERTED))
-        group.busy[:] = _ONES
-        group.free_blocks = 0
         self._forget_room(group)
-        return [(base + first, count) for first, count in reversed(runs_of(free))]
+        return group.take_free()
 
     def _take_free_between(self, group: Group, low: int, high: int) -> list[Run]:
         """The free runs of a group that lie in places [low, high), last first; the rest of the group stays free."""
@@ -475,7 +406,7 @@ class Space:
     def _put_back(self, group: Group, runs: list[Run]) -> None:
         """Undo `_take_free` for what is of no use to large requests."""
         for place, count in runs:
-            clear_bits(group.busy, place & _SLOT_MASK, count)
+            clear_bits(group.busy, place & SLOT_MASK, count)
             group.free_blocks += count
         if group.free_blocks >= _WORTH_OPENING[False]:
             self._roomy[False].add(group.number)
@@ -534,7 +465,4 @@ class Space:
     def _by_group(self, places: npt.NDArray[np.int64]) -> Iterable[tuple[Group, npt.NDArray[np.int64]]]:
         numbers = places >> GROUP_SHIFT
         for number in np.unique(numbers).tolist():
-            yield self._groups[number], places[numbers == number] & _SLOT_MASK
-
-
-_INVERTED = bytes(255 - value for value in range(256))
+            yield self._groups[number], places[numbers == number] & SLOT_MASK

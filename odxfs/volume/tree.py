@@ -5,7 +5,7 @@ import stat
 from odxfs.errors import NameTooLong, NotADirectory, NotFound
 from odxfs.types import MAX_NAME_BYTES, InodeNumber, VolumeId
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.directories import Directories, DirectoryEntry
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.inodes import Inode, InodeCache
@@ -15,7 +15,7 @@ from odxfs.volume.xattrs import Xattrs
 class Tree:
     """What can be asked of a file tree; an operation has a checkpoint only where the catalog has to be waited for."""
 
-    def __init__(self, view: CatalogView | PastView, identifiers: Identifiers) -> None:
+    def __init__(self, view: CatalogView | SeenView, identifiers: Identifiers) -> None:
         self.view = view
         self.inodes = InodeCache(view)
         self.directories = Directories(view, identifiers)
@@ -50,6 +50,6 @@ class Tree:
 
     def close(self, volume: VolumeId) -> None:
         """The snapshot is being deleted: who still uses the tree, or an inode of it, is told Stale."""
-        assert isinstance(self.view, PastView)
-        self.view.is_gone = True
+        assert isinstance(self.view, SeenView)
+        self.view.past.is_gone = True
         self.inodes.close(volume)

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from odxfs.types import Buffer, InodeNumber, VolumeId
+from odxfs.errors import NoSpace
+from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
 from odxfs.volume.directories import DirectoryEntry
 from odxfs.volume.inodes import AttributeChange, Inode
 from odxfs.volume.pins import Pin
@@ -155,7 +156,7 @@ class Volume:
 
     async def get_xattr(self, inode: Inode, name: bytes) -> bytes:
         """An extended attribute's value. Raises NoAttribute."""
-        return await self._tree.xattrs.get(inode.number, name)
+        return await self._tree.xattrs.get(inode, name)
 
     async def set_xattr(
         self, inode: Inode, name: bytes, value: bytes, *, create: bool = False, replace: bool = False
@@ -175,8 +176,15 @@ class Volume:
         return await self._tree.xattrs.names(inode.number)
 
     def statfs(self) -> Statfs:
-        """True numbers of the pool and of the file system below it."""
-        return statfs(self.pool)
+        """True numbers of the volume's quota, the pool and the file system below it."""
+        return statfs(self.pool, self.id)
+
+    def check_room(self, length: int) -> None:
+        """Raise QuotaExceeded or NoSpace when not even an empty pool state as now has `length` bytes for the volume."""
+        numbers, blocks = self.statfs(), -(-length // BLOCK_BYTES)
+        self.pool.windows.quotas.require(self.id, blocks)
+        if blocks > numbers.free_blocks:
+            raise NoSpace(f"{length} bytes do not fit")
 
     # Data: see DataPath (data.py) for what each does and raises
 

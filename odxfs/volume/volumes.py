@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from odxfs.errors import AlreadyExists, InvalidArgument, NotEmpty, SharingViolation
-from odxfs.types import InodeNumber, VolumeId
+from odxfs.types import BLOCK_BYTES, InodeNumber, VolumeId
 from odxfs.volume.catalog.interface import (
     PAST,
     Key,
@@ -20,7 +20,7 @@ from odxfs.volume.catalog.interface import (
     inodes_of,
     successor,
 )
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import PastView, SeenView
 from odxfs.volume.extents import unpack_page
 from odxfs.volume.inodes import Inode
 from odxfs.volume.names import check_name, encode_name
@@ -35,6 +35,9 @@ _ROWS = 256
 
 _ROWS_PER_COMMIT = 100_000
 """Rows that wait in memory for a commit, at most."""
+
+MAX_QUOTA_BYTES = 1 << 62
+"""A column holds the number of blocks; nothing is as large as this."""
 
 USABLE, UNFINISHED = 0, 1
 """States of a row of Table.VOLUME."""
@@ -73,12 +76,12 @@ class Volumes:
         """
         source = self._pool.snapshots.find(volume, snapshot)
         tree = self._pool.snapshots.tree(source)  # told when the snapshot is deleted
-        assert isinstance(tree.view, PastView)
+        assert isinstance(tree.view, SeenView)
         record = await self._new(name)
         record.root = inode_in(record.id, self._pool.namespace.record_of(volume).root)
         self._pool.namespace.add_volume(record)
         try:
-            await _Copy(self._pool, tree.view, record, source.volume).run()
+            await _Copy(self._pool, tree.view.past, record, source.volume).run()
         except BaseException:
             self.deletion.enqueue(record.id)
             raise
@@ -107,6 +110,21 @@ class Volumes:
         pool.namespace.mark_volume(record)
         self.deletion.enqueue(record.id)
         await pool.commit()
+
+    async def set_quota(self, name: str, size: int) -> VolumeRecord:
+        """Let the files of a volume allocate `size` bytes, rounded up to blocks, or what they like (0); durable on return.
+
+        Below what is allocated already it only refuses growth. Raises NotFound, InvalidArgument, ReadOnly, NoSpace.
+        """
+        self._pool.check_writable()
+        if not 0 <= size <= MAX_QUOTA_BYTES:
+            raise InvalidArgument(f"a quota of {size} bytes")
+        record = self._pool.namespace.record_of(name)
+        record.quota_blocks = -(-size // BLOCK_BYTES)
+        self._pool.windows.quotas.set(record.id, record.quota_blocks)
+        self._pool.namespace.mark_volume(record)
+        await self._pool.commit()
+        return record
 
     async def _new(self, name: str) -> VolumeRecord:
         self._pool.check_writable()
@@ -139,7 +157,7 @@ class _Copy:
             at = low
             while rows := await self._past.range(table, at, high, _ROWS):
                 for key, row in rows:
-                    if key[0] not in self._nameless:
+                    if self._number(key[0]) not in self._nameless:
                         self._copy(table, key, row)
                 at = successor(rows[-1][0])
                 await self._let_commit(len(rows))

@@ -26,6 +26,7 @@ from odxfs.volume.extents import (
 )
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.leaf import Leaf
+from odxfs.volume.quota import Quotas
 from odxfs.volume.space import Space
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ class Windows:
     """The extent maps, leaves and leaf holders of a pool, kept consistent with each other and with `space`."""
 
     def __init__(self, view: CatalogView, space: Space, identifiers: Identifiers) -> None:
-        self._view = view
+        self.view = view
         self._identifiers = identifiers
         self.space = space
         self.leaves = LeafCache(view)
         self.references = LeafReferences()
         self.allocated_blocks: Counter[VolumeId] = Counter()
         """By volume, what its inodes allocate; a block that two of them share counts for both."""
+        self.quotas = Quotas(self.allocated_blocks)
         self.latest_snapshots: dict[VolumeId, SnapshotId] = {}
         """The latest snapshot of each volume that has one: what of it was not changed since, that snapshot holds, too."""
         self._changed: dict[int, ExtentMap] = {}
@@ -60,7 +62,7 @@ class Windows:
             if extents is None:
                 if inode.allocated_blocks:
                     return None
-                extents = ExtentMap(inode.number, self._view, whole=True)
+                extents = ExtentMap(inode.number, self.view, whole=True)
             inode.extents = extents
         return extents if extents.is_loaded(first, last) else None
 
@@ -68,7 +70,7 @@ class Windows:
         """The file's map, in memory for windows first..last on return."""
         while (extents := self.extents(inode, first, last)) is None:
             if inode.extents is None:
-                inode.extents = ExtentMap(inode.number, self._view)
+                inode.extents = ExtentMap(inode.number, self.view)
             await inode.extents.load(first, last)
         return extents
 
@@ -101,6 +103,28 @@ class Windows:
             if reference and self.leaf(reference) is None:
                 return reference
         return LeafReference(0)
+
+    def hole_blocks(self, extents: ExtentMap, first_block: int, stop_block: int) -> int:
+        """How many of the blocks [first, stop) are holes. The leaves of windows that lie in it in part are cached."""
+        found = stop_block - first_block
+        for window, reference in extents.items(
+            first_block // BLOCKS_PER_LEAF, (stop_block - 1) // BLOCKS_PER_LEAF
+        ):
+            base = window * BLOCKS_PER_LEAF
+            low, high = max(first_block - base, 0), min(stop_block - base, BLOCKS_PER_LEAF)
+            if high - low == BLOCKS_PER_LEAF:
+                found -= allocated_blocks(reference)
+                continue
+            leaf = self.leaf(reference)
+            assert leaf is not None, "the leaf was to be loaded before"
+            found -= sum(count for _, count, _ in leaf.pieces(low, high - low))
+        return found
+
+    def is_exclusive(self, extents: ExtentMap, window: int) -> bool:
+        """Whether the file alone holds the leaf of a window: no other file, no pin, no snapshot."""
+        latest = self.latest_snapshots.get(volume_of(extents.number), SnapshotId(0))
+        written = extents.snapshots.get(page_of(window), SnapshotId(-1))
+        return written >= latest and not self.references.is_shared(extents.get(window))
 
     # -- changing -------------------------------------------------------------------------------------------------
 
@@ -138,7 +162,7 @@ class Windows:
             self._changed[inode.number] = extents
         if not new:
             self.leaves.forget(leaf)
-            self._view.delete(Table.LEAF, (leaf.id,))
+            self.view.delete(Table.LEAF, (leaf.id,))
         elif not leaf.dirty:
             self.leaves.mark_dirty(leaf)
 
@@ -172,15 +196,19 @@ class Windows:
                     self.space.release(place, count)
                 self.settle(inode, extents, window, leaf)
 
+    def has_data(self, inode: "Inode") -> bool:
+        """Whether there is anything for `discard` to do: leaves, or rows that name none any more."""
+        return inode.allocated_blocks > 0 or inode.number in self._changed
+
     async def discard(self, number: int) -> None:
         """Let every leaf of a deleted file go. A crash meanwhile leaves the rest to be discarded again."""
         changed = self._changed.pop(number, None)
         if changed is not None:
-            changed.collect(self._view)
-        rows = await self._view.range(Table.EXTENTS, (number, 0), (number + 1, 0))
+            changed.collect(self.view)
+        rows = await self.view.range(Table.EXTENTS, (number, 0), (number + 1, 0))
         for turn, ((_, page), row) in enumerate(rows, 1):
             assert isinstance(page, int)
-            self._view.delete(Table.EXTENTS, (number, page))
+            self.view.delete(Table.EXTENTS, (number, page))
             self.let_go_page(number, page, row)
             if turn % _PAGES_PER_TURN == 0:
                 await trio.lowlevel.checkpoint()
@@ -192,7 +220,7 @@ class Windows:
         assert isinstance(written, int)
         latest = self.latest_snapshots.get(volume_of(number), SnapshotId(0))
         if written < latest:
-            self._view.put(Table.EXTENTS_PAST, (latest, number, page), (1, body, written))
+            self.view.put(Table.EXTENTS_PAST, (latest, number, page), (1, body, written))
             return
         for reference in unpack_page(number, page, body).values():
             self.references.drop(reference)
@@ -216,17 +244,17 @@ class Windows:
             self.space.release_leaf(leaf)
             self.leaves.forget(leaf)
             self.references.bury(reference)
-            self._view.delete(Table.LEAF, (leaf.id,))
+            self.view.delete(Table.LEAF, (leaf.id,))
             if turn % 16 == 15:
                 await trio.lowlevel.checkpoint()
 
     def collect(self) -> None:
         """Put changed leaves, extent pages and holder counts into the view."""
-        self.leaves.collect(self._view)
+        self.leaves.collect(self.view)
         for extents in self._changed.values():
-            extents.collect(self._view)
+            extents.collect(self.view)
         self._changed.clear()
-        self.references.collect(self._view)
+        self.references.collect(self.view)
 
     def _preserve(self, extents: ExtentMap, window: int) -> None:
         """Before a page of a map changes: keep it for the latest snapshot, if that holds it and has no row of its own.
@@ -242,7 +270,7 @@ class Windows:
         if row is not None:
             for _, reference in extents.items(page * WINDOWS_PER_PAGE, (page + 1) * WINDOWS_PER_PAGE - 1):
                 self.references.hold(reference)
-            self._view.put(Table.EXTENTS_PAST, (latest, extents.number, page), (1, *row))
+            self.view.put(Table.EXTENTS_PAST, (latest, extents.number, page), (1, *row))
             extents.changed_pages.add(page)  # its row must say so, even if no reference comes to differ
             self._changed[extents.number] = extents
         extents.snapshots[page] = latest

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 from crc32c import crc32c
 
-from odxfs.errors import StoreFailed
+from odxfs.errors import QuotaExceeded, StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.extents import ExtentMap, LeafReference
@@ -33,6 +33,8 @@ class Edge(NamedTuple):
 
     place: int
     crc: int
+    block: int
+    """Its number in the file."""
 
 
 Edges = dict[Edge, Buffer]
@@ -60,6 +62,7 @@ class Writer:
         self._space = windows.space
         self._segments = segments
         self._reader = reader
+        self._quotas = windows.quotas
         self.uncommitted_blocks = 0
         """Blocks written since the last freeze."""
         self.on_failure: Callable[[str], None] = lambda _: None
@@ -68,7 +71,7 @@ class Writer:
     def try_write(self, inode: "Inode", offset: int, data: memoryview, edges: Edges) -> Missing | None:
         """Write now if all that is needed is in memory; else nothing has changed and what is missing is returned.
 
-        The extent map must be loaded. Raises NoSpace, StoreFailed or Corrupt; then nothing has changed.
+        The extent map must be loaded. Raises NoSpace, QuotaExceeded, StoreFailed or Corrupt; then nothing has changed.
         """
         first, stop = offset >> 12, (offset + len(data) + 4095) >> 12
         extents = self._windows.extents(inode, first >> 11, (stop - 1) >> 11)
@@ -79,6 +82,8 @@ class Writer:
         buffers = self._buffers(inode, extents, offset, data, edges)
         if not isinstance(buffers, list):
             return buffers
+        if self._quotas.limits:
+            self._require_quota(inode, extents, first, stop)
         runs = self._allocate(stop - first)
         try:
             staged = self._stage(first, runs, buffers)
@@ -105,6 +110,8 @@ class Writer:
         if not isinstance(buffers, list):
             return buffers
         before = self._surroundings(inode, extents, offset, len(data))
+        if self._quotas.limits:
+            self._require_quota(inode, extents, first, stop)
         runs = self._allocate(stop - first)
         try:
             staged = await trio.to_thread.run_sync(self._stage, first, runs, buffers)
@@ -115,6 +122,11 @@ class Writer:
         if missing or inode.gone or before != self._surroundings(inode, extents, offset, len(data)):
             self._space.give_back(runs)
             return missing or LeafReference(0)
+        try:
+            self._require_quota(inode, extents, first, stop)
+        except QuotaExceeded:
+            self._space.give_back(runs)
+            raise
         self._apply(inode, extents, staged)
         return None
 
@@ -123,6 +135,10 @@ class Writer:
         return self._edge(extents, block).place != 0
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _require_quota(self, inode: "Inode", extents: ExtentMap, first: int, stop: int) -> None:
+        if inode.volume in self._quotas.limits:
+            self._quotas.require(inode.volume, self._windows.hole_blocks(extents, first, stop))
 
     def _surroundings(self, inode: "Inode", extents: ExtentMap, offset: int, length: int) -> tuple[int, ...]:
         """What the padding of an unaligned write was made from: equal before and after means it still holds.
@@ -141,12 +157,12 @@ class Writer:
         """A block of a file; a hole is at place 0, and one whose leaf is not cached at -1."""
         reference = extents.get(block >> 11)
         if not reference:
-            return Edge(0, 0)
+            return Edge(0, 0, block)
         leaf = self._windows.leaf(reference)
         if leaf is None:
-            return Edge(-1, 0)
+            return Edge(-1, 0, block)
         place = leaf.place_of(block & 2047)
-        return Edge(place, leaf.crcs[block & 2047] if place else 0)
+        return Edge(place, leaf.crcs[block & 2047] if place else 0, block)
 
     def _buffers(
         self, inode: "Inode", extents: ExtentMap, offset: int, data: memoryview, edges: Edges
@@ -188,7 +204,7 @@ class Writer:
             edge.place < 0
         ):  # a write that needs no leaf but for this block: all others of the window are replaced
             return extents.get(block >> 11)
-        return edges.get(edge) or self._reader.block_at_nowait(*edge) or edge
+        return edges.get(edge) or self._reader.block_at_nowait(edge.place, edge.crc) or edge
 
     def _allocate(self, blocks: int) -> list[Run]:
         try:

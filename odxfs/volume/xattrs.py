@@ -4,7 +4,7 @@ from odxfs.errors import AlreadyExists, AttributeTooLarge, InvalidArgument, Name
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.catalog.past import PastView
+from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.inodes import Inode
 
 MAX_NAME_BYTES = 255
@@ -23,14 +23,18 @@ MAX_LIST_BYTES = 64 * 1024
 class Xattrs:
     """Rows of Table.XATTR. The caller holds the inode's lock while it changes them."""
 
-    def __init__(self, view: CatalogView | PastView) -> None:
+    def __init__(self, view: CatalogView | SeenView) -> None:
         self._view = view
 
-    async def get(self, number: InodeNumber, name: bytes) -> bytes:
+    async def get(self, inode: Inode, name: bytes) -> bytes:
         """The value. Raises NoAttribute."""
-        row = await self._view.get(Table.XATTR, (number, name))
+        row = await self._view.get(Table.XATTR, (inode.number, name)) if inode.has_xattrs else None
         if row is None:
-            raise NoAttribute(f"inode {number} has no attribute {name!r}")
+            if inode.has_xattrs and not await self._view.range(
+                Table.XATTR, (inode.number,), (inode.number + 1,), 1
+            ):
+                inode.has_xattrs = False  # what the view answered holds until the next checkpoint
+            raise NoAttribute(f"inode {inode.number} has no attribute {name!r}")
         value = row[0]
         assert isinstance(value, bytes)
         return value
@@ -52,11 +56,12 @@ class Xattrs:
             or sum(len(each) + 1 for each in present) > MAX_LIST_BYTES
         ):
             raise AttributeTooLarge(f"inode {inode.number} has no room for attribute {name!r}")
+        inode.has_xattrs = True
         self._view.put(Table.XATTR, (inode.number, name), (value,))
 
     async def remove(self, inode: Inode, name: bytes) -> None:
         """Remove an attribute. Raises NoAttribute."""
-        await self.get(inode.number, name)
+        await self.get(inode, name)
         self._view.delete(Table.XATTR, (inode.number, name))
 
     async def names(self, number: InodeNumber) -> list[bytes]:

@@ -15,8 +15,8 @@ from pathlib import Path
 import aging
 import big_file
 import engine
+import fuse
 import many_files
-import mount
 import smb
 from rows import Row, Settings, append_history, show
 
@@ -34,9 +34,13 @@ class Set:
 SETS = {
     "smb": Set("the share beside Samba on the same disk", smb.measure, smb.LABELS),
     "engine": Set("the volume without front end, one thread", engine.measure, engine.LABELS),
-    "mount": Set("the mount beside pyfuse3 serving memory", mount.measure, mount.LABELS),
-    "aging": Set("a disk under random writes, minute after minute", aging.measure, aging.LABELS, is_long=True),
-    "big_file": Set("1 TB in one file, cut up at every 4 KiB", big_file.measure, big_file.LABELS, is_long=True),
+    "mount": Set("the mount beside pyfuse3 serving memory", fuse.measure, fuse.LABELS),
+    "aging": Set(
+        "a disk under random writes, minute after minute", aging.measure, aging.LABELS, is_long=True
+    ),
+    "big_file": Set(
+        "1 TB in one file, cut up at every 4 KiB", big_file.measure, big_file.LABELS, is_long=True
+    ),
     "many_files": Set("1,000,000 files", many_files.measure, many_files.LABELS, is_long=True),
 }
 
@@ -78,7 +82,9 @@ def _run(name: str, entry: Set, labels: frozenset[str], arguments: argparse.Name
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench/run", description=__doc__)
-    parser.add_argument("--only", default="", metavar="WORD", help="one set, or rows whose label holds this word")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="one set, or rows whose label holds this word"
+    )
     parser.add_argument("--long", action="store_true", help="the long sets too")
     parser.add_argument("--list", action="store_true", help="show sets and rows and measure nothing")
     parser.add_argument("--rounds", type=int, default=3)

@@ -5,24 +5,25 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import trio
 
-Report = Callable[[Any], None]
+T = TypeVar("T")
+Report = Callable[[object], None]
 
 
-def in_child(work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+def in_child(work: Callable[..., Awaitable[T]], *arguments: object) -> T:
     """What the async function returns, run by trio in a fresh process."""
-    return _run(work, arguments, kill=False)
+    return cast(T, _run(work, arguments, kill=False))
 
 
-def killed_after_report(work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-    """The same for a function that hands its result to `report`, its first argument, and goes on until it is killed (SIGKILL)."""
-    return _run(work, arguments, kill=True)
+def killed_after_report(work: Callable[..., Awaitable[None]], *arguments: object) -> dict[str, float]:
+    """What the function hands to `report`, its first argument; it goes on until it is killed (SIGKILL) a moment later."""
+    return cast(dict[str, float], _run(work, arguments, kill=True))
 
 
-def _run(work: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], *, kill: bool) -> Any:
+def _run(work: Callable[..., Awaitable[object]], arguments: tuple[object, ...], *, kill: bool) -> object:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_main, args=(there, work, arguments, kill))
@@ -38,7 +39,9 @@ def _run(work: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], *, kil
         process.join()
 
 
-def _main(there: Connection, work: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], kill: bool) -> None:
+def _main(
+    there: Connection, work: Callable[..., Awaitable[object]], arguments: tuple[object, ...], kill: bool
+) -> None:
     if kill:
         trio.run(partial(work, there.send, *arguments))
     else:
@@ -50,9 +53,9 @@ def peak_mib() -> float:
     return _status("VmHWM")
 
 
-def resident_mib() -> float:
-    """Resident memory at this moment, in MiB."""
-    return _status("VmRSS")
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process at this moment, in MiB."""
+    return _status("VmRSS", pid)
 
 
 def forget_peak() -> None:
@@ -60,6 +63,6 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _status(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
+def _status(field: str, pid: int | str = "self") -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024

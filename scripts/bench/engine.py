@@ -35,7 +35,19 @@ PEAK = "peak of resident memory in all of that"
 
 GOALS = {OVERWRITE: 20_000.0, DURABLE_64: 10_000.0, REWRITE: 1_000.0, CAPTURE: 100.0}
 UNITS = {FIRST_WRITE: "MB/s", REWRITE: "MB/s", BULK_READ: "MB/s", CAPTURE: "us", PEAK: "MiB"}
-LABELS = (FIRST_WRITE, REWRITE, BULK_READ, OVERWRITE, SUSTAINED, PINNED, READ, DURABLE_1, DURABLE_64, CAPTURE, PEAK)
+LABELS = (
+    FIRST_WRITE,
+    REWRITE,
+    BULK_READ,
+    OVERWRITE,
+    SUSTAINED,
+    PINNED,
+    READ,
+    DURABLE_1,
+    DURABLE_64,
+    CAPTURE,
+    PEAK,
+)
 
 
 def measure(settings: Settings) -> Iterator[Row]:

@@ -1,5 +1,6 @@
-"""A million small files: made, listed, looked at, deleted."""
+"""A million small files: made, listed, looked at, deleted; and fewer of them by a program on the mount."""
 
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -7,13 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
-from child import forget_peak, in_child, killed_after_report, peak_mib
+from child import in_child, peak_mib, resident_mib
+from fuse import make_file, mounted
 from rows import Row, Settings
 
 from odxfs.types import InodeNumber
 from odxfs.volume import Volume, check_directory, create_pool, open_pool
 
-FILES = int(os.environ.get("BENCH_FILES", 1_000_000))
+FILES = int(os.environ.get("BENCH_FILES", "1000000"))
+"""A smaller number tries the benchmark itself."""
+MOUNT_FILES = FILES // 10
 DIRECTORY_FILES = 1_000
 DATA_BYTES = 4096
 TURN = 64
@@ -22,11 +26,23 @@ TURN = 64
 SPREAD, FLAT, DATA = "in directories of 1,000", "in one directory", "with 4 KiB each"
 SHAPES = (SPREAD, FLAT, DATA)
 RATES = ("create", "list", "stat", "stat after reopening", "delete")
-SIZES = ("catalog bytes a file", "peak of resident memory", "fsck", "fsck: peak of resident memory", "findings")
-LABELS = tuple(f"{shape}: {what}" for shape in SHAPES for what in (*RATES, *SIZES))
+SIZES = (
+    "catalog bytes a file",
+    "peak of resident memory",
+    "fsck",
+    "fsck: peak of resident memory",
+    "findings",
+)
+MOUNTED = f"on the mount, {MOUNT_FILES:,}"
+MOUNT_RATES = ("create", "stat", "list", "delete")
+LABELS = (
+    *(f"{shape}: {what}" for shape in SHAPES for what in (*RATES, *SIZES)),
+    *(f"{MOUNTED}: {what}" for what in (*MOUNT_RATES, "resident memory")),
+)
 UNITS = dict(zip(SIZES, ("bytes", "MiB", "s", "MiB", ""), strict=True))
 MEMORY_GOAL = 600.0
 """What 1 TB in one file may take is a fair bound for this, too."""
+GOALS = {"peak of resident memory": MEMORY_GOAL, "findings": 0.0}
 
 
 def measure(settings: Settings) -> Iterator[Row]:
@@ -48,8 +64,29 @@ def measure(settings: Settings) -> Iterator[Row]:
                     UNITS.get(what, "ops/s"),
                     numbers[what],
                     higher_is_better=what in RATES,
-                    goal=MEMORY_GOAL if what == "peak of resident memory" else 0.0 if what == "findings" else None,
+                    goal=GOALS.get(what),
                 )
+    if any(label.startswith(MOUNTED) and settings.wanted(label) for label in LABELS):
+        yield from _measure_mount(settings)
+
+
+def _measure_mount(settings: Settings) -> Iterator[Row]:
+    with mounted(settings.work) as mountpoint:
+        paths = [
+            str(mountpoint / f"{number // DIRECTORY_FILES:04d}")
+            for number in range(0, MOUNT_FILES, DIRECTORY_FILES)
+        ]
+        names = [f"{path}/file-{number:04d}.txt" for path in paths for number in range(DIRECTORY_FILES)]
+        for path in paths:
+            os.mkdir(path)
+        steps = (make_file, os.stat, os.listdir, os.unlink)
+        for what, step, over in zip(MOUNT_RATES, steps, (names, names, paths, names), strict=True):
+            begin = time.perf_counter()
+            for path in over:
+                step(path)
+            yield Row(f"{MOUNTED}: {what}", "ops/s", MOUNT_FILES / (time.perf_counter() - begin))
+        owner = json.loads((settings.work / "pool" / "lock").read_text())["pid"]
+        yield Row(f"{MOUNTED}: resident memory", "MiB", resident_mib(owner), {}, False, MEMORY_GOAL)
 
 
 async def _make(pool_directory: Path, shape: str) -> dict[str, float]:

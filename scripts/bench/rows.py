@@ -39,12 +39,16 @@ class Row:
     higher_is_better: bool = True
     goal: float | None = None
     """What the project promises, in the row's unit."""
+    goal_ratio: float | None = None
+    """What the project promises as a multiple of each peer's number."""
     spread: float = 0.0
     """Largest less smallest of our rounds as a part of the median: how noisy the minutes were."""
 
     @property
     def is_met(self) -> bool | None:
         """Whether the goal is reached; None without one."""
+        if self.goal_ratio is not None:
+            return all(self.ratio(peer) >= self.goal_ratio for peer in self.others)
         if self.goal is None:
             return None
         return self.ours >= self.goal if self.higher_is_better else self.ours <= self.goal
@@ -60,8 +64,9 @@ class Row:
         for peer, number in self.others.items():
             plain[peer] = round(number, 3)
             plain[f"times_{peer}"] = round(self.ratio(peer), 2)
-        if self.goal is not None:
-            plain |= {"goal": self.goal, "met": self.is_met}
+        if self.is_met is not None:
+            goal = self.goal if self.goal_ratio is None else f"{self.goal_ratio} times"
+            plain |= {"goal": goal, "met": self.is_met}
         if self.spread:
             plain["spread"] = round(self.spread, 2)
         return plain
@@ -74,13 +79,14 @@ def median_row(
     *,
     higher_is_better: bool = True,
     goal: float | None = None,
+    goal_ratio: float | None = None,
 ) -> Row:
     """The medians of rounds; `samples` are by peer, ours under "odxfs"."""
     medians = {peer: statistics.median(values) for peer, values in samples.items()}
     values = samples["odxfs"]
     ours = medians.pop("odxfs")
     spread = (max(values) - min(values)) / ours if ours and len(values) > 1 else 0.0
-    return Row(label, unit, ours, medians, higher_is_better, goal, spread)
+    return Row(label, unit, ours, medians, higher_is_better, goal, goal_ratio, spread)
 
 
 def show(title: str, rows: Sequence[Row]) -> None:
@@ -105,7 +111,10 @@ def show(title: str, rows: Sequence[Row]) -> None:
 
 def _cells(row: Row, peers: Iterable[str]) -> list[str]:
     there = {peer: peer in row.others for peer in peers}
-    goal = "" if row.goal is None else f"{'at least' if row.higher_is_better else 'at most'} {row.goal:,g}"
+    bound = "at least" if row.higher_is_better else "at most"
+    goal = "" if row.goal is None else f"{bound} {row.goal:,g}"
+    if row.goal_ratio is not None:
+        goal = f"at least {row.goal_ratio:g} times"
     return [
         row.label,
         _number(row.ours),

@@ -33,7 +33,11 @@ def measure(settings: Settings) -> Iterator[Row]:
     """All loads that are asked for, one row each."""
     if missing := missing_tools():
         raise SystemExit(f"bench: needs {', '.join(missing)}; scripts/setup --dev installs them")
-    with reflink_disk(settings.work / "disk.xfs", DISK_BYTES) as disk, samba(disk, 46901) as theirs, odxfs(disk, 46902) as ours:
+    with (
+        reflink_disk(settings.work / "disk.xfs", DISK_BYTES) as disk,
+        samba(disk, 46901) as theirs,
+        odxfs(disk, 46902) as ours,
+    ):
         for peer in (theirs, ours):
             _put(peer, disk, "small.bin", FILE_BYTES)
             _put(peer, disk, "disk.bin", COPY_BYTES)

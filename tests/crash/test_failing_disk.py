@@ -295,4 +295,4 @@ async def test_damage_that_is_met_in_the_middle_of_a_change_keeps_it_from_being_
             await volume.sync()
     findings = await check_directory(tmp_path / "pool", read_data=True)
     assert len(findings) == 1
-    assert "the counts of block group 0 are damaged" in findings[0]
+    assert "the counts of block group 0 are damaged" in findings[0].sentence

@@ -55,7 +55,23 @@ def fails(code: ExitCode, said: str, *words: str | Path, stdin: str = "") -> Non
 
 def test_help_of_every_command() -> None:
     listing = odxfs_ok("--help").out
-    commands = ["mkfs", "mount", "serve", "umount", "user", "share", "status", "tokens", "fsck", "cp", "help"]
+    commands = [
+        "mkfs",
+        "mount",
+        "serve",
+        "umount",
+        "user",
+        "share",
+        "volume",
+        "status",
+        "tokens",
+        "fsck",
+        "dump",
+        "backup",
+        "scrub",
+        "cp",
+        "help",
+    ]
     for command in commands:
         assert f"  {command} " in listing
         assert f"usage: odxfs {command}" in odxfs_ok(command, "--help").out

@@ -17,6 +17,7 @@ from odxfs.client.client import connect
 from odxfs.client.errors import RequestRefused
 from odxfs.errors import ExitCode
 from odxfs.ntstatus import Status
+from odxfs.volume.directory import RESERVE_BYTES
 from tests.mount.command import clear, complaints, odxfs, odxfs_ok, run, wait_for_end
 
 DISK_BYTES = 320 << 20
@@ -71,6 +72,15 @@ class SmallPool:
         (self.mountpoint / name).unlink()
         self.durable.pop(name, None)
 
+    def truncate(self, name: str) -> None:
+        """Empty a file, durably."""
+        descriptor = os.open(self.mountpoint / name, os.O_WRONLY | os.O_TRUNC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.durable[name] = b""
+
     def assert_durable(self) -> None:
         lost = [
             name for name, content in self.durable.items() if (self.mountpoint / name).read_bytes() != content
@@ -87,16 +97,24 @@ class SmallPool:
         return (done.stdout + done.stderr).decode()
 
 
-@pytest.fixture(params=["ext4", "xfs"])
-def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallPool]:
-    """A mounted pool on a loop device; afterwards it must unmount, be clean, and have said only that the disk was full."""
-    image, disk = tmp_path / "image", tmp_path / "disk"
+def mount_disk(kind: str, image: Path, disk: Path) -> None:
+    """Mount a new file system of DISK_BYTES."""
+    if kind == "tmpfs":
+        run("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", disk)
+        return
     image.touch()
     os.truncate(image, DISK_BYTES)
-    run(f"mkfs.{request.param}", "-q", image)
+    run(f"mkfs.{kind}", "-q", image)
+    run("mount", "-o", "loop", image, disk)
+
+
+@pytest.fixture(params=["ext4", "xfs", "tmpfs"])
+def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallPool]:
+    """A mounted pool on a disk of its own; afterwards it must unmount, be clean, and have said only that the disk was full."""
+    disk = tmp_path / "disk"
     for place in (disk, tmp_path / "mnt"):
         place.mkdir()
-    run("mount", "-o", "loop", image, disk)
+    mount_disk(request.param, tmp_path / "image", disk)
     try:
         pool = SmallPool(disk, disk / "pool", tmp_path / "mnt")
         odxfs_ok("mkfs", pool.directory)
@@ -181,8 +199,9 @@ def test_through_the_mount(pool: SmallPool) -> None:
         overwritten[: refused.start] + overwritten[refused.stop :]
         == kept[: refused.start] + kept[refused.stop :]
     )
-    for name in ("big0", "big2", "big3", "again0"):
+    for name in ("big0", "big2"):
         pool.unlink(name)
+    pool.truncate("big3")
     assert fill(pool, "after", BIG_BYTES) >= 3
     pool.assert_durable()
     pool.kill_and_mount_again()
@@ -198,6 +217,40 @@ def test_through_the_mount(pool: SmallPool) -> None:
     assert found.f_bavail * found.f_frsize > DISK_BYTES // 2, "the disk has its space back"
     pool.mount()
     pool.assert_durable()
+
+
+def test_df_and_the_disk_agree_after_everything_is_deleted(pool: SmallPool) -> None:
+    empty, at_first = used_bytes(pool.mountpoint), pool.free_bytes()
+    assert at_most_a_twentieth_apart(empty, used_bytes(pool.disk))
+    fill(pool, "big", BIG_BYTES, 5)
+    fill(pool, "small", SMALL_BYTES, 100)
+    choose = random.Random(4)
+    with (pool.mountpoint / "big0").open("rb+", buffering=0) as file:
+        for _ in range(2_000):
+            os.pwrite(file.fileno(), choose.randbytes(4096), choose.randrange(BIG_BYTES // 4096) * 4096)
+    assert pool.free_bytes() < at_first - 5 * BIG_BYTES
+    for name in list(pool.durable):
+        pool.unlink(name)
+    sync_directory(pool.mountpoint)
+    assert at_most_a_twentieth_apart(pool.free_bytes(), at_first), "what is deleted is free, wherever it is"
+    odxfs_ok("umount", pool.mountpoint)  # the end of an owner need not wait for idleness
+    assert at_most_a_twentieth_apart(used_bytes(pool.disk), empty)
+    taken = sum(path.stat().st_blocks * 512 for path in pool.directory.rglob("*") if path.is_file())
+    catalog = sum(path.stat().st_blocks * 512 for path in pool.directory.glob("catalog.db*"))
+    assert at_most_a_twentieth_apart(taken, RESERVE_BYTES + catalog)
+    assert catalog < 2 << 20
+    pool.mount()
+    assert at_most_a_twentieth_apart(used_bytes(pool.mountpoint), empty)
+
+
+def used_bytes(path: Path) -> int:
+    """What df(1) shows as used."""
+    found = os.statvfs(path)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def at_most_a_twentieth_apart(one: int, other: int) -> bool:
+    return abs(one - other) * 20 <= max(one, other)
 
 
 def test_through_the_share(pool: SmallPool, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ async def test_a_commit_is_there_after_a_reopen_and_deletes_what_it_says(path: P
     await engine.close()
     engine = SqliteEngine.open(path, "two")
     assert engine.epoch == 2
-    assert await engine.get(Table.POOL, (0,)) == (1, 2, 1, 1, 1, 0, 1)
+    assert await engine.get(Table.POOL, (0,)) == PoolRow(1, 2, 1, 1, 1, 0)
     assert await engine.get(Table.DIRENT, (1, b"a")) is None
     assert await engine.get(Table.DIRENT, (1, b"b")) == (11, 12, 13)
     assert await engine.get(Table.ORPHAN, (4,)) == ()

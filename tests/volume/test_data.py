@@ -1,6 +1,7 @@
 """What a user sees of file data: bytes, holes, clones, tokens' points in time, and refusals."""
 
 import os
+import re
 from collections.abc import Callable
 
 import pytest
@@ -201,15 +202,16 @@ async def test_a_changed_block_on_disk_is_an_error_and_never_data(
         file.seek(position)
         file.write(b"!")
     assert bytes(await volume.read(inode, 0, BLOCK_BYTES)) == b"a" * BLOCK_BYTES
-    with pytest.raises(Corrupt):
+    where = f"/a (inode {inode.number} of volume main), byte 4096"
+    assert volume.read_nowait(inode, BLOCK_BYTES, 10) is None
+    with pytest.raises(Corrupt, match=re.escape(where)):
         await volume.read(inode, BLOCK_BYTES, 10)
-    with pytest.raises(Corrupt):
-        volume.read_nowait(inode, BLOCK_BYTES, 10)
-    with pytest.raises(Corrupt):
+    with pytest.raises(Corrupt, match=re.escape(where)):
         await volume.read(inode, 0, 3 * BLOCK_BYTES)
-    with pytest.raises(Corrupt):
+    with pytest.raises(Corrupt, match=re.escape(where)):
         await volume.write(inode, BLOCK_BYTES + 5, b"part of the damaged block")
-    assert any("checksum" in finding for finding in await volume.pool.check(read_data=True))
+    (finding,) = await volume.pool.check(read_data=True)
+    assert (finding.kind, finding.where) == ("data", where)
     await volume.write(inode, BLOCK_BYTES, b"b" * BLOCK_BYTES)
     assert await volume.pool.check(read_data=True) == []
 
@@ -234,7 +236,7 @@ async def test_the_disk_gets_the_space_of_deleted_files_back(volume: Volume) -> 
     assert volume.pool.segments.disk_bytes() >= 32 << 20
     await volume.unlink(volume.root, b"a")
     await volume.sync()
-    await volume.pool.committer.give_space_back()
+    await volume.pool.reclaimer.turn(idle=True)
     assert volume.pool.segments.disk_bytes() < 4 << 20
     assert inode.gone
     again = await make(volume, b"b", b"b" * (4 << 20))

@@ -127,7 +127,7 @@ async def test_a_damaged_segment_header_is_found(pool_directory: Path) -> None:
         await volume.write(inode, 0, b"data")
     with (pool_directory / "segments" / "00000000").open("r+b") as file:
         file.write(b"x")
-    assert any("header" in finding for finding in await check_directory(pool_directory))
+    assert any("header" in finding.sentence for finding in await check_directory(pool_directory))
 
 
 @pytest.mark.parametrize("size", [0, 12_288, 19_999])
@@ -142,4 +142,6 @@ async def test_the_check_sees_what_would_show_when_a_file_grows(pool_directory: 
         catalog.execute("UPDATE inode SET size = ? WHERE number = ?", (size, inode.number))
     catalog.close()
     found = await check_directory(pool_directory, read_data=True)
-    assert found == [f"inode {inode.number} has data past its end at byte {size}"]
+    assert [finding.sentence for finding in found] == [
+        f"inode {inode.number} has data past its end at byte {size}"
+    ]

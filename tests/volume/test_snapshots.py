@@ -101,6 +101,22 @@ async def settle(pool: Pool) -> None:
         await pool.commit()
 
 
+async def test_no_two_snapshots_of_a_volume_are_of_one_second(volume: Volume) -> None:
+    """Also when the clock goes back; other volumes and snapshots that are gone do not count."""
+    pool, second = volume.pool, 1_000_000_000
+    made = []
+    for name, now in (("a", 100.25), ("b", 100.75), ("c", 102.5), ("d", 100.0), ("e", 101.999), ("f", 99.5)):
+        pool.clock = lambda now=now: int(now * second)  # type: ignore[misc]
+        made.append((await pool.snapshots.create("main", name)).created_ns)
+    assert made == [int(at * second) for at in (100.25, 101, 102.5, 103, 104, 99.5)]
+    await pool.volumes.create("other")
+    pool.clock = lambda: 100 * second
+    assert (await pool.snapshots.create("other", "a")).created_ns == 100 * second
+    await pool.snapshots.delete("main", "a")
+    await settle(pool)
+    assert (await pool.snapshots.create("main", "a")).created_ns == 100 * second
+
+
 async def test_a_snapshot_holds_the_tree_as_it_was(volume: Volume) -> None:
     pool = volume.pool
     await fill(volume)
@@ -120,6 +136,25 @@ async def test_a_snapshot_holds_the_tree_as_it_was(volume: Volume) -> None:
     assert await tree_of(past(pool, second)) == between
     assert [snapshot.name for snapshot in pool.snapshots.of("main")] == ["first", "second"]
     assert (first.inodes, second.inodes) == (4, 4)
+
+
+async def test_an_inode_of_a_snapshot_is_taken_for_no_other(volume: Volume) -> None:
+    pool = volume.pool
+    await fill(volume)
+    views = [past(pool, await pool.snapshots.create("main", name)) for name in ("a", "b")]
+    live = await volume.lookup(volume.root, b"Link")
+    seen = [await view.lookup(view.root, b"Link") for view in views]
+    assert len({live.number, *(inode.number for inode in seen)}) == 3
+    assert len({volume.root, *(view.root for view in views)}) == 3
+    assert [pool.snapshots.seen_in(inode.number).name for inode in seen] == ["a", "b"]  # type: ignore[union-attr]
+    assert pool.snapshots.seen_in(live.number) is None
+    folder = await views[0].lookup(views[0].root, b"folder")
+    assert await views[0].parent_of(folder.number) == views[0].root
+    assert sorted(await views[0].names_of(seen[0].number)) == sorted(
+        [(views[0].root, b"Link"), (folder.number, b"disk")]
+    )
+    await pool.snapshots.delete("main", "a")
+    assert pool.snapshots.seen_in(seen[0].number) is None
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0), (0, 2, 1)])

@@ -14,6 +14,7 @@ from odxfs.errors import NoSpace, StoreFailed, VolumeError
 from odxfs.types import Buffer
 
 _FALLOC_PUNCH_HOLE_KEEP_SIZE = 0x03
+_NO_END = 1 << 62
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
@@ -68,6 +69,10 @@ class Files:
                 return False
             raise translated(error, "reading a segment") from error
 
+    def forget(self, descriptor: int, offset: int, length: int) -> None:
+        """Let the page cache drop a range, so that it is read from the disk next; what is not yet written stays."""
+        os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
+
     def write(self, descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
         """Write all of `buffers` one after the other. Raises NoSpace or StoreFailed; a part may have been written."""
         try:
@@ -85,6 +90,13 @@ class Files:
         except OSError as error:
             # Also a full disk: the kernel has dropped the pages, so there is nothing left to try again with.
             raise StoreFailed(f"syncing a segment failed: {error.strerror}") from error
+
+    def remove(self, path: Path) -> None:
+        """Take a file's name away, if it is there; its disk space comes free when its last descriptor is closed."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise translated(error, f"removing {path.name}") from error
 
     def sync_directory(self, directory: Path) -> None:
         """Make the names in a directory durable. Blocking."""
@@ -118,25 +130,28 @@ class Files:
             if number != errno.EOPNOTSUPP:
                 raise StoreFailed(f"punching a hole failed: {os.strerror(number)}")
 
-    def data_ranges(self, descriptor: int) -> list[tuple[int, int]]:
-        """(offset, length) of what has disk space (SEEK_DATA, SEEK_HOLE)."""
+    def data_ranges(self, descriptor: int, position: int = 0, end: int = _NO_END) -> list[tuple[int, int]]:
+        """(offset, length) of what has disk space (SEEK_DATA, SEEK_HOLE) and begins in [position, end)."""
         ranges: list[tuple[int, int]] = []
-        position = 0
-        while True:
+        while position < end:
             try:
                 start = os.lseek(descriptor, position, os.SEEK_DATA)
             except OSError as error:
                 if error.errno == errno.ENXIO:
-                    return ranges
+                    break
                 raise translated(error, "mapping a segment") from error
+            if start >= end:
+                break
             position = os.lseek(descriptor, start, os.SEEK_HOLE)
             ranges.append((start, position - start))
+        return ranges
 
     def disk_bytes(self, descriptor: int) -> int:
         """Disk space that a file takes."""
         return os.fstat(descriptor).st_blocks * 512
 
     def room(self, directory: Path) -> tuple[int, int]:
-        """(capacity, available) of the file system below, in bytes."""
+        """(capacity, available) of the file system below, in bytes, without what it keeps back for root."""
         found = os.statvfs(directory)
-        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        kept_back = found.f_bfree - found.f_bavail
+        return (found.f_blocks - kept_back) * found.f_frsize, found.f_bavail * found.f_frsize

@@ -6,7 +6,7 @@ holds its header, so place 0 is never data and can stand for a hole.
 
 import resource
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count as numbers
 from pathlib import Path
 from uuid import UUID
@@ -26,6 +26,16 @@ _BLOCK_SHIFT = 12
 _MAGIC = b"ODXFSSEG"
 _HEADER = struct.Struct("<8sII16sQ")
 """Magic, format version, block size in bytes, pool uuid, segment number; a crc32c of these follows."""
+HEADER_FIELDS = (
+    (0, 8, "magic"),
+    (8, 4, "format version"),
+    (12, 4, "block size"),
+    (16, 16, "pool uuid"),
+    (32, 8, "segment number"),
+    (40, 4, "crc32c of bytes 0 to 39"),
+)
+"""(offset, length, name) in the header block; the rest of it is zeros."""
+
 _CHECKSUM = struct.Struct("<I")
 _VERSION = 1
 
@@ -43,15 +53,56 @@ class Segments:
         self._directory = directory
         self._pool = pool
         self._descriptors: dict[int, int] = {}
+        self.guard: Callable[[], None] = lambda: None
+        """Called before anything is written; raises StoreFailed when the segments are another owner's by now."""
         self.touched: set[int] = set()
         """Segments written since `take_touched`."""
         self._created = False
+        self._retired: list[int] = []
+        self._removed: list[int] = []
         self.count = self._found()
         """Segments in a row; what lies behind a gap was never committed and is made anew."""
         _allow_descriptors(self.count)
 
+    def add_next(self) -> None:
+        """One segment more: the one retired last, if its file is still there, else a new one. Raises as `create_next`."""
+        if self._retired:
+            self._retired.pop()
+            self.count += 1
+        else:
+            self.create_next()
+
+    def retire_last(self) -> None:
+        """One segment less. Its file stays until a commit is durable that no longer knows it (`take_retired`)."""
+        self.count -= 1
+        self._retired.append(self.count)
+        self.touched.discard(self.count)
+
+    def take_retired(self) -> list[int]:
+        """What is retired now: the commit that begins now forgets it."""
+        return self._retired[:]
+
+    def remove_retired(self, forgotten: list[int]) -> None:
+        """Take away the names of retired segments that a durable commit has forgotten, but for those in use again.
+
+        Raises StoreFailed.
+        """
+        self.guard()
+        for segment in forgotten:  # the last one first: a crash leaves no gap
+            if segment in self._retired:
+                self.files.remove(self._path(segment))
+                self._retired.remove(segment)
+                if segment in self._descriptors:
+                    self._removed.append(self._descriptors.pop(segment))
+
+    def free_removed(self) -> None:
+        """Give back the disk space of removed segments. Blocking; may run in a worker thread."""
+        while self._removed:
+            self.files.close(self._removed.pop())
+
     def create_next(self) -> int:
         """Add a segment; durable with the next `sync`. Raises NoSpace or StoreFailed, then nothing has changed."""
+        self.guard()
         segment = self.count
         path = self._path(segment)
         path.unlink(missing_ok=True)  # left by a creation that failed: nothing can name it
@@ -74,6 +125,7 @@ class Segments:
 
         Whoever comes to name the blocks calls `touch` then: a sync that ran during the write has not covered them.
         """
+        self.guard()
         segment = place >> SEGMENT_SHIFT
         descriptor = self._descriptors.get(segment) or self._open(segment)
         self.files.write(descriptor, buffers, (place & _OFFSET_MASK) << _BLOCK_SHIFT)
@@ -94,10 +146,31 @@ class Segments:
         descriptor = self._descriptors.get(segment) or self._open(segment)
         return self.files.read_nowait(descriptor, buffer, (place & _OFFSET_MASK) << _BLOCK_SHIFT)
 
-    def punch(self, place: int, count: int) -> None:
-        """Give the disk space of free blocks back. Blocking; may run in a worker thread."""
-        descriptor = self._descriptors.get(place >> SEGMENT_SHIFT) or self._open(place >> SEGMENT_SHIFT)
-        self.files.punch(descriptor, (place & _OFFSET_MASK) << _BLOCK_SHIFT, count << _BLOCK_SHIFT)
+    def punch(self, runs: Sequence[tuple[int, int]]) -> int:
+        """Give back the disk space that runs of free blocks have, each in one segment; returns how many of them had any.
+
+        Blocking, milliseconds for each; may run in a worker thread.
+        """
+        self.guard()
+        punched = 0
+        for place, count in runs:
+            descriptor = self._descriptor(place >> SEGMENT_SHIFT)
+            offset, length = (place & _OFFSET_MASK) << _BLOCK_SHIFT, count << _BLOCK_SHIFT
+            if self.files.data_ranges(descriptor, offset, offset + length):
+                self.files.punch(descriptor, offset, length)
+                punched += 1
+        return punched
+
+    def read_from_disk(self, place: int, buffer: memoryview) -> None:
+        """Fill `buffer` past the page cache, in which afterwards is what was there before. Blocking; for a worker thread."""
+        segment = place >> SEGMENT_SHIFT
+        descriptor = self._descriptors.get(segment) or self._open(segment)
+        offset = (place & _OFFSET_MASK) << _BLOCK_SHIFT
+        was_cached = self.files.read_nowait(descriptor, buffer, offset)
+        self.files.forget(descriptor, offset, len(buffer))
+        self.files.read(descriptor, buffer, offset)
+        if not was_cached:
+            self.files.forget(descriptor, offset, len(buffer))
 
     def take_touched(self) -> tuple[list[int], bool]:
         """The descriptors a sync must cover from here on, and whether the directory must be synced too."""
@@ -150,6 +223,36 @@ class Segments:
         faults = [self._header_fault(segment) for segment in range(known)]
         return [fault for fault in faults if fault]
 
+    def read_header(self, segment: int) -> bytes:
+        """The header block as it is, sound or not. Raises StoreFailed."""
+        header = bytearray(BLOCK_BYTES)
+        descriptor = self.files.open(self._path(segment))
+        try:
+            self.files.read(descriptor, memoryview(header), 0)
+        finally:
+            self.files.close(descriptor)
+        return bytes(header)
+
+    def mend_headers(self, known: int) -> None:
+        """Give each of the first `known` segments its header and its length again; one that is missing is made, empty.
+
+        For a repair: what blocks held there fails its checksum. Durable on return. Raises NoSpace or StoreFailed.
+        """
+        for segment in range(known):
+            if not self._header_fault(segment) and self._path(segment).stat().st_size >= SEGMENT_BYTES:
+                continue
+            descriptor = self.files.open(self._path(segment), create=not self._path(segment).exists())
+            try:
+                if self._path(segment).stat().st_size < SEGMENT_BYTES:
+                    self.files.extend(descriptor, SEGMENT_BYTES)
+                self.files.write(descriptor, (_pack_header(self._pool, segment),), 0)
+                self.files.sync(descriptor)
+            finally:
+                self.files.close(descriptor)
+        self.files.sync_directory(self._directory)
+        self.count = max(self.count, known)
+        _allow_descriptors(self.count)
+
     def _header_fault(self, segment: int) -> str:
         try:
             self._descriptor(segment)
@@ -159,6 +262,7 @@ class Segments:
 
     def close(self) -> None:
         """Close every descriptor."""
+        self.free_removed()
         for descriptor in self._descriptors.values():
             self.files.close(descriptor)
         self._descriptors.clear()

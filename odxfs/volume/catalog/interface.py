@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from odxfs.types import INODE_VOLUME_SHIFT, InodeNumber, SnapshotId, VolumeId
+from odxfs.types import INODE_VOLUME_SHIFT, MAX_SNAPSHOTS, SNAPSHOT_INODES, InodeNumber, SnapshotId, VolumeId
 
 Key = tuple[int | bytes, ...]
 Row = tuple[int | bytes | str | None, ...]
@@ -159,6 +159,13 @@ class CatalogEngine(Protocol):
         """
         ...
 
+    async def trim(self) -> bool:
+        """Give back a part of the disk space that deleted rows have left; returns whether there may be more.
+
+        Not while a commit is under way. Raises NoSpace, Stale or StoreFailed; no row changes in any case.
+        """
+        ...
+
     async def close(self) -> None:
         """Give the engine up; what was committed stays."""
         ...
@@ -178,6 +185,12 @@ def volume_of(number: int) -> VolumeId:
 def inode_in(volume: VolumeId, number: int) -> InodeNumber:
     """The inode of a volume that has the same low bits as `number`, which may be another volume's."""
     return InodeNumber((volume - 1) << INODE_VOLUME_SHIFT | number & (1 << INODE_VOLUME_SHIFT) - 1)
+
+
+def inode_seen_in(snapshot: SnapshotId, number: int) -> InodeNumber:
+    """The number under which an inode is seen in a snapshot: no other inode of the pool has it meanwhile."""
+    low = number & (1 << INODE_VOLUME_SHIFT) - 1
+    return InodeNumber(SNAPSHOT_INODES | snapshot % MAX_SNAPSHOTS << INODE_VOLUME_SHIFT | low)
 
 
 def inodes_of(volume: VolumeId) -> tuple[Key, Key]:

@@ -37,6 +37,8 @@ class CatalogView:
         self._active = _new_layer()
         self._frozen: Layer | None = None
         self._durable_commits = 0
+        self.changes = 0
+        """Calls of `put` and `delete` since the last freeze: a bound of the rows that wait in memory."""
 
     @property
     def is_dirty(self) -> bool:
@@ -81,10 +83,12 @@ class CatalogView:
     def put(self, table: Table, key: Key, row: Row) -> None:
         """Set a row; durable with the next commit."""
         self._active[table][key] = row
+        self.changes += 1
 
     def delete(self, table: Table, key: Key) -> None:
         """Delete a row, which need not be there; durable with the next commit."""
         self._active[table][key] = None
+        self.changes += 1
 
     def freeze(self) -> Changes:
         """Take everything changed so far for one commit; what changes from now on belongs to the next.
@@ -94,6 +98,7 @@ class CatalogView:
         assert self._frozen is None, "a commit is already under way"
         self._frozen = self._active
         self._active = _new_layer()
+        self.changes = 0
         return {table: rows for table, rows in self._frozen.items() if rows}
 
     def thaw(self, *, durable: bool) -> None:
@@ -104,6 +109,7 @@ class CatalogView:
             self._durable_commits += 1
             return
         for table, rows in frozen.items():
+            self.changes += len(rows)
             active = self._active[table]
             if not active:
                 self._active[table] = rows

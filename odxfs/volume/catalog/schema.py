@@ -17,8 +17,8 @@ _SNAPSHOT = """CREATE TABLE snapshot (
         inodes BIGINT NOT NULL, allocated_blocks BIGINT NOT NULL, state BIGINT NOT NULL,
         PRIMARY KEY (id))"""
 
-_BYTE_COLUMNS = frozenset({"name", "folded", "target", "value", "leaves"})
-"""Columns of a file tree's tables that hold bytes; all others hold integers."""
+BYTE_COLUMNS = frozenset({"name", "folded", "target", "value", "leaves", "body", "bitmap", "counts"})
+"""Columns that hold bytes (a `name` of a volume or snapshot is text); all others hold integers."""
 
 
 def _past_statements(shape: Shape) -> tuple[str, str]:
@@ -39,7 +39,7 @@ def _past_statements(shape: Shape) -> tuple[str, str]:
 
 
 def _type(column: str) -> str:
-    return "BYTEA" if column in _BYTE_COLUMNS else "BIGINT"
+    return "BYTEA" if column in BYTE_COLUMNS else "BIGINT"
 
 
 _PAST_STATEMENTS = tuple(_past_statements(table.value) for table in PAST.values())
@@ -108,7 +108,7 @@ TABLES = (
     """CREATE TABLE orphan (
         number BIGINT NOT NULL,
         PRIMARY KEY (number))""",
-    # A file's extent map: page p holds the leaf references (512 little-endian u64: leaf id * 4096 +
+    # A file's extent map: page p holds the leaf references (up to 512 little-endian u64: leaf id * 4096 +
     # the blocks it allocates; 0 is a hole) of the 4 GiB from p * 4 GiB on. `latest` is the volume's latest snapshot when the
     # page was last written: a later snapshot holds the page, too.
     """CREATE TABLE extents (

@@ -5,6 +5,9 @@ writer connection, so the trio thread goes on while the disk works; a WAL reader
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import trio
@@ -17,6 +20,18 @@ from odxfs.volume.catalog.schema import INDEXES, MIGRATIONS, SCHEMA_VERSION, TAB
 
 _CACHE_KIB = 32 * 1024
 """Pages the reader keeps: the tree above a few million directory entries."""
+
+_INCREMENTAL = 2
+"""What PRAGMA auto_vacuum says of a database that gives pages back when told to."""
+
+_TRIMMED_PAGES = 512
+"""Pages given back in one step: 2 MiB of log."""
+
+_KEPT_PAGES = 256
+_KEPT_PART = 16
+"""Free pages that are not worth the while: 1 MiB, and this part of the database."""
+_ROWS_A_STATEMENT = 50
+"""Rows set by one statement; no more than 1000 parameters, which every SQLite takes."""
 
 _PAST_TABLES = frozenset(PAST.values())
 
@@ -47,7 +62,7 @@ class SqliteEngine:
             finally:
                 connection.close()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     @classmethod
     def open(cls, path: Path, owner: str) -> "SqliteEngine":
@@ -66,7 +81,7 @@ class SqliteEngine:
                 writer.close()
                 raise
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     @property
     def epoch(self) -> int:
@@ -77,7 +92,7 @@ class SqliteEngine:
         try:
             found = self._reader.execute(statements.point(table), key).fetchone()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         return None if found is None else tuple(found[1:])
 
     async def range(self, table: Table, low: Key, high: Key, limit: int) -> list[tuple[Key, Row]]:
@@ -89,7 +104,7 @@ class SqliteEngine:
                 statements.between(table, len(low), len(high)), (*low, *high, limit)
             ).fetchall()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         return [(row[:columns], row[columns:]) for row in found]
 
     async def past_get(self, snapshot: SnapshotId, table: Table, key: Key) -> Row | None:
@@ -100,7 +115,7 @@ class SqliteEngine:
         try:
             found = self._reader.execute(statements.past_point(table), (*key, snapshot)).fetchone()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         if found is None:
             return now
         return tuple(found[1:]) if found[0] else None
@@ -116,7 +131,7 @@ class SqliteEngine:
                 statements.past_between(table, len(low), len(high)), (*part, *part, snapshot, limit)
             ).fetchall()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         return [(row[:columns], row[columns:]) for row in found]
 
     async def commit(self, changes: Changes, preserving: Preserving | None = None) -> None:
@@ -126,32 +141,77 @@ class SqliteEngine:
     def commit_blocking(self, changes: Changes, preserving: Preserving) -> None:
         """The commit itself, for a worker thread; one at a time."""
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                (epoch,) = self._writer.execute("SELECT epoch FROM claim WHERE id = 0").fetchone()
-                if epoch != self._epoch:
-                    raise Stale(f"the pool has a new owner (epoch {epoch}, ours is {self._epoch})")
+            with self._transaction():
                 past = {table: rows for table, rows in changes.items() if table in _PAST_TABLES}
                 _apply(self._writer, past)
                 _preserve(self._writer, changes, preserving)
                 _apply(self._writer, {table: rows for table, rows in changes.items() if table not in past})
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
+
+    async def trim(self) -> bool:
+        """See CatalogEngine.trim. A catalog made without `auto_vacuum` keeps its size; its log is emptied all the same."""
+        return await trio.to_thread.run_sync(self._trim_blocking)
+
+    def _trim_blocking(self) -> bool:
+        try:
+            (mode,) = self._writer.execute("PRAGMA auto_vacuum").fetchone()
+            (free,) = self._writer.execute("PRAGMA freelist_count").fetchone()
+            (pages,) = self._writer.execute("PRAGMA page_count").fetchone()
+            if mode == _INCREMENTAL and free > _KEPT_PAGES + pages // _KEPT_PART:
+                with self._transaction():
+                    self._writer.execute(f"PRAGMA incremental_vacuum({_TRIMMED_PAGES})").fetchall()
+                return True
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            raise translated(error) from error
+        return False
 
     async def close(self) -> None:
         """Close both connections; the last one folds the WAL into the database."""
         self._reader.close()
         await trio.to_thread.run_sync(self._writer.close)
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Around changes by the owner that this engine was opened for. Raises Stale when there is another."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            (epoch,) = self._writer.execute("SELECT epoch FROM claim WHERE id = 0").fetchone()
+            if epoch != self._epoch:
+                raise Stale(f"the pool has a new owner (epoch {epoch}, ours is {self._epoch})")
+            yield
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+
+
+def find_damage(path: Path) -> str | None:
+    """What SQLite itself finds wrong with a catalog that nobody has open, in a few words; None when it is sound. Blocking.
+
+    Reads the whole database. Raises StoreFailed.
+    """
+    try:
+        connection = sqlite3.connect(path)
+        try:
+            (first,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        failure = translated(error)
+        if isinstance(failure, Corrupt):
+            return str(error)
+        raise failure from error
+    return None if first == "ok" else " ".join(str(first).split())
+
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect on a database without a table
+        connection.text_factory = decoded
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -159,6 +219,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def decoded(text: bytes) -> str:
+    """Text of the catalog; a damaged one is for the checks to find."""
+    return text.decode(errors="replace")
 
 
 def _claim(writer: sqlite3.Connection, owner: str, path: Path) -> int:
@@ -197,12 +262,24 @@ def _native(statement: str) -> str:
 def _apply(connection: sqlite3.Connection, changes: Changes) -> None:
     for table, rows in changes.items():
         puts = [(*key, *row) for key, row in rows.items() if row is not None]
-        if puts:
-            connection.executemany(statements.upsert(table), puts)
+        _put(connection, table, puts)
         if len(puts) < len(rows):
             connection.executemany(
                 statements.delete(table), [key for key, row in rows.items() if row is None]
             )
+
+
+def _put(connection: sqlite3.Connection, table: Table, rows: list[Row]) -> None:
+    """Several rows a statement: each step of SQLite gives the interpreter's lock away and takes it back.
+
+    200,000 entries of directories: 0.19 s where one row a statement took 0.37 s, 0.66 s for 1.0 s beside a busy thread.
+    """
+    whole = len(rows) - len(rows) % _ROWS_A_STATEMENT
+    for at in range(0, whole, _ROWS_A_STATEMENT):
+        several = tuple(chain.from_iterable(rows[at : at + _ROWS_A_STATEMENT]))
+        connection.execute(statements.upsert(table, _ROWS_A_STATEMENT), several)
+    if whole < len(rows):
+        connection.executemany(statements.upsert(table), rows[whole:])
 
 
 def _preserve(connection: sqlite3.Connection, changes: Changes, preserving: Preserving) -> None:
@@ -222,7 +299,7 @@ def _preserve(connection: sqlite3.Connection, changes: Changes, preserving: Pres
         )
 
 
-def _translated(error: sqlite3.Error) -> VolumeError:
+def translated(error: sqlite3.Error) -> VolumeError:
     """SQLite's error in the store's words."""
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _NO_ROOM:

@@ -29,14 +29,14 @@ def between(table: Table, low_columns: int, high_columns: int) -> str:
 
 
 @cache
-def upsert(table: Table) -> str:
-    """Set a row, new or not: key columns, then the others."""
+def upsert(table: Table, rows: int = 1) -> str:
+    """Set so many rows, new or not; for each its key columns, then the others. No key may come twice."""
     shape = table.value
     columns = shape.key + shape.row
     settings = ", ".join(f"{column} = excluded.{column}" for column in shape.row)
     action = f"UPDATE SET {settings}" if settings else "NOTHING"
     return (
-        f"INSERT INTO {shape.name} ({', '.join(columns)}) VALUES ({_marks(columns)})"
+        f"INSERT INTO {shape.name} ({', '.join(columns)}) VALUES {', '.join([f'({_marks(columns)})'] * rows)}"
         f" ON CONFLICT ({', '.join(shape.key)}) DO {action}"
     )
 

@@ -37,9 +37,13 @@ class Load:
 def measure(settings: Settings) -> Iterator[Row]:
     """Every load on both mounts, round after round."""
     with ExitStack() as stack:
-        mounts = {"odxfs": stack.enter_context(_odxfs(settings.work)), PEER: stack.enter_context(_memory(settings.work))}
+        mounts = {
+            "odxfs": stack.enter_context(mounted(settings.work)),
+            PEER: stack.enter_context(_memory(settings.work)),
+        }
         for mountpoint in mounts.values():
             _fill(mountpoint / "disk")
+            _fill(mountpoint / "stream")  # what was written at random would not be sequential on the disk
         for load in LOADS:
             if not settings.wanted(load.label):
                 continue
@@ -47,7 +51,7 @@ def measure(settings: Settings) -> Iterator[Row]:
             for turn in range(settings.rounds * 2):
                 for peer, mountpoint in sorted(mounts.items(), reverse=bool(turn % 2)):
                     samples[peer].append(load.measure(mountpoint, settings.seconds / 2))
-            yield median_row(load.label, load.unit, samples)
+            yield median_row(load.label, load.unit, samples, goal_ratio=GOAL)
 
 
 def _blocks(mountpoint: Path, seconds: float, *, write: bool, flags: int) -> float:
@@ -70,7 +74,7 @@ def _blocks(mountpoint: Path, seconds: float, *, write: bool, flags: int) -> flo
 
 def _bulk(mountpoint: Path, seconds: float, *, write: bool, flags: int) -> float:
     """MB/s in calls of 1 MiB from beginning to end, again and again."""
-    descriptor = os.open(mountpoint / "disk", os.O_RDWR | flags)
+    descriptor = os.open(mountpoint / "stream", os.O_RDWR | flags)
     try:
         with mmap(-1, MEBIBYTE) as buffer:
             buffer[:] = random.Random(7).randbytes(MEBIBYTE)
@@ -103,7 +107,7 @@ def _names(mountpoint: Path, seconds: float) -> tuple[float, ...]:
     directory.mkdir(exist_ok=True)
     paths = [str(directory / f"file-{number:04d}") for number in range(NAMES)]
     while time.perf_counter() < begin + seconds:
-        for at, step in enumerate((_make, os.stat, os.unlink)):
+        for at, step in enumerate((make_file, os.stat, os.unlink)):
             start = time.perf_counter()
             for path in paths:
                 step(path)
@@ -112,7 +116,8 @@ def _names(mountpoint: Path, seconds: float) -> tuple[float, ...]:
     return tuple(turns * NAMES / part for part in spent)
 
 
-def _make(path: str) -> None:
+def make_file(path: str) -> None:
+    """Create a file and close it."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
 
 
@@ -131,7 +136,7 @@ def _list(mountpoint: Path, seconds: float) -> float:
     if not directory.exists():
         directory.mkdir()
         for number in range(NAMES):
-            _make(str(directory / f"file-{number:04d}"))
+            make_file(str(directory / f"file-{number:04d}"))
     done, begin = 0, time.perf_counter()
     while time.perf_counter() < begin + seconds:
         done += sum(1 for _ in os.scandir(directory))
@@ -173,7 +178,8 @@ def _fill(path: Path) -> None:
 
 
 @contextmanager
-def _odxfs(work: Path) -> Iterator[Path]:
+def mounted(work: Path) -> Iterator[Path]:
+    """A fresh pool in `work`, mounted by a process of its own."""
     mountpoint = work / "odxfs"
     mountpoint.mkdir()
     run(str(ODXFS), "mount", str(work / "pool"), str(mountpoint), "--create")

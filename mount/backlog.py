@@ -1,0 +1,71 @@
+"""Requests of the kernel that wait already, taken without a turn of the event loop.
+
+pyfuse3 waits for its descriptor before every request: a task switch, two epoll calls and a lock, which take longer than most
+of our answers. Under load the next request is there before the last one is answered, or a moment later. So we ask
+poll(2) first, about 1 us, and only go to sleep when nothing is there: twice as many small requests a second as pyfuse3 alone.
+
+It replaces pyfuse3's `_wait_fuse_readable`, a private function that each of its tasks calls for every request. A
+pyfuse3 without it is left as it is.
+"""
+
+import select
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pyfuse3
+import trio
+
+_NAME = "_wait_fuse_readable"
+
+_REQUESTS_PER_TURN = 16
+"""Requests taken one after the other before other tasks get their turn: about a millisecond."""
+
+_pyfuse3_waits: Callable[[], Awaitable[bool]] | None = getattr(pyfuse3, _NAME, None)
+
+
+class Backlog:
+    """What stands in for pyfuse3's waiting while one mount is served; made after `pyfuse3.init`."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._taken = 0
+
+    def begin(self) -> None:
+        """Take requests this way from now on. Without effect where pyfuse3 or the system is not as we know them."""
+        descriptor = _session_descriptor()
+        if _pyfuse3_waits is None or descriptor is None:
+            return
+        self._poll.register(descriptor, select.POLLIN)
+        setattr(pyfuse3, _NAME, self.wait)
+
+    def end(self) -> None:
+        """Leave pyfuse3 as it was."""
+        if _pyfuse3_waits is not None:
+            setattr(pyfuse3, _NAME, _pyfuse3_waits)
+
+    async def wait(self) -> bool:
+        """Return when a request can be read without blocking, or the mount is gone; False: the loop shall end.
+
+        Several tasks come here. Each one reads as soon as this returns, so no request is promised to two of them; one
+        that another has taken meanwhile is looked for once more, since reading in vain would block the whole process.
+        """
+        assert _pyfuse3_waits is not None
+        self._taken += 1
+        if self._taken >= _REQUESTS_PER_TURN:
+            self._taken = 0
+            await trio.lowlevel.checkpoint()
+        while not self._poll.poll(0):
+            self._taken = 0
+            if not await _pyfuse3_waits():
+                return False
+        return True
+
+
+def _session_descriptor() -> int | None:
+    """pyfuse3 does not tell; it has one session a process, and so one descriptor of the FUSE device."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the listing's own descriptor is closed already
+            if entry.readlink() == Path("/dev/fuse"):
+                return int(entry.name)
+    return None

@@ -1,0 +1,154 @@
+"""Read and verify every block and every map of a pool from the disk, while it is in use.
+
+Asks the process that serves the pool, else opens the pool itself. Ctrl-C stops it; of a served pool it goes on from there when
+it is started again, as long as that process lives. Reads the disk past the page cache, at --rate.
+
+Exits 0 when all is well, 9 when something is damaged: each damaged range is named by file, offset and place. What is damaged
+stays an error for whoever reads it; everything else stays readable.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from odxfs.cli.output import add_json_option, format_bytes, say
+from odxfs.cli.pools import add_directory, require_pool
+from odxfs.control.client import NotServed, ask
+from odxfs.errors import ExitCode, UserError
+
+POLL_SECONDS = 0.5
+
+Show = Callable[[dict[str, Any]], None]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_directory(parser)
+    parser.add_argument(
+        "--rate", type=float, default=100.0, metavar="MB/S", help="megabytes a second (default: 100)"
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="from the beginning, not from where it stopped"
+    )
+    parser.add_argument("--stop", action="store_true", help="stop the scrub of a served pool")
+    add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start or go on, and watch until the end."""
+    directory = require_pool(arguments.directory)
+    rate = int(arguments.rate * 1_000_000)
+    if rate <= 0:
+        raise UserError("--rate must be more than nothing", ExitCode.USAGE)
+    if arguments.stop:
+        progress = ask(directory, "scrub-stop")["progress"]
+        return _tell(directory, progress, as_json=arguments.json) if progress is not None else 0
+    with _Watch(as_json=arguments.json) as watch:
+        try:
+            ask(directory, "scrub-start", {"rate": rate, "restart": arguments.restart})
+        except NotServed:
+            progress = _scrub_here(directory, rate, watch.show)
+        else:
+            progress = _follow(directory, watch.show)
+    return _tell(directory, progress, as_json=arguments.json)
+
+
+def _follow(directory: Path, show: Show) -> dict[str, Any]:
+    """Watch the scrub of a served pool; Ctrl-C stops it."""
+    try:
+        while True:
+            answer = ask(directory, "scrub-status")
+            progress: dict[str, Any] = answer["progress"] or {}
+            if progress:
+                show(progress)
+            if not answer["is_running"]:
+                return progress
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        with suppress(NotServed):
+            ask(directory, "scrub-stop")
+        raise
+
+
+def _scrub_here(directory: Path, rate: int, show: Show) -> dict[str, Any]:
+    import trio
+
+    from odxfs.serving import single_errors
+    from odxfs.volume import open_pool
+    from odxfs.volume.scrub import Scrub
+
+    async def watch(scrub: Scrub) -> None:
+        while True:
+            show(scrub.progress.as_json())
+            await trio.sleep(POLL_SECONDS)
+
+    async def work() -> dict[str, Any]:
+        with single_errors():
+            async with open_pool(directory, owner="odxfs scrub") as pool, trio.open_nursery() as nursery:
+                scrub = Scrub(pool)
+                nursery.start_soon(watch, scrub)
+                await scrub.run(rate)
+                nursery.cancel_scope.cancel()
+        return scrub.progress.as_json()
+
+    return trio.run(work)
+
+
+def _tell(directory: Path, progress: dict[str, Any], *, as_json: bool) -> int:
+    damaged = progress["damaged"]
+    if as_json:
+        say(json.dumps(progress))
+    else:
+        for finding in progress["findings"]:
+            say(finding["sentence"])
+        more = damaged - len(progress["findings"])
+        if more > 0:
+            say(f"{more} more")
+        what = f"{progress['state']}, {format_bytes(progress['done_bytes'])} read, {damaged} damaged"
+        say(f"{directory}: {what}{': ' + progress['error'] if progress['error'] else ''}")
+    return ExitCode.CORRUPT if damaged or progress["error"] else ExitCode.OK
+
+
+class _Watch:
+    """A progress bar on standard error for a person, a line of JSON for a program."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._as_json = as_json
+        self._progress = Progress(
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TextColumn("{task.fields[read]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[damaged]} damaged"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, read="", damaged=0)
+
+    def __enter__(self) -> Self:
+        if not self._as_json:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, progress: dict[str, Any]) -> None:
+        """Show how far it is."""
+        if self._as_json:
+            say(json.dumps({name: value for name, value in progress.items() if name != "findings"}))
+            return
+        self._progress.update(
+            self._task,
+            completed=progress["done_bytes"],
+            total=max(progress["total_bytes"], progress["done_bytes"]) or None,
+            read=f"{format_bytes(progress['done_bytes'])} of {format_bytes(progress['total_bytes'])}",
+            damaged=progress["damaged"],
+        )

@@ -1,0 +1,137 @@
+"""Copies of the catalog: made online, consistent and durable; and put back.
+
+A copy names blocks as they were. What later commits freed may hold other data by the time it is put back: such blocks fail
+their checksums, and so are never taken for what they were. `odxfs fsck --repair --data` tells which.
+"""
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from uuid import UUID
+
+from odxfs.errors import ExitCode, NoSpace, StoreFailed, UserError
+from odxfs.volume.catalog.sqlite import find_damage
+from odxfs.volume.directory import PoolDirectory
+
+_EPOCHS = 1 << 20
+"""Added to the epoch of a copy that is put back: none that an owner since then has had comes again."""
+
+
+def back_up(catalog: Path, target: Path, pool: UUID | None = None) -> None:
+    """Copy a catalog, which may be in use, as its last commit left it. Blocking; durable on return.
+
+    With `pool` the copy says whose it is, as `restore` asks. Raises UserError when `target` exists or cannot be made, NoSpace or
+    StoreFailed; then there is no `target`. The catalog's log cannot be cut short meanwhile.
+    """
+    if target.exists():
+        raise UserError(f"{target} exists already", ExitCode.EXISTS)
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        _copy(catalog, partial, pool)
+        _sync(partial)
+        os.link(partial, target)  # unlike a rename it does not replace what has come there meanwhile
+        _sync(target.resolve().parent)
+    except FileExistsError as error:
+        raise UserError(f"{target} exists already", ExitCode.EXISTS) from error
+    except OSError as error:
+        raise UserError(f"{target} cannot be made: {error.strerror}", ExitCode.CONFIG) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def restore(directory: Path, source: Path) -> Path | None:
+    """Put a copy in the place of a pool's catalog, which is kept beside it; returns where, None when there was none. Blocking.
+
+    Raises UserError: the pool is in use, `source` is no sound copy of this pool's catalog; NoSpace, StoreFailed.
+    """
+    place = PoolDirectory(directory)
+    uuid = place.read_identity()
+    with place.owned("odxfs backup --restore"):
+        fresh = place.catalog.with_name(f"{place.catalog.name}.restoring")
+        try:
+            shutil.copyfile(source, fresh)
+            fresh.chmod(0o600)
+            _adopt(fresh, source, uuid)
+            _sync(fresh)
+            kept = _set_aside(place.catalog)
+            os.replace(fresh, place.catalog)
+            _sync(directory)
+        except OSError as error:
+            raise UserError(f"{source} cannot be put back: {error.strerror}", ExitCode.CONFIG) from error
+        finally:
+            for left in (fresh, Path(f"{fresh}-wal"), Path(f"{fresh}-shm"), Path(f"{fresh}-journal")):
+                left.unlink(missing_ok=True)
+    return kept
+
+
+def free_name(path: Path, what: str) -> Path:
+    """The first name beside `path` of the form path.what-N that is not taken."""
+    number = 1
+    while (free := path.with_name(f"{path.name}.{what}-{number}")).exists():
+        number += 1
+    return free
+
+
+def _copy(source: Path, target: Path, pool: UUID | None) -> None:
+    try:
+        reading = sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            writing = sqlite3.connect(target)
+            try:
+                reading.backup(writing)
+                writing.execute("PRAGMA journal_mode = DELETE")  # one file that holds everything
+                if pool is not None:
+                    writing.execute("CREATE TABLE backup (pool TEXT NOT NULL)")
+                    writing.execute("INSERT INTO backup VALUES (?)", (str(pool),))
+                    writing.commit()
+            finally:
+                writing.close()
+        finally:
+            reading.close()
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+            raise NoSpace(f"there is no room for {target}") from error
+        raise StoreFailed(f"the catalog cannot be copied: {error}") from error
+
+
+def _adopt(fresh: Path, source: Path, pool: UUID) -> None:
+    """Make a copy this pool's catalog. Raises UserError when it is not."""
+    damage = find_damage(fresh)
+    if damage is not None:
+        raise UserError(f"{source} is no sound copy of a catalog: {damage}", ExitCode.CORRUPT)
+    connection = sqlite3.connect(fresh)
+    try:
+        (found,) = connection.execute("SELECT pool FROM backup").fetchone()
+        if found != str(pool):
+            raise UserError(f"{source} is a copy of another pool's catalog", ExitCode.CONFIG)
+        connection.execute("DROP TABLE backup")
+        connection.execute("UPDATE claim SET epoch = epoch + ?", (_EPOCHS,))
+        connection.execute("UPDATE pool SET clean = 0")
+        connection.commit()
+    except (sqlite3.Error, TypeError) as error:
+        raise UserError(f"{source} was not made by 'odxfs backup'", ExitCode.CONFIG) from error
+    finally:
+        connection.close()
+
+
+def _set_aside(catalog: Path) -> Path | None:
+    """Keep the catalog that is there, with its log, under another name."""
+    if not catalog.exists():
+        return None
+    kept = free_name(catalog, "before-restore")
+    for ending in ("", "-wal", "-shm"):
+        part = Path(f"{catalog}{ending}")
+        if part.exists():
+            os.rename(part, f"{kept}{ending}")
+    return kept
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

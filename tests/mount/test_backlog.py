@@ -1,0 +1,54 @@
+"""Requests are taken from the kernel without waiting in between; nobody else is kept from his turn, and no request is lost."""
+
+import os
+from pathlib import Path
+
+import pyfuse3
+import trio
+
+from tests.mount.inside import mounted_inside, on
+
+PROGRAMS = 6
+CALLS = 400
+
+
+def write_and_read(path: Path, number: int) -> bytes:
+    """Calls of one program, each of which waits for its answer."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        for call in range(CALLS):
+            os.pwrite(descriptor, bytes([number, call % 256]), 2 * call)
+        return os.pread(descriptor, 2 * CALLS, 0)
+    finally:
+        os.close(descriptor)
+
+
+async def test_several_programs_and_another_task_take_turns(tmp_path: Path) -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async def one_program(path: Path, number: int) -> None:
+        expected = b"".join(bytes([number, call % 256]) for call in range(CALLS))
+        assert await on(write_and_read, path, number) == expected
+
+    async with mounted_inside(tmp_path) as inside, trio.open_nursery() as nursery:
+        nursery.start_soon(count_turns)
+        async with trio.open_nursery() as programs:
+            for number in range(PROGRAMS):
+                programs.start_soon(one_program, inside.path / f"file{number}", number)
+        nursery.cancel_scope.cancel()
+    assert turns >= PROGRAMS * CALLS // 16
+
+
+async def test_pyfuse3_waits_through_us_while_mounted(tmp_path: Path) -> None:
+    name = "_wait_fuse_readable"
+    own = getattr(pyfuse3, name)
+    async with mounted_inside(tmp_path) as inside:
+        assert getattr(pyfuse3, name) is not own
+        assert await on(os.listdir, inside.path) == []
+    assert getattr(pyfuse3, name) is own
