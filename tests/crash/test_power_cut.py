@@ -119,7 +119,7 @@ async def test_a_cut_with_tokens_and_open_files_leaves_no_debt(disk: RecordingDi
     await assert_sound(states / "cut" / "pool", [{}])
     async with open_pool(states / "cut" / "pool", owner="again") as pool:
         volume = pool.volume("main")
-        await volume.unlink(volume.root, b"fresh")
+        await volume.unlink(volume.root, b"fresh0")
         await volume.sync()
         assert pool.statistics().allocated_bytes == 0
 
