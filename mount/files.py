@@ -10,7 +10,7 @@ from odxfs.errors import AlreadyExists, LockConflict
 from odxfs.opens import DirectoryName
 from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_DATA
 from odxfs.types import Buffer
-from odxfs.volume import Inode
+from odxfs.volume import AttributeChange, Inode
 
 from .answers import answered
 from .front_end import FrontEnd
@@ -36,11 +36,24 @@ class FileOperations(FrontEnd):
         info = self._open(file, flags)
         if flags & os.O_TRUNC:
             try:
-                await self.volume.truncate(file, 0)
+                await self._empty(file, ctx.uid)
             except BaseException:
                 await self._close(info.fh)
                 raise
         return info
+
+    async def _empty(self, file: Inode, uid: int) -> None:
+        """O_TRUNC by `uid`. The kernel leaves to us here what it does itself before write(2) and truncate(2).
+
+        For all but root setuid goes, and setgid where it gives a privilege: with execution by the group (inode(7)).
+        """
+        await self.volume.truncate(file, 0)
+        mode = stat.S_IMODE(file.mode)
+        kept = mode & ~stat.S_ISUID
+        if mode & stat.S_IXGRP:
+            kept &= ~stat.S_ISGID
+        if uid != 0 and kept != mode:
+            await self.volume.set_attributes(file, AttributeChange(mode=kept))
 
     @answered
     async def create(

@@ -17,7 +17,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedPool]:
 
 @pytest.fixture
 def folder(pool: MountedPool, request: pytest.FixtureRequest) -> Path:
-    """An empty directory on the mount."""
-    directory: Path = pool.mountpoint / request.node.name
+    """An empty directory on the mount, that others may search."""
+    directory: Path = pool.mountpoint / request.node.name.replace("/", "-")
     directory.mkdir()
+    directory.chmod(0o755)
     return directory

@@ -1,4 +1,4 @@
-"""The locks of local programs: ranges against a model that knows each byte, and what the three kinds of locks mean to each other."""
+"""The locks of local programs: ranges against a model that knows each byte, and what the kinds of locks mean to each other."""
 
 import pytest
 from hypothesis import strategies as st
