@@ -17,6 +17,8 @@ from .front_end import FrontEnd
 MAX_XATTR_NAME_BYTES = 255
 """Linux's XATTR_NAME_MAX."""
 
+NAMESPACES = (b"user", b"trusted", b"security")
+
 
 class AttributeOperations(FrontEnd):
     """Attributes of inodes, by number."""
@@ -87,10 +89,11 @@ class AttributeOperations(FrontEnd):
     async def listxattr(
         self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext
     ) -> Sequence[pyfuse3.XAttrNameT]:
-        """The names of the extended attributes."""
+        """The names of the extended attributes that the caller may see."""
         return [
             pyfuse3.XAttrNameT(name)
             for name in await self.volume.list_xattrs(await self.at_path_or_open(inode))
+            if _may_see(name, ctx.uid)
         ]
 
     @answered
@@ -116,9 +119,20 @@ class AttributeOperations(FrontEnd):
 
 
 def _require_namespace(name: bytes) -> None:
-    """system.* holds POSIX ACLs: to keep them as mere bytes would pretend that they are obeyed (cp -a relies on it)."""
-    if name.startswith(b"system."):
+    """EOPNOTSUPP but for the namespaces that Linux has for any file system (xattr(7)); EINVAL for a namespace alone.
+
+    system.* holds POSIX ACLs: to keep them as mere bytes would pretend that they are obeyed (cp -a relies on it).
+    """
+    namespace, _, rest = name.partition(b".")
+    if namespace not in NAMESPACES:
         raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
+    if not rest:
+        raise pyfuse3.FUSEError(errno.EINVAL)
+
+
+def _may_see(name: bytes, uid: int) -> bool:
+    """trusted.* is for root; the kernel refuses its values to others and leaves their list to the file system."""
+    return uid == 0 or not name.startswith(b"trusted.")
 
 
 def _change(attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChange:

@@ -46,7 +46,10 @@ class FileOperations(FrontEnd):
         """O_TRUNC by `uid`. The kernel leaves to us here what it does itself before write(2) and truncate(2).
 
         For all but root setuid goes, and setgid where it gives a privilege: with execution by the group (inode(7)).
+        LockConflict (EAGAIN) where the share has locked any of it.
         """
+        if self.opens.local_write_conflicts(file.number, 0, file.size, None):
+            raise LockConflict(f"inode {file.number} is locked")
         await self.volume.truncate(file, 0)
         mode = stat.S_IMODE(file.mode)
         kept = mode & ~stat.S_ISUID

@@ -1,7 +1,8 @@
 """Check a pool that nobody uses, and repair it if asked.
 
 Walks everything that the catalog reaches and compares it with what is counted and allocated. Without --repair nothing is
-changed. A pool needs no check after a crash; this is for doubting the disk, or us.
+changed, but that a pool of an older format is brought up to date. A pool needs no check after a crash; this is for
+doubting the disk, or us.
 
 With --repair, what can be told from the rest is made anew: counts, indexes, attributes. What is lost is named, file by file:
 a range whose map is gone reads as zeros from then on; files without a name come to lost+found. The catalog is copied

@@ -52,12 +52,12 @@ async def _let_go(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:
             await _remove_name(opened, server.opens.name_to_delete(entry.number))
     finally:
         server.opens.close(entry)
-        await opened.tree.volume.release(opened.inode)
+        await opened.volume.release(opened.inode)
 
 
 async def _remove_name(opened: SmbOpen, asked: DirectoryName | None) -> None:
     """Unlink the name that deletion was asked for; a directory that is not empty any more stays, as on Windows."""
-    volume = opened.tree.volume
+    volume = opened.volume
     try:
         parent, name = await _present_name(opened, asked)
         if opened.is_directory:
@@ -70,7 +70,7 @@ async def _remove_name(opened: SmbOpen, asked: DirectoryName | None) -> None:
 
 async def _present_name(opened: SmbOpen, asked: DirectoryName | None) -> DirectoryName:
     """The entry that was `asked` for if that still names it, else its only one: it may have been renamed on the mount."""
-    volume, number = opened.tree.volume, opened.inode.number
+    volume, number = opened.volume, opened.inode.number
     names = await volume.names_of(number)
     if asked is not None and asked in names:
         return asked

@@ -15,6 +15,7 @@ from odxfs.smb.access import (
     FILE_APPEND_DATA,
     FILE_ATTRIBUTE_READONLY,
     FILE_WRITE_DATA,
+    MAXIMUM_ALLOWED,
     READ_ONLY_ACCESS,
     expand_generic,
     grant,
@@ -25,10 +26,14 @@ from odxfs.smb.closing import close_open
 from odxfs.smb.information.attributes import SETTABLE
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink, stored_name
+from odxfs.smb.previous_versions import view_of
 from odxfs.smb.request import RequestContext, SmbError
-from odxfs.volume import AttributeChange, Inode
+from odxfs.smb.trees import View
+from odxfs.volume import AttributeChange, Inode, Volume
 from odxfs.wire.create import CreateAction, CreateDisposition, CreateOptions, CreateRequest
+from odxfs.wire.create_contexts import TimewarpToken, find_create_context
 from odxfs.wire.fscc.classes import FileAttributes
+from odxfs.wire.fscc.filetime import Filetime
 
 NEW_FILE_MODE = stat.S_IFREG | 0o644
 NEW_DIRECTORY_MODE = stat.S_IFDIR | 0o755
@@ -49,10 +54,12 @@ async def open_file(context: RequestContext, request: CreateRequest) -> tuple[Sm
     """Find or make what `request` names and open it. The open is registered and holds its inode.
 
     Raises SmbError and VolumeError; then nothing is open, and nothing was made but possibly the file itself.
+    MEDIA_WRITE_PROTECTED for what would change a previous version.
     """
     session = context.session
+    view, path = await view_of(context.tree, request.name, _timestamp(request))
     for _ in range(ATTEMPTS):
-        where = await resolve(context.tree, request.name, session.uid, session.gid)
+        where = await resolve(view, path, session.uid, session.gid)
         if where.inode is not None:
             return await _with_hold(context, request, where, where.inode)
         try:
@@ -62,17 +69,23 @@ async def open_file(context: RequestContext, request: CreateRequest) -> tuple[Sm
     raise SmbError(Status.OBJECT_NAME_COLLISION)
 
 
+def _timestamp(request: CreateRequest) -> Filetime | None:
+    """The moment that a TWrp context asks for."""
+    data = find_create_context(request.create_contexts, TimewarpToken.NAME)
+    return None if data is None else TimewarpToken.unpack(data).timestamp
+
+
 async def _create(
     context: RequestContext, request: CreateRequest, where: ResolvedPath
 ) -> tuple[SmbOpen, CreateAction]:
-    session, tree = context.session, context.tree
+    session, volume = context.session, where.view.volume
     parent = where.parent
     assert parent is not None, "a share's root exists"
     directory = bool(request.create_options & CreateOptions.DIRECTORY_FILE)
     _check_create(context, request, where, parent)
     grant(request.desired_access, FILE_ALL_ACCESS)
     attributes = _new_attributes(request.file_attributes, directory=directory)
-    inode = await tree.volume.create(
+    inode = await volume.create(
         parent.number,
         stored_name(request.name.rstrip("\\").rpartition("\\")[2]),
         NEW_DIRECTORY_MODE if directory else NEW_FILE_MODE,
@@ -80,12 +93,12 @@ async def _create(
         session.gid,
         dos_attributes=attributes,
     )
-    tree.volume.hold(inode)
+    volume.hold(inode)
     try:
-        granted = _granted(context, request, inode, parent, new=True)
+        granted = _granted(context, request, where, inode, new=True)
         return _register(context, request, where, inode, granted), CreateAction.CREATED
     except BaseException:
-        await _release(context, inode)
+        await _release(volume, inode)
         raise
 
 
@@ -97,6 +110,8 @@ def _check_create(
     options = request.create_options
     if where.must_be_directory and not options & CreateOptions.DIRECTORY_FILE:
         raise SmbError(Status.OBJECT_NAME_INVALID)
+    if where.view.is_previous_version:
+        raise SmbError(Status.MEDIA_WRITE_PROTECTED)
     if context.tree.share.read_only or not may_change_entries(
         parent, context.session.uid, context.session.gid
     ):
@@ -115,20 +130,21 @@ def _new_attributes(requested: int, *, directory: bool) -> int:
 async def _with_hold(
     context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode
 ) -> tuple[SmbOpen, CreateAction]:
-    context.tree.volume.hold(inode)
+    volume = where.view.volume
+    volume.hold(inode)
     try:
         opened, action = _open_existing(context, request, where, inode)
     except BaseException:
-        await _release(context, inode)
+        await _release(volume, inode)
         raise
     if action is not CreateAction.OPENED:
         await _overwrite(context, request, opened)
     return opened, action
 
 
-async def _release(context: RequestContext, inode: Inode) -> None:
+async def _release(volume: Volume, inode: Inode) -> None:
     with trio.CancelScope(shield=True):
-        await context.tree.volume.release(inode)
+        await volume.release(inode)
 
 
 def _open_existing(
@@ -141,7 +157,9 @@ def _open_existing(
     _check_kind(request, where, inode)
     _check_attributes(request, inode)
     overwriting = request.create_disposition in _OVERWRITING
-    granted = _granted(context, request, inode, where.parent)
+    granted = _granted(context, request, where, inode)
+    if where.view.is_previous_version:
+        _check_unchanged(request)
     if not overwriting:
         return _register(context, request, where, inode, granted), CreateAction.OPENED
     _check_overwrite(context, request, where, inode)
@@ -177,8 +195,25 @@ def _check_attributes(request: CreateRequest, inode: Inode) -> None:
         raise SmbError(Status.ACCESS_DENIED)
 
 
-def maximal_in_share(context: RequestContext, inode: Inode, parent: Inode | None) -> int:
-    """Everything that the user of this request may ask of `inode` through this share."""
+def _check_unchanged(request: CreateRequest) -> None:
+    """What an open itself would change, which in a previous version nothing may."""
+    deleting = request.create_options & CreateOptions.DELETE_ON_CLOSE
+    if deleting or request.create_disposition in _OVERWRITING:
+        raise SmbError(Status.MEDIA_WRITE_PROTECTED)
+
+
+def maximal_in_share(context: RequestContext, view: View, inode: Inode, parent: Inode | None) -> int:
+    """Everything that the user of this request has of `inode` through this share: no right to change in a previous version."""
+    maximal = _allowed(context, inode, parent)
+    return maximal & READ_ONLY_ACCESS if view.is_previous_version else maximal
+
+
+def _allowed(context: RequestContext, inode: Inode, parent: Inode | None) -> int:
+    """Everything that the user may ask for by name.
+
+    That includes the rights to change a previous version: as on Windows and Samba they are granted, for the sake of programs
+    that ask for more than they need, and each use is refused.
+    """
     session = context.session
     maximal = maximal_access(inode, parent, session.uid, session.gid)
     if context.tree.share.read_only:
@@ -187,14 +222,18 @@ def maximal_in_share(context: RequestContext, inode: Inode, parent: Inode | None
 
 
 def _granted(
-    context: RequestContext, request: CreateRequest, inode: Inode, parent: Inode | None, *, new: bool = False
+    context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode, *, new: bool = False
 ) -> int:
-    maximal = FILE_ALL_ACCESS if new else maximal_in_share(context, inode, parent)
+    parent = where.parent
+    maximal = FILE_ALL_ACCESS if new else _allowed(context, inode, parent)
     if not new and inode.is_file and inode.dos_attributes & FILE_ATTRIBUTE_READONLY:
         maximal &= ~_WRITES_DATA
     if not inode.is_file and not inode.is_directory:
         maximal &= ~(_WRITES_DATA | 1)
-    granted = grant(request.desired_access, maximal)
+    desired = request.desired_access
+    if where.view.is_previous_version and desired & MAXIMUM_ALLOWED:
+        desired = desired & ~MAXIMUM_ALLOWED | maximal & READ_ONLY_ACCESS
+    granted = grant(desired, maximal)
     if request.create_options & CreateOptions.DELETE_ON_CLOSE:
         if not granted & DELETE:
             raise SmbError(Status.ACCESS_DENIED)
@@ -213,7 +252,7 @@ def _check_overwrite(
     """
     superseding = request.create_disposition == CreateDisposition.SUPERSEDE
     needed = FILE_WRITE_DATA | (DELETE if superseding else 0)
-    if needed & ~maximal_in_share(context, inode, where.parent):
+    if needed & ~_allowed(context, inode, where.parent):
         raise SmbError(Status.ACCESS_DENIED)
     if inode.dos_attributes & _KEPT_BY_OVERWRITE & ~request.file_attributes:
         raise SmbError(Status.ACCESS_DENIED)
@@ -223,7 +262,7 @@ def _check_overwrite(
 
 async def _overwrite(context: RequestContext, request: CreateRequest, opened: SmbOpen) -> None:
     """Empty the file of a registered open, which owns its hold: where that fails it is closed, if nothing else has yet."""
-    volume, inode = opened.tree.volume, opened.inode
+    volume, inode = opened.volume, opened.inode
     attributes = _new_attributes(request.file_attributes, directory=False)
     try:
         await volume.truncate(inode, 0)
@@ -244,15 +283,16 @@ def _register(
     also: int = 0,
 ) -> SmbOpen:
     """Enter the open everywhere. SharingViolation when others do not share `granted` or what overwriting does (`also`)."""
-    server, tree, opens = context.server, context.tree, context.server.opens
+    server, opens = context.server, context.server.opens
     opened = SmbOpen(
         fid=server.registry.new_file_id(),
         session=context.session,
-        tree=tree,
+        tree=context.tree,
         path=where.path,
         granted_access=granted,
         share_access=request.share_access,
         create_options=request.create_options,
+        attached_view=where.view,
         attached_inode=inode,
         parent=where.parent.number if where.parent is not None else None,
         name=where.name,

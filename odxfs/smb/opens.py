@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from odxfs.smb.notify.watch import Watch
     from odxfs.smb.rpc.pipe import Pipe
     from odxfs.smb.sessions import Session
-    from odxfs.smb.trees import Tree
+    from odxfs.smb.trees import Tree, View
     from odxfs.types import InodeNumber
-    from odxfs.volume import Inode
+    from odxfs.volume import Inode, Volume
 
 RESUME_KEY_BYTES = 24
 """MS-SMB2 2.2.32.3."""
@@ -26,7 +26,8 @@ RESUME_KEY_BYTES = 24
 class SmbOpen:
     """One open of a file, a directory or a pipe; owned by its session until `closed`.
 
-    `path` is relative to the share's root, separated by backslashes, without a leading one; "" is the root itself.
+    `path` is relative to the share's root, separated by backslashes, without a leading one; "" is the root itself. The @GMT
+    token of a previous version is not part of it. `attached_view` is what the path led through.
     `parent` and `name` are the directory entry it was opened by (None and b"" for the root and for pipes); a rename through
     this open updates them. `keeps_change_time`: the client has set ChangeTime itself, further changes through SET_INFO leave it
     (MS-FSA's UserSetChangeTime). `enumeration` belongs to QUERY_DIRECTORY, `watch` to CHANGE_NOTIFY, `resume_key` to IOCTL.
@@ -39,6 +40,7 @@ class SmbOpen:
     granted_access: int
     share_access: int = 0
     create_options: int = 0
+    attached_view: View | None = None
     attached_inode: Inode | None = None
     entry: OpenEntry | None = None
     parent: InodeNumber | None = None
@@ -55,8 +57,24 @@ class SmbOpen:
     resume_key: bytes = field(default_factory=lambda: secrets.token_bytes(RESUME_KEY_BYTES))
 
     @property
+    def view(self) -> View:
+        """What the path led through: the volume or a snapshot; callers have refused pipes before."""
+        assert self.attached_view is not None, "a pipe has no volume"
+        return self.attached_view
+
+    @property
+    def volume(self) -> Volume:
+        """Where the inode is; callers have refused pipes before."""
+        return self.view.volume
+
+    @property
+    def is_previous_version(self) -> bool:
+        """Whether it is open as a snapshot holds it, so that nothing can be changed through it."""
+        return self.attached_view is not None and self.attached_view.is_previous_version
+
+    @property
     def inode(self) -> Inode:
-        """The live inode; callers have refused pipes before."""
+        """The inode; callers have refused pipes before."""
         assert self.attached_inode is not None, "a pipe has no inode"
         return self.attached_inode
 

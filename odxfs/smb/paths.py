@@ -22,7 +22,8 @@ from odxfs.wire.cursor import encode_utf16
 from odxfs.wire.error import SymbolicLinkErrorResponse
 
 if TYPE_CHECKING:
-    from odxfs.smb.trees import Tree
+    from odxfs.smb.trees import View
+    from odxfs.types import InodeNumber
     from odxfs.volume import Inode, Volume
 
 SEPARATOR = "\\"
@@ -42,9 +43,11 @@ _FORBIDDEN = frozenset('*?"<>|/:') | frozenset(map(chr, range(32)))
 class ResolvedPath:
     """Where a path leads. `path` has the stored names; `inode` is None when only the last component is missing.
 
-    `parent` is None and `name` empty for the share's root. `name` is the stored name, or the wanted one of a missing entry.
+    `view` is what the path led through. `parent` is None and `name` empty for the share's root; else `name` is the stored name,
+    or the wanted one of a missing entry.
     """
 
+    view: View
     path: str
     parent: Inode | None
     name: bytes
@@ -96,18 +99,33 @@ def split_path(path: str) -> tuple[list[str], bool]:
     return components, trailing
 
 
-async def resolve(tree: Tree, path: str, uid: int, gid: int) -> ResolvedPath:
-    """Walk `path` from the share's root as that user.
+async def share_root(volume: Volume, path: str, uid: int, gid: int) -> InodeNumber:
+    """The folder `path` ("/" separates) of a volume, for a share to serve; symbolic links on the way lead nowhere.
+
+    Raises NotFound, NotADirectory and, where the user may not pass through the folder, SmbError(ACCESS_DENIED).
+    """
+    number = volume.root
+    for name in [part for part in path.split("/") if part]:
+        inode = await volume.lookup(number, name.encode())
+        if not stat.S_ISDIR(inode.mode):
+            raise NotADirectory(f"{path!r} is no folder")
+        number = inode.number
+    if not may_traverse(await volume.inode(number), uid, gid):
+        raise SmbError(Status.ACCESS_DENIED)
+    return number
+
+
+async def resolve(view: View, path: str, uid: int, gid: int) -> ResolvedPath:
+    """Walk `path` from the root of what the share shows, as that user.
 
     Raises SmbError: OBJECT_PATH_NOT_FOUND when a folder on the way is missing or no folder, ACCESS_DENIED when one may not be
     passed, STOPPED_ON_SYMLINK when one is a symbolic link, and what split_path raises.
     """
     components, must_be_directory = split_path(path)
-    volume = tree.volume
-    assert tree.root is not None
-    directory = await volume.inode(tree.root)
+    volume = view.volume
+    directory = await volume.inode(view.root)
     if not components:
-        return ResolvedPath("", None, b"", directory)
+        return ResolvedPath(view, "", None, b"", directory)
     walked: list[str] = []
     for index, component in enumerate(components[:-1]):
         found = await _enter(volume, directory, component, uid, gid)
@@ -118,7 +136,7 @@ async def resolve(tree: Tree, path: str, uid: int, gid: int) -> ResolvedPath:
             raise stopped_on_symlink(directory, rest)
     stored, inode = await _find_last(volume, directory, components[-1], uid, gid)
     walked.append(wire_name(stored))
-    return ResolvedPath(SEPARATOR.join(walked), directory, stored, inode, must_be_directory)
+    return ResolvedPath(view, SEPARATOR.join(walked), directory, stored, inode, must_be_directory)
 
 
 async def _enter(volume: Volume, directory: Inode, component: str, uid: int, gid: int) -> tuple[bytes, Inode]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
 
 _READABLE, _DELETING = 0, 1
+_SECOND = 1_000_000_000
+"""In nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Snapshot:
     volume: VolumeId
     name: str
     created_ns: int
-    """Nanoseconds since 1970."""
+    """Nanoseconds since 1970; a volume has no two snapshots of one second, by which SMB clients name them."""
     inodes: int
     """Inodes of the volume that had a name."""
     allocated_blocks: int
@@ -188,7 +190,7 @@ class Snapshots:
         for creation in wanted:
             record = self._pool.namespace.record_of(creation.volume)
             snapshot = Snapshot(
-                self._pool.identifiers.snapshot(), record.id, creation.name, self._pool.clock(), record.inodes,
+                self._pool.identifiers.snapshot(), record.id, creation.name, self._moment(record.id), record.inodes,
                 record.allocated_blocks,
             )  # fmt: skip
             creation.snapshot = snapshot
@@ -221,6 +223,15 @@ class Snapshots:
         del self._all[snapshot]
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _moment(self, volume: VolumeId) -> int:
+        """The time for a new snapshot: this moment, or the next second of which the volume has none."""
+        taken = {found.created_ns // _SECOND for found in self._all.values() if found.volume == volume}
+        now = self._pool.clock()
+        second = now // _SECOND
+        while second in taken:
+            second += 1
+        return max(now, second * _SECOND)
 
     def _is_readable(self, snapshot: SnapshotId) -> bool:
         return snapshot in self._all and snapshot not in self._deleting and snapshot not in self._unfinished

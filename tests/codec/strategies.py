@@ -54,10 +54,12 @@ from odxfs.wire.fsctl import (
     offload,
     resiliency,
     resume_key,
+    snapshots,
     sparse,
     trim,
     validate_negotiate,
 )
+from odxfs.wire.gmt_token import format_gmt_token
 
 Strategy = st.SearchStrategy[Any]
 
@@ -201,6 +203,7 @@ fixed_parts = {
     fi.FileAlignmentInformation: st.builds(fi.FileAlignmentInformation, u32),
 }
 file_name_information = st.builds(file_names.FileNameInformation, texts)
+gmt_tokens = st.integers(-(10**10), 10**11).map(format_gmt_token)
 socket_addresses = st.one_of(
     st.integers(0, 2**32 - 1).map(IPv4Address), st.integers(0, 2**128 - 1).map(IPv6Address)
 )
@@ -298,6 +301,9 @@ STRUCTURES: dict[type, Strategy] = {
     ),
     validate_negotiate.ValidateNegotiateInfoResponse: st.builds(
         validate_negotiate.ValidateNegotiateInfoResponse, u32, guid, u16, u16
+    ),
+    snapshots.SrvSnapshotArray: st.builds(
+        snapshots.SrvSnapshotArray.of, rows(gmt_tokens), st.sampled_from((16, 200, 65536))
     ),
     network_interface.NetworkInterfaceInfo: st.builds(
         network_interface.NetworkInterfaceInfo, u32, socket_addresses, u64, u32, u16

@@ -21,7 +21,9 @@ from odxfs.wire.fscc.file_names import FileRenameInformation
 from odxfs.wire.fscc.security_descriptor import Ace, AceType, Acl, Control, SecurityDescriptor
 from odxfs.wire.fscc.sid import ADMINISTRATORS, EVERYONE, Sid
 from odxfs.wire.fsctl.copychunk import SrvCopychunkCopy
+from odxfs.wire.fsctl.snapshots import SrvSnapshotArray
 from odxfs.wire.fsctl.trim import FileLevelTrim
+from odxfs.wire.gmt_token import format_gmt_token, is_gmt_token, parse_gmt_token
 from odxfs.wire.header import Command, Header
 from odxfs.wire.ioctl import IoctlRequest
 from odxfs.wire.lock import LockElement, LockRequest
@@ -224,3 +226,78 @@ class TestDirectoryEntries:
         wire = bytearray(pack_entry(FileInformationClass.BOTH_DIRECTORY, DirectoryInformation("name")))
         wire[68] = 25
         refused(unpack_entries, FileInformationClass.BOTH_DIRECTORY, bytes(wire))
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (slice(4, 8), pack("<I", 1)),  # fewer than are there
+        (slice(4, 8), pack("<I", 3)),  # more than are there
+        (slice(4, 8), pack("<I", 0xFFFFFFFF)),
+        (slice(8, 12), pack("<I", 103)),  # longer than the answer
+        (slice(8, 12), pack("<I", 51)),  # half a character
+        (slice(8, 12), pack("<I", 0)),
+        (slice(12, 14), bytes(2)),  # an empty name in front
+        (slice(12, 14), pack("<H", 0xD800)),  # half a pair
+    ],
+)
+def test_a_list_of_snapshots_that_lies(where: slice, value: bytes) -> None:
+    tokens = ("@GMT-2024.01.02-03.04.05", "@GMT-2024.01.02-03.04.06")
+    wire = bytearray(SrvSnapshotArray.of(tokens, 65536).pack())
+    assert len(wire) == 12 + 102
+    wire[where] = value
+    refused(SrvSnapshotArray.unpack, bytes(wire))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "@GMT-",
+        "@gmt-2024.01.02-03.04.05",
+        "@GMT-2024.01.02-03.04.5",
+        "@GMT-2024.01.02-03.04.05 ",
+        "@GMT-2024.01.02-03.04.05\n",
+        "@GMT-2024-01-02-03.04.05",
+        "@GMT-+024.01.02-03.04.05",
+        "@GMT-٢٠٢٤.01.02-03.04.05",
+        "@GMT-2024.01.02-03.04.0\0",
+    ],
+)
+def test_what_is_no_token(name: str) -> None:
+    assert not is_gmt_token(name)
+    assert parse_gmt_token(name) is None
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "0000.01.01-00.00.00",
+        "2024.00.01-00.00.00",
+        "2024.02.30-00.00.00",
+        "2023.02.29-00.00.00",
+        "2024.13.01-00.00.00",
+        "2024.01.01-24.00.00",
+        "2024.01.01-00.60.00",
+        "2016.12.31-23.59.60",
+    ],
+)
+def test_a_token_whose_date_is_none(date: str) -> None:
+    assert is_gmt_token(f"@GMT-{date}")
+    assert parse_gmt_token(f"@GMT-{date}") is None
+
+
+@pytest.mark.parametrize(
+    ("second", "token"),
+    [
+        (0, "@GMT-1970.01.01-00.00.00"),
+        (-1, "@GMT-1969.12.31-23.59.59"),
+        (951_782_399, "@GMT-2000.02.28-23.59.59"),
+        (1_709_164_800, "@GMT-2024.02.29-00.00.00"),
+        (-62_135_596_800, "@GMT-0001.01.01-00.00.00"),
+        (253_402_300_799, "@GMT-9999.12.31-23.59.59"),
+    ],
+)
+def test_a_token_is_the_second_it_says(second: int, token: str) -> None:
+    assert format_gmt_token(second) == token
+    assert parse_gmt_token(token) == second

@@ -54,7 +54,7 @@ class Attempt:
                 await self.work.run(STEPS)
                 if self.work.may_fail:
                     self.disk.fail(None)
-                await self.work.subject.assert_same()
+                await self.work.assert_same()
                 assert await pool.check() == []
         except (VolumeError, UserError):
             assert failure is not None

@@ -11,9 +11,9 @@ from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Pin, Pool, RenameFlags
 from tests.crash.soundness import difference
 from tests.volume.model.content import Content
-from tests.volume.model.reality import seen_of
+from tests.volume.model.reality import seen_of_pool
 from tests.volume.model.subject import Subject
-from tests.volume.model.tree import Frozen, Node, Path, Tree
+from tests.volume.model.tree import Frozen, Node, Path, Tree, with_snapshots, without_snapshots
 
 _OFFSETS = (
     0,
@@ -31,6 +31,7 @@ _LARGE_BYTES = 300_000
 """More than is written on the trio thread."""
 
 _NAMES = (b"a", b"b", b"c", b"D", b"e")
+_SNAPSHOTS = ("monday", "tuesday")
 _FILES = 5
 _PINS = 3
 
@@ -58,9 +59,10 @@ class Workload:
         `on_progress` is called when the states or what is acknowledged have changed, and before each operation.
         """
         self.pool, self._on_progress = pool, on_progress
-        found = await seen_of(pool.volume("main"))
+        found = await seen_of_pool(pool)
         assert found in self.possible, difference(found, self.states[-1])
-        self.tree = Tree.thawed(found)
+        volume, self.snapshots = without_snapshots(found)
+        self.tree = Tree.thawed(volume)
         self.subject = Subject(pool.volume("main"), self.tree)
         self.subject.on_state = self._note_state
         self.pins: list[tuple[Pin, Content]] = []
@@ -78,6 +80,10 @@ class Workload:
     def possible(self) -> list[Frozen]:
         """The states that a crash may leave."""
         return self.states[self.acknowledged :]
+
+    async def assert_same(self) -> None:
+        """What can be read is what the model says."""
+        assert await seen_of_pool(self.pool) == with_snapshots(self.tree.frozen(), self.snapshots)
 
     async def run(self, steps: int, *, commits_alongside: bool = True) -> None:
         """Make so many steps; a commit every few, now and then one that runs while the steps go on."""
@@ -140,6 +146,8 @@ class Workload:
             (self._xattr, 5),
             (self._hold, 3),
             (self._release, 3),
+            (self._create_snapshot, 3),
+            (self._delete_snapshot, 2),
         ]
         operations, weights = zip(*choices, strict=True)
         await self.choose.choices(operations, weights)[0]()
@@ -237,6 +245,29 @@ class Workload:
         if held:
             await self.subject.release(self.choose.choice(held))
 
+    # -- snapshots --------------------------------------------------------------------------------------------------
+
+    async def _create_snapshot(self) -> None:
+        name = self.choose.choice(_SNAPSHOTS)
+        if name in self.snapshots:
+            return
+        before = self.snapshots
+        self.snapshots = {**before, name: self.tree.frozen()}
+        self._note_state()  # a commit makes it
+        try:
+            await self.pool.snapshots.create("main", name)
+        except VolumeError:
+            self.snapshots = before
+            raise
+
+    async def _delete_snapshot(self) -> None:
+        if not self.snapshots:
+            return
+        name = self.choose.choice(sorted(self.snapshots))
+        self.snapshots = {other: frozen for other, frozen in self.snapshots.items() if other != name}
+        self._note_state()
+        await self.pool.snapshots.delete("main", name)
+
     # -- choices ----------------------------------------------------------------------------------------------------
 
     def _files(self) -> list[Node]:
@@ -256,7 +287,7 @@ class Workload:
         return None if self.tree.find(path) is not None else path
 
     def _note_state(self) -> None:
-        now = self.tree.frozen()
+        now = with_snapshots(self.tree.frozen(), self.snapshots)
         if now != self.states[-1]:
             self.states.append(now)
             self._on_progress()

@@ -3,39 +3,17 @@
 import hashlib
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import trio
 
 from odxfs.smb.shares import Share
-from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
+from tests.support.serving import SHARE, USER, serve
+from tests.support.smbclient import Smbclient
 
 PAYLOAD_BYTES = 24 * 1024 * 1024 + 12345
 DIALECTS = ["SMB2_10", "SMB3_00", "SMB3_02", "SMB3_11"]
-
-
-class Smbclient:
-    """Runs smbclient as `alice` against one server; the password is in a file that only it reads."""
-
-    def __init__(self, served: Served, folder: Path) -> None:
-        self._served = served
-        self._login = folder / "login"
-        self._login.write_text(f"username = {USER}\npassword = {PASSWORD}\n")
-
-    async def run(self, *words: str, login: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-        """The finished process, whatever its exit code; both outputs are in `stdout`."""
-        command = ["smbclient", *words, "-p", str(self._served.port), "-A", str(login or self._login)]
-        return await trio.run_process(command, capture_stdout=True, stderr=subprocess.STDOUT, check=False)
-
-    async def share(self, commands: Sequence[str], *options: str, share: str = SHARE) -> str:
-        """What smbclient prints for `commands` on the share; they must all succeed."""
-        done = await self.run(f"//127.0.0.1/{share}", *options, "-c", "; ".join(commands))
-        text = done.stdout.decode()
-        assert done.returncode == 0, text
-        assert "NT_STATUS" not in text
-        return text
 
 
 def _payload(path: Path) -> str:

@@ -66,6 +66,9 @@ def test_help_of_every_command() -> None:
         "status",
         "tokens",
         "fsck",
+        "dump",
+        "backup",
+        "scrub",
         "cp",
         "help",
     ]

@@ -14,9 +14,9 @@ from odxfs.wire.header import Command
 from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.read import ReadRequest
 from odxfs.wire.write import WriteRequest
-from tests.mount.command import run
+from tests.mount.command import mounted_pool, run
 from tests.mount.inside import on
-from tests.mount.locking import EXCLUSIVE, SHARED, Both, mounted_and_shared
+from tests.mount.locking import EXCLUSIVE, SHARED, Both, Program, mounted_and_shared
 from tests.support.peer import Refused
 
 DONE = "None"
@@ -177,6 +177,18 @@ async def test_locks_of_the_share_stand_in_the_way_of_programs(tmp_path: Path) -
         assert await on(program.hear) == DONE
 
 
+async def test_the_share_keeps_what_it_has_locked_from_being_truncated(tmp_path: Path) -> None:
+    async with mounted_and_shared(tmp_path) as both:
+        program = await both.program()
+        await both.lock(100, 10)
+        assert await program.do("os.open(sys.argv[1], os.O_RDWR | os.O_TRUNC)") == "EAGAIN"
+        assert await program.do("os.truncate(sys.argv[1], 105)") == "EAGAIN"
+        assert await program.do("os.truncate(fd, 110), os.fstat(fd).st_size") == "(None, 110)"
+        await both.unlock(100, 10)
+        assert await program.do("os.close(os.open(sys.argv[1], os.O_RDWR | os.O_TRUNC))") == DONE
+        assert await program.do("os.fstat(fd).st_size") == "0"
+
+
 async def test_locks_of_programs_stand_in_the_way_of_the_share(tmp_path: Path) -> None:
     async with mounted_and_shared(tmp_path) as both:
         program = await both.program()
@@ -247,6 +259,26 @@ async def test_a_file_has_a_bound_of_locks(tmp_path: Path, monkeypatch: pytest.M
         assert await program.do("lock(fd, F_WRLCK, 40, 10)") == "ENOLCK"
         assert await program.do("lock(fd, F_UNLCK, 2, 2)") == "ENOLCK"
         assert await program.do("lock(fd, F_WRLCK, 0, 30)") == DONE
+
+
+def test_without_the_extension_locks_of_programs_are_the_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ODXFS_MOUNT_EXTENSION", "0")
+    with mounted_pool(tmp_path) as plain:
+        assert (
+            "locks of local programs are not seen by the share" in (plain.directory / "odxfs.log").read_text()
+        )
+        path = plain.mountpoint / "file"
+        path.touch()
+        one, two = Program(path), Program(path)
+        answers = []
+        for program in (one, two):
+            program.say("lock(fd, F_WRLCK, 0, 10) or fcntl.flock(fd, LOCK_EX | LOCK_NB)")
+            answers.append(program.hear())
+        one.end()
+        two.end()
+        assert answers == [DONE, "EAGAIN"]
 
 
 MAKE = """

@@ -293,3 +293,12 @@ def test_links_to_files_of_others_are_refused_where_the_system_protects_them(fol
     found = acting(OTHER, lambda at: os.link(at / "file", at / "second"), place)
     assert found == (PERM if protected else OK)
     assert acting(OWNER, lambda at: os.link(at / "file", at / "third"), place) == OK
+
+
+def test_trusted_attributes_are_seen_by_root_only(folder: Path) -> None:
+    place = make(folder)
+    os.setxattr(place / "file", "trusted.secret", b"1")
+    assert sorted(os.listxattr(place / "file")) == ["trusted.secret", "user.there"]
+    seen: Action = lambda at: _require(os.listxattr(at / "file") == ["user.there"])  # noqa: E731
+    assert acting(OWNER, seen, place) == OK
+    assert acting(OWNER, lambda at: os.getxattr(at / "file", "trusted.secret"), place) == "ENODATA"

@@ -289,7 +289,6 @@ async def test_the_general_checks(tmp_path: Path) -> None:
         assert (await client.fsctl(fid, 0x12345678))[0] is Status.NOT_SUPPORTED
         for code in (
             Fsctl.QUERY_SHARED_VIRTUAL_DISK_SUPPORT,
-            Fsctl.SRV_ENUMERATE_SNAPSHOTS,
             Fsctl.SET_REPARSE_POINT,
         ):
             assert (await client.fsctl(fid, code))[0] is Status.INVALID_DEVICE_REQUEST

@@ -114,7 +114,7 @@ async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: SrvCopychunk)
         raise SmbError(Status.ACCESS_DENIED, "the open may only append")
     check_read_locks(context, source, chunk.source_offset, chunk.length)
     check_write_locks(context, destination, chunk.target_offset, chunk.length)
-    volume = destination.tree.volume
+    volume = destination.volume
     if source.inode is destination.inode and abs(chunk.source_offset - chunk.target_offset) < chunk.length:
         data = await volume.read(source.inode, chunk.source_offset, chunk.length)
         await volume.write(destination.inode, chunk.target_offset, data)

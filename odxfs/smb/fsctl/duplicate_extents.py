@@ -58,7 +58,7 @@ async def _duplicate(
     check_write_locks(context, destination, call.target_file_offset, count)
     await context.server.engine.clone(
         Mechanism.DUPLICATE_EXTENTS,
-        destination.tree.volume,
+        destination.volume,
         source.inode,
         call.source_file_offset,
         destination.inode,

@@ -54,7 +54,7 @@ async def set_sparse(context: RequestContext, opened: SmbOpen | None, request: I
         else inode.dos_attributes & ~FileAttributes.SPARSE_FILE
     )
     if attributes != inode.dos_attributes:
-        await found.tree.volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
+        await found.volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
     return b""
 
 
@@ -70,7 +70,7 @@ async def set_zero_data(context: RequestContext, opened: SmbOpen | None, request
     if length <= 0:
         return b""
     check_write_locks(context, found, start, length)
-    await found.tree.volume.deallocate(inode, start, length)
+    await found.volume.deallocate(inode, start, length)
     return b""
 
 
@@ -103,7 +103,7 @@ async def _allocated(opened: SmbOpen, inode: Inode, asked: FileAllocatedRange) -
         return []
     if not inode.dos_attributes & FileAttributes.SPARSE_FILE:
         return [(asked.file_offset, length)]
-    return await opened.tree.volume.allocated_ranges(inode, asked.file_offset, length, MAX_RANGES)
+    return await opened.volume.allocated_ranges(inode, asked.file_offset, length, MAX_RANGES)
 
 
 async def file_level_trim(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
@@ -123,7 +123,7 @@ async def file_level_trim(context: RequestContext, opened: SmbOpen | None, reque
         end = min(part.offset + part.length, inode.size) // BLOCK_BYTES * BLOCK_BYTES
         if start < end:
             check_write_locks(context, found, start, end - start)
-            await found.tree.volume.deallocate(inode, start, end - start)
+            await found.volume.deallocate(inode, start, end - start)
             processed += 1
     if not processed:
         raise SmbError(Status.NO_RANGES_PROCESSED)

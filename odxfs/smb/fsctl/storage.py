@@ -79,5 +79,5 @@ async def object_id(context: RequestContext, opened: SmbOpen | None, request: Io
         raise SmbError(Status.INVALID_DEVICE_REQUEST)
     if request.max_output_response < _OBJECT_ID_BYTES:
         raise SmbError(Status.BUFFER_TOO_SMALL)
-    identity = _IDENTITY.pack(found.tree.volume.id, found.inode.number)
+    identity = _IDENTITY.pack(found.volume.id, found.inode.number)
     return identity + context.server.pool.uuid.bytes_le + identity + bytes(16)

@@ -12,7 +12,8 @@ from odxfs.wire.fscc.notify import NotifyInformation, pack_notify_information
 async def change_notify(context: RequestContext) -> ChangeNotifyResponse:
     """Answer with what has happened since the last request on this open, or wait for the next change.
 
-    SmbError: NOTIFY_ENUM_DIR when it was too much, NOTIFY_CLEANUP when the directory is closed, DELETE_PENDING when it goes.
+    SmbError: NOTIFY_ENUM_DIR when it was too much, NOTIFY_CLEANUP when the directory is closed, DELETE_PENDING when it goes,
+    NOT_SUPPORTED in a previous version, where nothing ever changes.
     """
     request = ChangeNotifyRequest.unpack(context.pdu)
     opened = context.find_open(request.file_id)
@@ -21,6 +22,8 @@ async def change_notify(context: RequestContext) -> ChangeNotifyResponse:
     if not opened.is_directory:
         raise SmbError(Status.INVALID_PARAMETER)
     require(opened.granted_access, FILE_LIST_DIRECTORY)
+    if opened.is_previous_version:
+        raise SmbError(Status.NOT_SUPPORTED, "a previous version does not change")
     await context.server.notifications.catch_up()
     if opened.closed:
         raise SmbError(Status.FILE_CLOSED)
@@ -36,7 +39,7 @@ def _watch(context: RequestContext, opened: SmbOpen, wanted: Filter, request: Ch
     """The watch of this open. The first request fixes what it watches; it gathers until the open is closed."""
     if not isinstance(opened.watch, Watch):
         opened.watch = context.server.notifications.watch(
-            opened.tree.volume,
+            opened.volume,
             opened.inode.number,
             wanted,
             request.output_buffer_length,

@@ -29,7 +29,6 @@ from odxfs.wire.create_contexts import (
     EA_BUFFER,
     QUERY_MAXIMAL_ACCESS,
     QUERY_ON_DISK_ID,
-    TIMEWARP_TOKEN,
     AllocationSize,
     QueryMaximalAccessRequest,
     QueryMaximalAccessResponse,
@@ -48,8 +47,8 @@ VALID_OPTIONS = 0x00FF_FFFF
 UNSUPPORTED_OPTIONS = CreateOptions.OPEN_BY_FILE_ID | CreateOptions.RESERVE_OPFILTER | 0x80
 """Answered NOT_SUPPORTED (MS-SMB2 3.3.5.9); 0x80 is FILE_CREATE_TREE_CONNECTION."""
 
-_REFUSED_CONTEXTS = (DURABLE_HANDLE_RECONNECT, DURABLE_HANDLE_RECONNECT_V2, TIMEWARP_TOKEN)
-"""A reconnect finds no open (none is durable), a time warp no snapshot: OBJECT_NAME_NOT_FOUND for all of them."""
+_RECONNECTS = (DURABLE_HANDLE_RECONNECT, DURABLE_HANDLE_RECONNECT_V2)
+"""A reconnect finds no open, since none is durable: OBJECT_NAME_NOT_FOUND."""
 
 _NO_OVERWRITE = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF)
 
@@ -64,13 +63,19 @@ async def create(context: RequestContext) -> CreateResponse:
     if context.tree.is_ipc:
         return _create_pipe(context, request)
     contexts = request.create_contexts
-    if any(find_create_context(contexts, name) is not None for name in _REFUSED_CONTEXTS):
+    if any(find_create_context(contexts, name) is not None for name in _RECONNECTS):
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
     eas = _requested_eas(contexts)
     opened, action = await open_file(context, request)
     await _settle(context, opened, eas if action is not CreateAction.OPENED else ())
     context.open = opened
-    return await _respond(context, opened, action, contexts)
+    try:
+        return await _respond(context, opened, action, contexts)
+    except BaseException:
+        await close_open(
+            context.server, opened
+        )  # a snapshot that is deleted at this moment: the client gets no FileId
+        raise
 
 
 def _check_request(request: CreateRequest) -> None:
@@ -105,7 +110,7 @@ async def _settle(context: RequestContext, opened: SmbOpen, eas: tuple[ExtendedA
     """Give a new file its extended attributes, and the open up again if its session or tree ended meanwhile."""
     try:
         if eas:
-            await set_eas(opened.tree.volume, opened.inode, eas)
+            await set_eas(opened.volume, opened.inode, eas)
         if context.session.state is not SessionState.VALID:
             raise SmbError(Status.USER_SESSION_DELETED)
         if context.session.trees.get(opened.tree.id) is not opened.tree:
@@ -142,11 +147,11 @@ async def _answer_contexts(
     maximal = find_create_context(contexts, QUERY_MAXIMAL_ACCESS)
     if maximal is not None:
         QueryMaximalAccessRequest.unpack(maximal)
-        parent = None if opened.parent is None else await opened.tree.volume.inode(opened.parent)
-        access = maximal_in_share(context, opened.inode, parent)
+        parent = None if opened.parent is None else await opened.volume.inode(opened.parent)
+        access = maximal_in_share(context, opened.view, opened.inode, parent)
         answers.append((QUERY_MAXIMAL_ACCESS, QueryMaximalAccessResponse(Status.SUCCESS, access).pack()))
     if find_create_context(contexts, QUERY_ON_DISK_ID) is not None:
-        ids = QueryOnDiskIdResponse(opened.inode.number, opened.tree.volume.id)
+        ids = QueryOnDiskIdResponse(opened.inode.number, opened.volume.id)
         answers.append((QUERY_ON_DISK_ID, ids.pack()))
     return tuple(answers)
 

@@ -11,5 +11,5 @@ async def flush(context: RequestContext) -> FlushResponse:
     opened = context.find_open(request.file_id)
     if not opened.is_pipe:
         require(opened.granted_access, FILE_WRITE_DATA | FILE_APPEND_DATA)
-        await opened.tree.volume.sync(opened.inode)
+        await opened.volume.sync(opened.inode)
     return FlushResponse()

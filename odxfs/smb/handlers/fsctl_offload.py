@@ -49,11 +49,11 @@ def _party(context: RequestContext, opened: SmbOpen | None) -> OffloadParty:
     share, opens, inode, entry = opened.tree.share, context.server.opens, opened.inode, opened.entry
     user = context.session.user
     return OffloadParty(
-        volume=opened.tree.volume,
+        volume=opened.volume,
         inode=inode,
         readable=bool(opened.granted_access & Access.FILE_READ_DATA),
         writable=bool(opened.granted_access & Access.FILE_WRITE_DATA),
-        read_only=share.read_only,
+        read_only=share.read_only or opened.is_previous_version,
         enabled=share.copy_offload and context.server.settings.copy_offload,
         read_conflicts=lambda offset, length: opens.read_conflicts(inode.number, offset, length, entry),
         write_conflicts=lambda offset, length: opens.write_conflicts(inode.number, offset, length, entry),

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
-from odxfs.smb.fsctl import copychunk, duplicate_extents, negotiation, pipes, reparse, sparse, storage
+from odxfs.smb.fsctl import (
+    copychunk,
+    duplicate_extents,
+    negotiation,
+    pipes,
+    reparse,
+    snapshots,
+    sparse,
+    storage,
+)
 from odxfs.smb.fsctl.call import FsctlAnswer
 from odxfs.smb.handlers import fsctl_offload
 from odxfs.smb.request import Answer, RequestContext, SmbError
@@ -29,6 +38,7 @@ _WITHOUT_OPEN: dict[int, Fsctl] = {
 _WITH_OPEN: dict[int, Fsctl] = {
     Code.OFFLOAD_READ: fsctl_offload.offload_read,
     Code.OFFLOAD_WRITE: fsctl_offload.offload_write,
+    Code.SRV_ENUMERATE_SNAPSHOTS: snapshots.enumerate_snapshots,
     Code.SRV_REQUEST_RESUME_KEY: copychunk.request_resume_key,
     Code.SRV_COPYCHUNK: copychunk.copychunk,
     Code.SRV_COPYCHUNK_WRITE: copychunk.copychunk_write,
@@ -49,6 +59,21 @@ _WITH_OPEN: dict[int, Fsctl] = {
     Code.PIPE_TRANSCEIVE: pipes.pipe_transceive,
     Code.PIPE_PEEK: pipes.pipe_peek,
 }
+
+_CHANGING = frozenset(
+    {
+        Code.SRV_COPYCHUNK,
+        Code.SRV_COPYCHUNK_WRITE,
+        Code.DUPLICATE_EXTENTS_TO_FILE,
+        Code.DUPLICATE_EXTENTS_TO_FILE_EX,
+        Code.SET_SPARSE,
+        Code.SET_ZERO_DATA,
+        Code.FILE_LEVEL_TRIM,
+        Code.SET_COMPRESSION,
+        Code.SET_INTEGRITY_INFORMATION,
+    }
+)
+"""What changes the open's file: MEDIA_WRITE_PROTECTED in a previous version. OFFLOAD_WRITE is refused by the engine's rules."""
 
 _KNOWN_BUT_ABSENT = frozenset(int(code) for code in Code) - _WITH_OPEN.keys() - _WITHOUT_OPEN.keys()
 """Codes of the specification's allow-list that this file system has not got: INVALID_DEVICE_REQUEST, not NOT_SUPPORTED."""
@@ -87,4 +112,6 @@ def _find(context: RequestContext, request: IoctlRequest) -> tuple[Fsctl, SmbOpe
     if with_open is None:
         known = request.ctl_code in _KNOWN_BUT_ABSENT
         raise SmbError(Status.INVALID_DEVICE_REQUEST if known else Status.NOT_SUPPORTED)
+    if opened.is_previous_version and request.ctl_code in _CHANGING:
+        raise SmbError(Status.MEDIA_WRITE_PROTECTED)
     return with_open, opened

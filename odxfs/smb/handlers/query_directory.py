@@ -44,10 +44,8 @@ def _check(context: RequestContext, opened: SmbOpen, request: QueryDirectoryRequ
 def _enumeration(opened: SmbOpen, request: QueryDirectoryRequest) -> Enumeration:
     """The scan of this open; the first request's pattern is kept until a restart brings another (an empty one is `*`)."""
     if not isinstance(opened.enumeration, Enumeration):
-        tree = opened.tree
-        assert tree.root is not None
         opened.enumeration = Enumeration(
-            tree.volume, opened.inode.number, tree.root, request.file_name or "*"
+            opened.volume, opened.inode.number, opened.view.root, request.file_name or "*"
         )
     return opened.enumeration
 

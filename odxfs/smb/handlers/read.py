@@ -20,7 +20,7 @@ def read_now(context: RequestContext) -> ReadResponse | None:
     opened = _check(context, request)
     if opened.is_pipe or request.length == 0:
         return None
-    data = opened.tree.volume.read_nowait(opened.inode, request.offset, request.length)
+    data = opened.volume.read_nowait(opened.inode, request.offset, request.length)
     return _respond(opened, request, data) if data is not None else None
 
 
@@ -33,9 +33,7 @@ async def read(context: RequestContext) -> ReadResponse | Answer:
         return Answer(Status.BUFFER_OVERFLOW, ReadResponse(data)) if more else ReadResponse(data)
     if request.length == 0 and request.minimum_count == 0:
         return ReadResponse(b"")
-    return _respond(
-        opened, request, await opened.tree.volume.read(opened.inode, request.offset, request.length)
-    )
+    return _respond(opened, request, await opened.volume.read(opened.inode, request.offset, request.length))
 
 
 def _check(context: RequestContext, request: ReadRequest) -> SmbOpen:

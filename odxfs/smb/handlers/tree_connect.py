@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import stat
 
 from odxfs.errors import NotADirectory, NotFound, UserError
 from odxfs.ntstatus import Status
-from odxfs.smb.access import FILE_ALL_ACCESS, READ_ONLY_ACCESS, maximal_access, may_traverse
+from odxfs.smb.access import FILE_ALL_ACCESS, READ_ONLY_ACCESS, maximal_access
 from odxfs.smb.limits import MAX_TREES_PER_SESSION
+from odxfs.smb.paths import share_root
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.smb.sessions import Session
 from odxfs.smb.shares import Share
-from odxfs.smb.trees import Tree
-from odxfs.types import InodeNumber
-from odxfs.volume import Volume
+from odxfs.smb.trees import Tree, View
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiate_contexts import Cipher
 from odxfs.wire.tree_connect import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
@@ -75,26 +73,13 @@ def _find_share(context: RequestContext, name: str) -> Share:
 
 async def _connect(context: RequestContext, session: Session, share: Share) -> Tree:
     if share.is_ipc:
-        return Tree(session.next_tree_id, session, share, None, None, FILE_ALL_ACCESS)
+        return Tree(session.next_tree_id, session, share, None, FILE_ALL_ACCESS)
     try:
         volume = context.server.pool.volume(share.volume, ORIGIN)
-        root = await _share_root(volume, share, session)
+        root = await share_root(volume, share.path, session.uid, session.gid)
     except (NotFound, NotADirectory) as error:
         raise SmbError(Status.BAD_NETWORK_NAME, f"share {share.name!r} leads nowhere: {error}") from error
     access = maximal_access(await volume.inode(root), None, session.uid, session.gid)
     if share.read_only:
         access &= READ_ONLY_ACCESS
-    return Tree(session.next_tree_id, session, share, volume, root, access, share.encrypt_required)
-
-
-async def _share_root(volume: Volume, share: Share, session: Session) -> InodeNumber:
-    """The folder that the share serves; symbolic links on the way lead nowhere."""
-    number = volume.root
-    for name in [part for part in share.path.split("/") if part]:
-        inode = await volume.lookup(number, name.encode())
-        if not stat.S_ISDIR(inode.mode):
-            raise NotADirectory(f"{share.path!r} is no folder")
-        number = inode.number
-    if not may_traverse(await volume.inode(number), session.uid, session.gid):
-        raise SmbError(Status.ACCESS_DENIED)
-    return number
+    return Tree(session.next_tree_id, session, share, View(volume, root), access, share.encrypt_required)

@@ -22,7 +22,7 @@ def write_now(context: RequestContext) -> WriteResponse | None:
     opened, offset = _check(context, request)
     if opened.is_pipe or not request.data or _wants_durable(opened, request):
         return None
-    if not opened.tree.volume.write_nowait(opened.inode, offset, request.data):
+    if not opened.volume.write_nowait(opened.inode, offset, request.data):
         return None
     opened.position = offset + len(request.data)
     return WriteResponse(len(request.data))
@@ -35,7 +35,7 @@ async def write(context: RequestContext) -> WriteResponse:
     if opened.pipe is not None:
         opened.pipe.write(request.data)
         return WriteResponse(len(request.data))
-    volume = opened.tree.volume
+    volume = opened.volume
     if request.data:
         await volume.write(opened.inode, offset, request.data)
         opened.position = offset + len(request.data)

@@ -30,7 +30,7 @@ async def set_disposition(
     if opened.inode.dos_attributes & FILE_ATTRIBUTE_READONLY and not ignore_read_only:
         raise SmbError(Status.CANNOT_DELETE)
     if opened.is_directory:
-        if await opened.tree.volume.list_directory(number, 0, 1):
+        if await opened.volume.list_directory(number, 0, 1):
             raise SmbError(Status.DIRECTORY_NOT_EMPTY)
         context.server.notifications.directory_deleted(number)
     context.server.opens.set_delete_pending(number, True, (opened.parent, opened.name))

@@ -51,7 +51,7 @@ async def query_full_ea(opened: SmbOpen, request: QueryInfoRequest) -> Informati
 
     SmbError: NO_EAS_ON_FILE; BUFFER_OVERFLOW is the caller's, BUFFER_TOO_SMALL when not even the first fits.
     """
-    eas = await list_eas(opened.tree.volume, opened.inode)
+    eas = await list_eas(opened.volume, opened.inode)
     if request.input_buffer:
         known = {ea.name.lower(): ea for ea in eas}
         wanted = unpack_get_ea(request.input_buffer)

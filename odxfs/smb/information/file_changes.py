@@ -30,15 +30,23 @@ _VALID_MODES = 0x0000_103E
 """WRITE_THROUGH, SEQUENTIAL_ONLY, NO_INTERMEDIATE_BUFFERING, SYNCHRONOUS_IO_(NON)ALERT, DELETE_ON_CLOSE (2.4.31)."""
 
 _QUERY_ONLY_OR_LOCAL = frozenset({Class.QUOTA, Class.REPARSE_POINT})
+_OF_THE_OPEN = frozenset({Class.POSITION, Class.MODE})
+"""Classes that change the open and not the file."""
+
 _KNOWN_RENAME_FLAGS = 0x1FF
 
 
 async def set_file(context: RequestContext, opened: SmbOpen, request: SetInfoRequest) -> None:
-    """Apply the class. SmbError as MS-FSA has it; INFO_LENGTH_MISMATCH for a buffer that is too short for the class."""
+    """Apply the class. SmbError as MS-FSA has it; INFO_LENGTH_MISMATCH for a buffer that is too short for the class.
+
+    In a previous version nothing of a file is changed, whatever the open was granted: MEDIA_WRITE_PROTECTED.
+    """
     change = _CHANGES.get(request.file_info_class)
     if change is None:
         unknown = request.file_info_class not in _QUERY_ONLY_OR_LOCAL
         raise SmbError(Status.INVALID_INFO_CLASS if unknown else Status.NOT_SUPPORTED)
+    if opened.is_previous_version and request.file_info_class not in _OF_THE_OPEN:
+        raise SmbError(Status.MEDIA_WRITE_PROTECTED)
     try:
         await change(context, opened, request.buffer)
     except ProtocolError as error:
@@ -63,7 +71,7 @@ async def _basic(context: RequestContext, opened: SmbOpen, buffer: bytes) -> Non
         ctime_ns=_change_time(opened, wanted.change_time),
         dos_attributes=_dos_attributes(opened, attributes),
     )
-    await opened.tree.volume.set_attributes(opened.inode, change)
+    await opened.volume.set_attributes(opened.inode, change)
 
 
 def _time(filetime: Filetime) -> int | None:
@@ -128,7 +136,7 @@ async def _end_of_file(context: RequestContext, opened: SmbOpen, buffer: bytes) 
     size = info.FileEndOfFileInformation.unpack(buffer).end_of_file
     _check_size(opened, size)
     if size != opened.inode.size:
-        await opened.tree.volume.truncate(opened.inode, size)
+        await opened.volume.truncate(opened.inode, size)
 
 
 async def _allocation(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None:
@@ -137,7 +145,7 @@ async def _allocation(context: RequestContext, opened: SmbOpen, buffer: bytes) -
     size = info.FileAllocationInformation.unpack(buffer).allocation_size
     _check_size(opened, size)
     if size < opened.inode.size and size < allocation_size(opened.inode):
-        await opened.tree.volume.truncate(opened.inode, size)
+        await opened.volume.truncate(opened.inode, size)
 
 
 def _check_size(opened: SmbOpen, size: int) -> None:
@@ -163,7 +171,7 @@ async def _mode(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None
 
 async def _full_ea(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None:
     require(opened.granted_access, FILE_WRITE_EA)
-    await set_eas(opened.tree.volume, opened.inode, unpack_full_ea(buffer))
+    await set_eas(opened.volume, opened.inode, unpack_full_ea(buffer))
 
 
 async def _valid_data_length(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None:

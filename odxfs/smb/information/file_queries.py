@@ -166,7 +166,7 @@ def _stream(context: RequestContext, opened: SmbOpen) -> Information:
 
 
 async def _ea(context: RequestContext, opened: SmbOpen) -> Information:
-    return fixed(info.FileEaInformation(await ea_size(opened.tree.volume, opened.inode)).pack())
+    return fixed(info.FileEaInformation(await ea_size(opened.volume, opened.inode)).pack())
 
 
 async def _all(context: RequestContext, opened: SmbOpen) -> Information:
@@ -174,7 +174,7 @@ async def _all(context: RequestContext, opened: SmbOpen) -> Information:
         _basic_information(opened),
         _standard_information(context, opened),
         info.FileInternalInformation(opened.inode.number),
-        info.FileEaInformation(await ea_size(opened.tree.volume, opened.inode)),
+        info.FileEaInformation(await ea_size(opened.volume, opened.inode)),
         info.FileAccessInformation(opened.granted_access),
         info.FilePositionInformation(opened.position),
         info.FileModeInformation(opened.mode),

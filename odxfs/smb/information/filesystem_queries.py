@@ -65,7 +65,7 @@ def _volume(context: RequestContext, opened: SmbOpen) -> Information:
 
 
 def _size(context: RequestContext, opened: SmbOpen) -> Information:
-    space = opened.tree.volume.statfs()
+    space = opened.volume.statfs()
     return fixed(
         info.FileFsSizeInformation(space.blocks, space.free_blocks, _SECTORS_PER_BLOCK, SECTOR_BYTES).pack()
     )
@@ -73,7 +73,7 @@ def _size(context: RequestContext, opened: SmbOpen) -> Information:
 
 def _full_size(context: RequestContext, opened: SmbOpen) -> Information:
     """What is available to the caller stops at the volume's quota; what is available at all does not (MS-FSCC 2.5.4)."""
-    space = opened.tree.volume.statfs()
+    space = opened.volume.statfs()
     return fixed(
         info.FileFsFullSizeInformation(
             space.blocks, space.free_blocks, space.pool_free_blocks, _SECTORS_PER_BLOCK, SECTOR_BYTES
@@ -83,14 +83,14 @@ def _full_size(context: RequestContext, opened: SmbOpen) -> Information:
 
 def _device(context: RequestContext, opened: SmbOpen) -> Information:
     characteristics = DeviceCharacteristics.DEVICE_IS_MOUNTED
-    if opened.tree.share.read_only:
+    if opened.tree.share.read_only or opened.is_previous_version:
         characteristics |= DeviceCharacteristics.READ_ONLY_DEVICE
     return fixed(info.FileFsDeviceInformation(DeviceType.DISK, characteristics).pack())
 
 
 def _attribute(context: RequestContext, opened: SmbOpen) -> Information:
     attributes = _ATTRIBUTES
-    if opened.tree.share.read_only:
+    if opened.tree.share.read_only or opened.is_previous_version:
         attributes |= FileSystemAttributes.READ_ONLY_VOLUME
     data = info.FileFsAttributeInformation(attributes, MAX_COMPONENT_CHARACTERS, FILE_SYSTEM_NAME).pack()
     return Information(data, _ATTRIBUTE_FIXED_BYTES)

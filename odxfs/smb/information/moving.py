@@ -19,6 +19,7 @@ from odxfs.smb.access import (
     require,
 )
 from odxfs.smb.paths import SEPARATOR, ResolvedPath, resolve, stored_name, wire_name
+from odxfs.smb.previous_versions import names_previous_version
 from odxfs.smb.request import SmbError
 from odxfs.volume import Inode, RenameFlags
 
@@ -62,8 +63,8 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
         if target.inode is opened.inode:
             return
         await _check_replaceable(context, target, replace=replace)
-        await opened.tree.volume.unlink(target.parent.number, target.name)
-    await opened.tree.volume.link(opened.inode, target.parent.number, _wanted_name(path))
+        await opened.volume.unlink(target.parent.number, target.name)
+    await opened.volume.link(opened.inode, target.parent.number, _wanted_name(path))
 
 
 async def _target(context: RequestContext, path: str) -> ResolvedPath:
@@ -73,7 +74,9 @@ async def _target(context: RequestContext, path: str) -> ResolvedPath:
         raise SmbError(Status.OBJECT_NAME_INVALID)
     if ":" in wanted:
         raise SmbError(Status.NOT_SUPPORTED, "there are no named streams")
-    target = await resolve(context.tree, wanted, context.session.uid, context.session.gid)
+    if names_previous_version(wanted):
+        raise SmbError(Status.MEDIA_WRITE_PROTECTED, "nothing gets a name in a previous version")
+    target = await resolve(context.tree.view, wanted, context.session.uid, context.session.gid)
     if target.parent is None:
         raise SmbError(Status.ACCESS_DENIED, "the root of a share cannot be replaced")
     return target
@@ -107,7 +110,7 @@ async def _check_directories(context: RequestContext, opened: SmbOpen, new_paren
     """The rights in both directories, and whether whoever has the new one open lets names be added to it."""
     uid, gid = context.session.uid, context.session.gid
     assert opened.parent is not None
-    old_parent = await opened.tree.volume.inode(opened.parent)
+    old_parent = await opened.volume.inode(opened.parent)
     if not may_remove(old_parent, opened.inode, uid, gid) or not may_change_entries(new_parent, uid, gid):
         raise SmbError(Status.ACCESS_DENIED)
     share = FILE_SHARE_READ | FILE_SHARE_WRITE
@@ -123,8 +126,9 @@ def _check_children_closed(context: RequestContext, opened: SmbOpen) -> None:
     for other in context.server.registry:
         if (
             other is not opened
-            and other.tree.attached_volume is not None
-            and other.tree.volume.id == opened.tree.volume.id
+            and not other.is_pipe
+            and not other.is_previous_version
+            and other.volume.id == opened.volume.id
             and _absolute_path(other).startswith(below)
         ):
             raise SmbError(Status.ACCESS_DENIED, "something below the directory is open")
@@ -143,10 +147,10 @@ async def _move(opened: SmbOpen, target: ResolvedPath, path: str) -> None:
     if _is_itself(opened, target) and name == opened.name:
         return
     if target.inode is not None and target.name != name and not _is_itself(opened, target):
-        await opened.tree.volume.unlink(target.parent.number, target.name)
+        await opened.volume.unlink(target.parent.number, target.name)
     if _is_itself(opened, target):
         flags = RenameFlags.NONE
-    await opened.tree.volume.rename(opened.parent, opened.name, target.parent.number, name, flags)
+    await opened.volume.rename(opened.parent, opened.name, target.parent.number, name, flags)
 
 
 def _follow(context: RequestContext, opened: SmbOpen, target: ResolvedPath, path: str) -> None:
@@ -161,5 +165,5 @@ def _follow(context: RequestContext, opened: SmbOpen, target: ResolvedPath, path
     for other in context.server.registry:
         if other.attached_inode is inode and other.parent == old_parent and other.name == old_name:
             other.parent, other.name = target.parent.number, name
-            if other.tree.root == opened.tree.root:
+            if other.view.root == opened.view.root:
                 other.path = SEPARATOR.join(part for part in (directory, wire_name(name)) if part)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def object_id(context: RequestContext, opened: SmbOpen) -> bytes:
     """16 bytes: the pool's UUID with the volume's number folded into its last four."""
     uuid = context.server.pool.uuid.bytes_le
-    number = int.from_bytes(uuid[12:], "little") ^ opened.tree.volume.id
+    number = int.from_bytes(uuid[12:], "little") ^ opened.volume.id
     return uuid[:12] + (number & 0xFFFFFFFF).to_bytes(4, "little")
 
 

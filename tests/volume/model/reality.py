@@ -1,9 +1,9 @@
 """A real volume in the frozen form of the model, by what its readers answer."""
 
 from odxfs.types import InodeNumber
-from odxfs.volume import Inode, Volume
+from odxfs.volume import Inode, Pool, Volume
 from tests.volume.model.content import Content
-from tests.volume.model.tree import Frozen, Path, Seen
+from tests.volume.model.tree import Frozen, Path, Seen, with_snapshots
 
 _RANGES = 64
 """Ranges asked for at a time; few, so that going on after the last one is part of what is tested."""
@@ -35,6 +35,15 @@ async def seen_of(volume: Volume) -> Frozen:
         path: Seen(inode.kind, content, xattrs, first[inode.number])
         for path, (inode, xattrs, content) in found.items()
     }
+
+
+async def seen_of_pool(pool: Pool) -> Frozen:
+    """All that the volume "main" and its snapshots hold."""
+    snapshots = {
+        snapshot.name: await seen_of(pool.snapshot_volume("main", snapshot.name))
+        for snapshot in pool.snapshots.of("main")
+    }
+    return with_snapshots(await seen_of(pool.volume("main")), snapshots)
 
 
 async def content_of(volume: Volume, inode: Inode) -> Content:

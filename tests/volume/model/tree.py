@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.volume.model.content import Content
@@ -25,6 +25,35 @@ class Seen:
 
 
 Frozen = dict[Path, Seen]
+
+
+_SNAPSHOTS = b"/"
+"""Stands before the paths of snapshots: no file can be called so."""
+
+
+def with_snapshots(volume: Frozen, snapshots: dict[str, Frozen]) -> Frozen:
+    """A volume and its snapshots in one."""
+    whole = dict(volume)
+    for name, frozen in snapshots.items():
+        above = (_SNAPSHOTS, name.encode())
+        whole[above] = Seen(stat.S_IFDIR, b"", (), above)
+        for path, seen in frozen.items():
+            whole[(*above, *path)] = replace(seen, first_name=(*above, *seen.first_name))
+    return whole
+
+
+def without_snapshots(whole: Frozen) -> tuple[Frozen, dict[str, Frozen]]:
+    """The inverse: the volume, and each snapshot by its name."""
+    volume, snapshots = Frozen(), dict[str, Frozen]()
+    for path in sorted(whole):
+        seen = whole[path]
+        if path[0] != _SNAPSHOTS:
+            volume[path] = seen
+        elif len(path) == 2:
+            snapshots[path[1].decode()] = {}
+        else:
+            snapshots[path[1].decode()][path[2:]] = replace(seen, first_name=seen.first_name[2:])
+    return volume, snapshots
 
 
 @dataclass(eq=False)
