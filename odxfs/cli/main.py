@@ -19,7 +19,7 @@ COMMANDS = {
     "umount": "unmount, or stop serving, and leave the pool clean",
     "user": "users who may log in over SMB: add, passwd, del, list",
     "share": "shares: add, del, list",
-    "volume": "volumes: list, quota",
+    "volume": "volumes: list, quota, create, clone, delete",
     "snapshot": "snapshots of a volume: create, list, delete, restore",
     "status": "what is mounted and shared, and the numbers of a pool",
     "tokens": "the live copy tokens of a pool",

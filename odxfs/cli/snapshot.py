@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from odxfs.cli.administering import have_done
 from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table, say
 from odxfs.cli.pools import add_directory, require_pool
 from odxfs.errors import ExitCode, UserError
@@ -54,23 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _administer(directory: Path, command: str, **values: object) -> dict[str, Any]:
-    import trio
-
-    from odxfs.administration import administer
-    from odxfs.serving import single_errors
-
-    with single_errors():
-        return trio.run(administer, directory, command, values)
-
-
 def _create(directory: Path, arguments: argparse.Namespace) -> None:
-    done = _administer(directory, "snapshot create", volume=arguments.volume, name=arguments.name)
+    done = have_done(directory, "snapshot create", volume=arguments.volume, name=arguments.name)
     say(f"snapshot {done['snapshot']['name']} of volume {arguments.volume} is made")
 
 
 def _list(directory: Path, arguments: argparse.Namespace) -> None:
-    found = _administer(directory, "snapshot list", volume=arguments.volume)["snapshots"]
+    found = have_done(directory, "snapshot list", volume=arguments.volume)["snapshots"]
     if arguments.json:
         print_json(found)
         return
@@ -99,7 +90,7 @@ def _age(seconds: float) -> str:
 
 def _delete(directory: Path, arguments: argparse.Namespace) -> None:
     for name in arguments.names:
-        _administer(directory, "snapshot delete", volume=arguments.volume, name=name)
+        have_done(directory, "snapshot delete", volume=arguments.volume, name=name)
         say(f"snapshot {name} of volume {arguments.volume} is deleted")
 
 
@@ -107,7 +98,7 @@ def _restore(directory: Path, arguments: argparse.Namespace) -> None:
     if arguments.path is None:
         _restore_volume(directory, arguments)
         return
-    done = _administer(
+    done = have_done(
         directory,
         "snapshot restore path",
         volume=arguments.volume,
@@ -133,5 +124,5 @@ def _restore_volume(directory: Path, arguments: argparse.Namespace) -> None:
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise UserError("nothing was done", ExitCode.INTERRUPTED)
-    _administer(directory, "snapshot restore", volume=arguments.volume, name=arguments.name)
+    have_done(directory, "snapshot restore", volume=arguments.volume, name=arguments.name)
     say(f"volume {arguments.volume} is as it was at snapshot {arguments.name}")

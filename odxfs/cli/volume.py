@@ -1,4 +1,4 @@
-"""Volumes of a pool: what there are, and how much the files of each may allocate.
+"""Volumes of a pool: what there are, how much the files of each may allocate, new ones and clones of snapshots.
 
 A quota counts the blocks that a volume's files name; a block that two files share counts for both, what only snapshots and
 tokens hold for nobody. Set below what is allocated already it takes nothing away: writes that need no new block go on, and
@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from odxfs.cli.administering import have_done
 from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table, say
-from odxfs.cli.pools import add_directory, require_pool
+from odxfs.cli.pools import add_directory, check_volume_name, require_pool
 from odxfs.errors import ExitCode, UserError
 
 _SIZE = re.compile(r"(\d+)(?:([KMGTP])(?:i?B)?)?", re.IGNORECASE)
@@ -36,34 +37,59 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="bytes, or with K, M, G or T; 'none' for no quota",
     )
     add_json_option(quota)
+    create = _verb(verbs, "create", "make an empty volume")
+    create.add_argument("name", metavar="NAME", help="the new volume's name")
+    clone = _verb(verbs, "clone", "make a volume out of a snapshot, sharing all of its data")
+    clone.add_argument("name", metavar="NAME", help="the new volume's name")
+    clone.add_argument("--of", dest="snapshot", metavar="SNAPSHOT", required=True, help="what it begins as")
+    clone.add_argument("--volume", default="main", metavar="VOLUME", help="whose snapshot (default main)")
+    delete = _verb(verbs, "delete", "delete a volume without snapshots; needs a pool that nobody serves")
+    delete.add_argument("name", metavar="NAME", help="the volume's name")
+
+
+def _verb(verbs: Any, name: str, what: str) -> argparse.ArgumentParser:  # noqa: ANN401 - argparse's is private
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=what, description=f"{what.capitalize()}.")
+    add_directory(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Have it done and print."""
     directory = require_pool(arguments.directory)
-    if arguments.verb == "quota" and arguments.size is not None:
-        values = {"name": arguments.name, "bytes": arguments.size}
-        _print_one(_administer(directory, "volume quota", values)["volume"], arguments)
-        return 0
-    volumes = _administer(directory, "volume list", {})["volumes"]
-    if arguments.verb == "list":
-        _print_all(volumes, arguments)
+    verbs = {"list": _list, "quota": _quota, "create": _create, "clone": _clone, "delete": _delete}
+    verbs[arguments.verb](directory, arguments)
+    return ExitCode.OK
+
+
+def _list(directory: Path, arguments: argparse.Namespace) -> None:
+    _print_all(have_done(directory, "volume list")["volumes"], arguments)
+
+
+def _quota(directory: Path, arguments: argparse.Namespace) -> None:
+    if arguments.size is None:
+        volume = _find(have_done(directory, "volume list")["volumes"], arguments.name)
     else:
-        _print_one(_find(volumes, arguments.name), arguments)
-    return 0
+        volume = have_done(directory, "volume quota", name=arguments.name, bytes=arguments.size)["volume"]
+    _print_one(volume, arguments)
 
 
-def _administer(directory: Path, command: str, values: dict[str, Any]) -> dict[str, Any]:
-    import trio
+def _create(directory: Path, arguments: argparse.Namespace) -> None:
+    have_done(directory, "volume create", name=check_volume_name(arguments.name))
+    say(f"volume {arguments.name} is made")
 
-    from odxfs.administration import administer
-    from odxfs.serving import single_errors
 
-    async def work() -> dict[str, Any]:
-        with single_errors():
-            return await administer(directory, command, values)
+def _clone(directory: Path, arguments: argparse.Namespace) -> None:
+    name, source, snapshot = check_volume_name(arguments.name), arguments.volume, arguments.snapshot
+    done = have_done(directory, "volume clone", name=name, volume=source, snapshot=snapshot)["volume"]
+    shared = format_bytes(done["allocated_bytes"])
+    say(
+        f"volume {name} is made out of {source} at {snapshot}: {done['inodes']} files and folders, {shared} shared"
+    )
 
-    return trio.run(work)
+
+def _delete(directory: Path, arguments: argparse.Namespace) -> None:
+    have_done(directory, "volume delete", name=arguments.name)
+    say(f"volume {arguments.name} is deleted")
 
 
 def parse_quota(text: str) -> int:

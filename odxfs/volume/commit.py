@@ -69,6 +69,8 @@ class Committer:
         self._turn = trio.Lock()
         self.commits = commits
         """Commits in the pool's life."""
+        self.committed_blocks = 0
+        """Blocks written that commits have taken up since the pool was opened."""
         self.is_overrun = False
         """Whether writers should wait for the next commit."""
         self.is_full = False
@@ -195,6 +197,7 @@ class Committer:
         changes = pool.view.freeze()
         descriptors, created = pool.segments.take_touched()
         retired = pool.segments.take_retired()
+        self.committed_blocks += pool.writer.uncommitted_blocks
         pool.writer.uncommitted_blocks = 0
         self.is_overrun = False
         self._running = True

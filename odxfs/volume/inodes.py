@@ -1,6 +1,7 @@
 """Inodes: the live objects, and the cache that makes sure there is one object an inode."""
 
 import stat
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -135,7 +136,7 @@ class InodeCache:
 
     def __init__(self, view: CatalogView | SeenView) -> None:
         self._view = view
-        self._recent: dict[InodeNumber, Inode] = {}
+        self._recent: OrderedDict[InodeNumber, Inode] = OrderedDict()  # a dict is slow to tell its oldest key
         self._live: WeakValueDictionary[InodeNumber, Inode] = WeakValueDictionary()
         self._dirty: dict[InodeNumber, Inode] = {}
         self._held: dict[InodeNumber, Inode] = {}
@@ -229,7 +230,7 @@ class InodeCache:
         recent = self._recent
         recent[inode.number] = inode
         if len(recent) > _CACHED_INODES:
-            del recent[next(iter(recent))]
+            recent.popitem(last=False)
 
 
 _NLINK = _ROW_FIELDS.index("nlink")

@@ -122,6 +122,16 @@ class Leaf:
         self.allocated -= sum(blocks for _, blocks in removed)
         return removed
 
+    def move(self, runs: list[Run]) -> None:
+        """Let the blocks of a dense leaf, in order, lie in these runs of places; they hold what the old ones held."""
+        assert self.places is not None
+        slots = np.frombuffer(self.places, dtype=np.int64).copy()
+        slots[np.flatnonzero(slots)] = np.concatenate(
+            [np.arange(place, place + count) for place, count in runs]
+        )
+        self.places = array("Q", slots.tobytes())
+        self._rejoin()
+
     def copy(self, identifier: LeafId) -> "Leaf":
         """The same extents under another id."""
         twin = Leaf(identifier)

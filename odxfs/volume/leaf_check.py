@@ -68,8 +68,11 @@ def sound_leaf(identifier: LeafId, kind: int, body: bytes) -> Leaf:
     """A leaf whose form makes sense, too. Raises Corrupt."""
     assert isinstance(kind, int)
     leaf = Leaf.unpack(identifier, kind, body)
+    places = leaf.place_array()
+    if places is not None and not _can_hold_data(places):
+        raise Corrupt(f"leaf {identifier} names blocks that cannot hold data")
     end = 0
-    for first, count, place in leaf.pieces(0, BLOCKS_PER_LEAF) if leaf.runs is None else leaf.runs:
+    for first, count, place in leaf.runs or ():
         if first < end or not count or first + count > BLOCKS_PER_LEAF:
             raise Corrupt(f"leaf {identifier} names slots twice or beyond its window")
         header = -place % BLOCKS_PER_SEGMENT  # blocks up to the next header of a segment
@@ -83,18 +86,44 @@ def sound_leaf(identifier: LeafId, kind: int, body: bytes) -> Leaf:
     return leaf
 
 
+def _can_hold_data(places: npt.NDArray[np.int64]) -> bool:
+    """Whether none is the header of a segment or beyond the last one; all at once, since 1 TB may have 131,072 dense leaves."""
+    unfit = (places < 0) | (places % BLOCKS_PER_SEGMENT == 0) | (places >> SEGMENT_SHIFT >= _SEGMENTS)
+    return not unfit.any()
+
+
 def count_blocks(owners: dict[int, Counts], leaf: Leaf, sign: int = 1) -> None:
     """Count one owner more (or less, -1) for each block that a leaf names."""
     places = leaf.place_array()
     if places is None:
-        pieces = [np.arange(place, place + count) for _, count, place in leaf.pieces(0, BLOCKS_PER_LEAF)]
-        places = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64)
+        for _, count, place in leaf.pieces(0, BLOCKS_PER_LEAF):
+            _count_run(owners, place, count, sign)
+        return
     numbers = places >> GROUP_SHIFT
     for number in np.unique(numbers).tolist():
         slots = places[numbers == number] & (BLOCKS_PER_GROUP - 1)
-        counts = owners.setdefault(number, np.zeros(BLOCKS_PER_GROUP, dtype=np.uint32))
         named = np.bincount(slots, minlength=BLOCKS_PER_GROUP).astype(np.uint32)
+        counts = _counts(owners, number)
         counts += named if sign > 0 else np.negative(named)
+
+
+def _count_run(owners: dict[int, Counts], place: int, count: int, sign: int) -> None:
+    while count:
+        number, slot = divmod(place, BLOCKS_PER_GROUP)
+        length = min(count, BLOCKS_PER_GROUP - slot)
+        part = _counts(owners, number)[slot : slot + length]
+        if sign > 0:
+            part += 1
+        else:
+            part -= 1
+        place, count = place + length, count - length
+
+
+def _counts(owners: dict[int, Counts], number: int) -> Counts:
+    counts = owners.get(number)
+    if counts is None:
+        counts = owners[number] = np.zeros(BLOCKS_PER_GROUP, dtype=np.uint32)
+    return counts
 
 
 def read_leaf(segments: Segments, leaf: Leaf) -> list[tuple[int, int]]:

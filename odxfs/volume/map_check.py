@@ -128,17 +128,18 @@ async def _reaches_past(
     row = await view.get(Table.LEAF, (leaf_id(reference),))
     if row is None:
         return False  # found, like a damaged one, where all leaves are looked at
-    block = bytearray(BLOCK_BYTES)
     try:
         leaf = Leaf.unpack(leaf_id(reference), *row)  # type: ignore[arg-type]
         if leaf.pieces(stop, BLOCKS_PER_LEAF - stop):
             return True
         place = leaf.place_of(stop - 1)
-        if read_data and place and size % BLOCK_BYTES:
-            segments.read(place, memoryview(block))
+        if not (read_data and place and size % BLOCK_BYTES):
+            return False
+        block = bytearray(BLOCK_BYTES)
+        segments.read(place, memoryview(block))
     except VolumeError:
         return False
-    return size % BLOCK_BYTES > 0 and any(block[size % BLOCK_BYTES :])
+    return any(block[size % BLOCK_BYTES :])
 
 
 async def check_references(view: CatalogReader, holders: Holders, findings: Findings) -> set[LeafId]:

@@ -29,6 +29,7 @@ from odxfs.volume.namespace import Namespace, new_volume_rows
 from odxfs.volume.pins import Pin, Pins
 from odxfs.volume.reads import Reader
 from odxfs.volume.reclaim import Reclaimer
+from odxfs.volume.repack import Repacker
 from odxfs.volume.reuse import InFlightReads
 from odxfs.volume.snapshot_volume import SnapshotVolume
 from odxfs.volume.snapshots import Snapshots
@@ -66,6 +67,13 @@ class PoolStatistics:
     inodes: int
     pins: int
     cached_leaves: int
+    surveyed_leaves: int
+    """Leaves of more than 256 blocks that the last round of the survey met, whoever holds them."""
+    pieces_per_leaf: int
+    """Contiguous runs of blocks in each of them, on average."""
+    repacked_leaves: int
+    """Since the pool was opened."""
+    repacked_bytes: int
 
 
 def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], int] = time.time_ns) -> None:
@@ -124,6 +132,7 @@ async def open_pool(
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(pool.committer.run)
                     nursery.start_soon(pool.reclaimer.run)
+                    nursery.start_soon(pool.repacker.run)
                     nursery.start_soon(pool.namespace.reap)
                     nursery.start_soon(pool.snapshots.deletion.run)
                     nursery.start_soon(pool.volumes.deletion.run)
@@ -178,11 +187,12 @@ class Pool:
         self.references = self.windows.references
         self.pins = Pins(self.references)
         self.in_flight = InFlightReads(self.space)
-        reader = Reader(self.windows, segments, self.in_flight)
+        reader = self.reader = Reader(self.windows, segments, self.in_flight)
         self.writer = Writer(self.windows, segments, reader)
         self.writer.on_failure = self.latch
         self.committer = Committer(self, row.commits)
         self.reclaimer = Reclaimer(self)
+        self.repacker = Repacker(self)
         self.data = DataPath(self, self.windows, reader, self.writer)
         self._observers: list[Callable[[Change], None]] = []
         self._slow_numbers: tuple[int, int, int, int] | None = None
@@ -241,6 +251,7 @@ class Pool:
         capacity, available = self.segments.files.room(self.directory)
         disk_bytes, shared, pinned_only = self._numbers_of_commit()
         used = self.space.used_blocks * BLOCK_BYTES
+        surveyed = self.repacker.survey.last
         return PoolStatistics(
             capacity_bytes=capacity,
             free_bytes=self._spare_bytes(available) + max(0, disk_bytes - used),
@@ -253,6 +264,10 @@ class Pool:
             inodes=self.namespace.inode_count,
             pins=len(self.pins),
             cached_leaves=len(self.windows.leaves),
+            surveyed_leaves=surveyed.leaves,
+            pieces_per_leaf=round(surveyed.pieces / max(1, surveyed.leaves)),
+            repacked_leaves=self.repacker.leaves,
+            repacked_bytes=self.repacker.blocks * BLOCK_BYTES,
         )
 
     async def check(self, *, read_data: bool = False) -> list[Finding]:

@@ -123,6 +123,10 @@ class Reader:
                 raise _logged(f"byte {(first << 12) + error.position} of what a token holds", error) from None
         return _cut(found, start, end)
 
+    async def read_pieces(self, pieces: list[Piece], length: int) -> bytearray:
+        """Blocks by their places, read by a worker thread. Raises BadBlock or StoreFailed."""
+        return await self._fill(pieces, length)
+
     def block_at_nowait(self, place: int, crc: int) -> Buffer | None:
         """One verified block by its place if its page is cached and sound."""
         return self._fill_nowait([Piece(0, 1, place, array("I", (crc,)))], BLOCK_BYTES)

@@ -214,6 +214,16 @@ class Space:
             for first, count in runs_of(freed):
                 self._free(group, first, count)
 
+    def has_shared(self, leaf: Leaf) -> bool:
+        """Whether another slot names a block of a dense leaf, too. Raises Corrupt."""
+        places = leaf.place_array()
+        assert places is not None
+        for group, slots in self._by_group(places):
+            counts = group.counts if group.has_counts else None
+            if counts is not None and counts[slots].any():
+                return True
+        return False
+
     # -- commits --------------------------------------------------------------------------------------------------
 
     def collect(self, view: CatalogView) -> None:

@@ -120,6 +120,12 @@ class Windows:
             found -= sum(count for _, count, _ in leaf.pieces(low, high - low))
         return found
 
+    def is_exclusive(self, extents: ExtentMap, window: int) -> bool:
+        """Whether the file alone holds the leaf of a window: no other file, no pin, no snapshot."""
+        latest = self.latest_snapshots.get(volume_of(extents.number), SnapshotId(0))
+        written = extents.snapshots.get(page_of(window), SnapshotId(-1))
+        return written >= latest and not self.references.is_shared(extents.get(window))
+
     # -- changing -------------------------------------------------------------------------------------------------
 
     def own_leaf(self, extents: ExtentMap, window: int, first: int, count: int) -> Leaf:

@@ -101,6 +101,32 @@ def test_the_whole_volume_goes_back_when_nobody_serves_it(tmp_path: Path) -> Non
         assert (mounted.mountpoint / ".snapshots" / "two" / "a").read_text() == "second"
 
 
+def test_a_volume_out_of_a_snapshot(tmp_path: Path) -> None:
+    with mounted_pool(tmp_path) as mounted:
+        (mounted.mountpoint / "disk").write_bytes(random.Random(3).randbytes(LEAF_BYTES))
+        held = (mounted.mountpoint / "disk").read_bytes()
+        odxfs_ok("snapshot", "create", mounted.directory, "base")
+        (mounted.mountpoint / "disk").write_bytes(b"changed")
+        made = odxfs_ok("volume", "clone", mounted.directory, "test", "--of", "base")
+        assert made.out == "volume test is made out of main at base: 2 files and folders, 8.0 MiB shared\n"
+        assert odxfs("volume", "clone", mounted.directory, "test", "--of", "base").code == ExitCode.EXISTS
+        assert odxfs("volume", "clone", mounted.directory, "b", "--of", "none").code == ExitCode.NOT_FOUND
+        assert odxfs("volume", "delete", mounted.directory, "test").code == ExitCode.BUSY
+        odxfs_ok("umount", mounted.mountpoint)
+        odxfs_ok("mount", mounted.directory, mounted.mountpoint, "--volume", "test")
+        assert (mounted.mountpoint / "disk").read_bytes() == held
+        (mounted.mountpoint / "disk").write_bytes(b"of the clone")
+        odxfs_ok("umount", mounted.mountpoint)
+        odxfs_ok("volume", "create", mounted.directory, "empty")
+        names = [volume["name"] for volume in odxfs_ok("volume", "list", mounted.directory, "--json").json]
+        assert names == ["empty", "main", "test"]
+        for name in ("test", "empty"):
+            odxfs_ok("volume", "delete", mounted.directory, name)
+        odxfs_ok("mount", mounted.directory, mounted.mountpoint)
+        assert (mounted.mountpoint / "disk").read_bytes() == b"changed"
+        assert (mounted.mountpoint / ".snapshots" / "base" / "disk").read_bytes() == held
+
+
 def test_the_guide_has_a_page() -> None:
     assert "snapshots" in odxfs_ok("help").out
     assert odxfs_ok("help", "snapshots").out.startswith("Snapshots\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from odxfs.ntstatus import Status
 from odxfs.offload.rules import READ_OUTPUT_BYTES, WRITE_OUTPUT_BYTES
@@ -557,3 +558,40 @@ async def test_a_snapshot_deleted_under_its_opens(tmp_path: Path) -> None:
         for open_id in (fid, folder):
             await peer.close(open_id)
         assert await open_status(peer, name) is Status.OBJECT_NAME_NOT_FOUND
+
+
+async def test_a_snapshot_deleted_while_clients_are_busy_in_it(tmp_path: Path) -> None:
+    """Each answer is right or says that it is gone; nobody is left with an open."""
+    gone = {Status.FILE_DELETED, Status.OBJECT_NAME_NOT_FOUND}
+    async with past(tmp_path) as then:
+        busy = [0] * 6
+
+        async def work(peer: Peer, number: int) -> None:
+            while True:
+                fid = await peer.open(rf"{then.token}\folder\file", D.OPEN, desired_access=READ)
+                offset = busy[number] * 4096 % len(OLD)
+                assert await peer.read(fid, offset, 4096) == OLD[offset : offset + 4096]
+                assert set(await listed(peer, rf"{then.token}\folder", desired_access=READ)) == {
+                    ".",
+                    "..",
+                    "file",
+                }
+                await peer.close(fid)
+                busy[number] += 1
+
+        async def look(number: int) -> None:
+            async with session(then.served) as peer:
+                with pytest.raises(Refused) as refused:
+                    await work(peer, number)
+                assert refused.value.status in gone
+
+        async with trio.open_nursery() as nursery:
+            for number in range(len(busy)):
+                nursery.start_soon(look, number)
+            while min(busy) < 20:
+                await trio.lowlevel.checkpoint()
+            await then.served.pool.snapshots.delete("main", "first")
+        await then.served.pool.settle()
+        with trio.fail_after(20):
+            while len(then.served.server.opens):
+                await trio.lowlevel.checkpoint()

@@ -101,6 +101,22 @@ async def settle(pool: Pool) -> None:
         await pool.commit()
 
 
+async def test_no_two_snapshots_of_a_volume_are_of_one_second(volume: Volume) -> None:
+    """Also when the clock goes back; other volumes and snapshots that are gone do not count."""
+    pool, second = volume.pool, 1_000_000_000
+    made = []
+    for name, now in (("a", 100.25), ("b", 100.75), ("c", 102.5), ("d", 100.0), ("e", 101.999), ("f", 99.5)):
+        pool.clock = lambda now=now: int(now * second)  # type: ignore[misc]
+        made.append((await pool.snapshots.create("main", name)).created_ns)
+    assert made == [int(at * second) for at in (100.25, 101, 102.5, 103, 104, 99.5)]
+    await pool.volumes.create("other")
+    pool.clock = lambda: 100 * second
+    assert (await pool.snapshots.create("other", "a")).created_ns == 100 * second
+    await pool.snapshots.delete("main", "a")
+    await settle(pool)
+    assert (await pool.snapshots.create("main", "a")).created_ns == 100 * second
+
+
 async def test_a_snapshot_holds_the_tree_as_it_was(volume: Volume) -> None:
     pool = volume.pool
     await fill(volume)

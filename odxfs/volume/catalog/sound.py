@@ -108,21 +108,23 @@ async def all_rows(reader: CatalogReader, table: Table) -> AsyncIterator[tuple[A
 
 def is_well_formed(table: Table, key: Key, row: Row) -> bool:
     """Whether every column is of the kind that its table says."""
-    shape = table.value
-    if table in _PAST_TABLES and row[0] == 0:
-        row = row[:1]  # there was no row: the other columns say nothing
-    columns = (*shape.key, *shape.row)
-    return len(row) <= len(shape.row) and all(
-        _fits(table, column, value) for column, value in zip(columns, (*key, *row), strict=False)
-    )
+    if (*map(type, key), *map(type, row)) == _KINDS[table]:
+        return table not in _TEXT_NAMES or str(row[_NAME_AT[table]]).isprintable()
+    if table in _PAST_TABLES and row[0] == 0:  # there was no row: the other columns say nothing
+        return (*map(type, key), type(row[0])) == _KINDS[table][: len(key) + 1]
+    return table is Table.SPACE and row[1] is None and isinstance(key[0], int) and isinstance(row[0], bytes)
 
 
-def _fits(table: Table, column: str, value: object) -> bool:
+def _kind(table: Table, column: str) -> type:
     if column == "name" and table in _TEXT_NAMES:
-        return isinstance(value, str) and value.isprintable()
-    if column == "counts" and value is None:
-        return True
-    return isinstance(value, bytes if column in BYTE_COLUMNS else int)
+        return str
+    return bytes if column in BYTE_COLUMNS else int
+
+
+_KINDS = {
+    table: tuple(_kind(table, column) for column in (*table.value.key, *table.value.row)) for table in Table
+}
+_NAME_AT = {table: table.value.row.index("name") for table in _TEXT_NAMES}
 
 
 def _behind(key: Key) -> Key:

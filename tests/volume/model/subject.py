@@ -120,17 +120,15 @@ class Subject:
 
     async def write(self, node: Node, offset: int, data: bytes) -> None:
         """Write; the file grows as needed."""
-        await self.volume.write(node.inode, offset, data)
-        node.content = node.content.copy()
-        node.content.write(offset, data)
-        self._changed(node)
+        after = node.content.copy()
+        after.write(offset, data)
+        await self._at_once(node, after, lambda: self.volume.write(node.inode, offset, data))
 
     async def truncate(self, node: Node, size: int) -> None:
         """Move the end of file."""
-        await self.volume.truncate(node.inode, size)
-        node.content = node.content.copy()
-        node.content.resize(size)
-        self._changed(node)
+        after = node.content.copy()
+        after.resize(size)
+        await self._at_once(node, after, lambda: self.volume.truncate(node.inode, size))
 
     async def deallocate(self, node: Node, offset: int, length: int) -> None:
         """Make a hole."""
@@ -172,22 +170,31 @@ class Subject:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
+    async def _at_once(self, node: Node, after: Content, operate: Callable[[], Awaitable[None]]) -> None:
+        node.under_way = [node.content, after]
+        try:
+            await operate()
+            node.content = after
+        finally:
+            node.under_way = []
+        self.changed.add(node)
+        self.on_state()
+
     async def _in_parts(self, node: Node, steps: list[Content], operate: Callable[[], Awaitable[T]]) -> T:
         before = node.content
         for step in steps:  # a commit may come in the middle
             node.content = step
             self.on_state()
+        node.under_way = [before, *steps]
         self.changed.add(node)
         try:
             return await operate()
         except VolumeError:
             node.content = await content_of(self.volume, node.inode)
-            assert node.content in (before, *steps), "a failed operation left something that is no part of it"
+            assert node.content in node.under_way, "a failed operation left something that is no part of it"
             raise
-
-    def _changed(self, node: Node) -> None:
-        self.changed.add(node)
-        self.on_state()
+        finally:
+            node.under_way = []
 
     def _lose(self, node: Node) -> None:
         if node.holds and node not in self.tree.nodes():

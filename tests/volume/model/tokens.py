@@ -51,8 +51,9 @@ class _NotingVolume(Volume):
 class Tokens:
     """An offload engine over a pool and a model of its registry, on one fake clock."""
 
-    def __init__(self, pool: Pool, now: float) -> None:
+    def __init__(self, pool: Pool, subject: Subject, now: float) -> None:
         self.now = now
+        self._subject = subject
         registry = TokenRegistry(
             pool.uuid, LIMITS, pool.release_pin, lambda: pool.statistics().pinned_only_bytes
         )
@@ -66,8 +67,9 @@ class Tokens:
         """OFFLOAD_READ of whole sectors: the answer fits what the file holds, and the token is remembered."""
         party, content = self._party(node, client), node.content
         call = ReadCall(READ_INPUT_BYTES, READ_OUTPUT_BYTES, READ_INPUT_BYTES, ttl_ms, offset, length)
-        if offset >= content.size:
-            await self._assert_refused(self.engine.offload_read(party, call), Refusal.BEYOND_END)
+        refusal = self._refusal(node, offset)
+        if refusal:
+            await self._assert_refused(self.engine.offload_read(party, call), refusal)
             return
         found = await self.engine.offload_read(party, call)
         whole = min(length, _sectors(content.size) - offset)
@@ -88,16 +90,15 @@ class Tokens:
         self._hold_bound(ours, LIMITS.tokens_per_client)
         self.assert_same()
 
-    async def write(
-        self, subject: Subject, node: Node, offset: int, sealed: bytes, transfer_offset: int, length: int
-    ) -> None:
+    async def write(self, node: Node, offset: int, sealed: bytes, transfer_offset: int, length: int) -> None:
         """OFFLOAD_WRITE: exactly what the token stands for appears, as far as the file reaches."""
         call = WriteCall(
             WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES, WRITE_INPUT_BYTES, offset, length, transfer_offset, sealed
         )
         writing = self.engine.offload_write(self._party(node, "any"), call)
-        if offset >= node.content.size:
-            await self._assert_refused(writing, Refusal.BEYOND_END)
+        refusal = self._refusal(node, offset)
+        if refusal:
+            await self._assert_refused(writing, refusal)
             return
         length = min(length, _sectors(node.content.size) - offset)
         if sealed == ZERO_TOKEN:
@@ -116,13 +117,13 @@ class Tokens:
         size, node.content = node.content.size, node.content.copy()
         node.content.put(offset, held)
         node.content.resize(size)
-        subject.changed.add(node)
+        self._subject.changed.add(node)
         self.assert_same()
 
     async def write_forged(self, node: Node, sealed: bytes) -> None:
         """A token that this engine never issued is refused, whatever it resembles."""
         call = WriteCall(WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES, WRITE_INPUT_BYTES, 0, 512, 0, sealed)
-        expected = Refusal.FORGED_TOKEN if node.content.size else Refusal.BEYOND_END
+        expected = self._refusal(node, 0) or Refusal.FORGED_TOKEN
         await self._assert_refused(self.engine.offload_write(self._party(node, "any"), call), expected)
 
     def advance(self, seconds: float) -> None:
@@ -140,6 +141,12 @@ class Tokens:
         """The registry's tokens are the model's, in the same order."""
         found = [info.label for info in self.engine.registry.list(self.now)]
         assert found == [token.label for token in self.live.values()]
+
+    def _refusal(self, node: Node, offset: int) -> Refusal | None:
+        """Why a call is refused whatever its token, if it is."""
+        if node in self._subject.nameless:
+            return Refusal.FILE_DELETED
+        return Refusal.BEYOND_END if offset >= node.content.size else None
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

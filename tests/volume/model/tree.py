@@ -67,6 +67,8 @@ class Node:
     children: "dict[bytes, Node]" = field(default_factory=dict)
     inode: Any = None
     holds: int = 0
+    under_way: "list[Content]" = field(default_factory=list)
+    """While an operation changes the file: every content that another task may find."""
 
     @property
     def is_file(self) -> bool:

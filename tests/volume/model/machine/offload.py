@@ -25,7 +25,7 @@ class OffloadRules(Machine):
     @rule(which=picks, pick=picks, offset=sectors, transfer_offset=sectors, length=token_lengths)
     def offload_write(self, which: int, pick: int, offset: int, transfer_offset: int, length: int) -> None:
         sealed = list(self.tokens.live)[which % len(self.tokens.live)]
-        self.run(self.tokens.write(self.subject, self.file(pick), offset, sealed, transfer_offset, length))
+        self.run(self.tokens.write(self.file(pick), offset, sealed, transfer_offset, length))
 
     @precondition(lambda self: self.tokens.live)
     @rule(which=picks, pick=picks, at=st.sampled_from([0, LEAF_BYTES]))
@@ -33,16 +33,16 @@ class OffloadRules(Machine):
         """All of a token, as clients do it when they copy a disk."""
         token = list(self.tokens.live.values())[which % len(self.tokens.live)]
         offset = at + token.pin.offset % LEAF_BYTES
-        self.run(self.tokens.write(self.subject, self.file(pick), offset, token.sealed, 0, token.held.size))
+        self.run(self.tokens.write(self.file(pick), offset, token.sealed, 0, token.held.size))
 
     @rule(pick=picks, offset=sectors, length=token_lengths)
     def offload_write_zeros(self, pick: int, offset: int, length: int) -> None:
-        self.run(self.tokens.write(self.subject, self.file(pick), offset, ZERO_TOKEN, 0, length))
+        self.run(self.tokens.write(self.file(pick), offset, ZERO_TOKEN, 0, length))
 
     @precondition(lambda self: self.tokens.dead)
     @rule(pick=picks)
     def offload_write_of_what_has_ended(self, pick: int) -> None:
-        self.run(self.tokens.write(self.subject, self.file(pick), 0, self.tokens.dead[-1], 0, 512))
+        self.run(self.tokens.write(self.file(pick), 0, self.tokens.dead[-1], 0, 512))
 
     @precondition(lambda self: self.tokens.live)
     @rule(pick=picks, bit=st.integers(32 * 8, 512 * 8 - 1))
