@@ -7,7 +7,6 @@ import itertools
 import os
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,25 +16,46 @@ from hypothesis import strategies as st
 
 from tests.mount.acting import MEMBER, OTHER, OWNER
 from tests.mount.command import MountedPool
+from tests.mount.test_times import wait_for_another_tick
 from tests.mount.twins import ROOTS_NAMES, UNTOUCHED_BY, USERS, XATTRS, Seen, Step, World, difference, do
 
 LONG = bool(os.environ.get("ODXFS_LONG"))
-TICK_SECONDS = 0.005
-"""Longer than tmpfs keeps one time for all: a tick of the kernel's clock."""
-
-EXAMPLES = 3000 if LONG else 40
+EXAMPLES = 3000 if LONG else 60
 
 PATHS = st.sampled_from(
-    (*ROOTS_NAMES, *ROOTS_NAMES, *ROOTS_NAMES, ".", "..", "d/.", "a/", "d/e/", "a/x", "d/../b", "d/e/../..", "", "n" * 256, "d/" + "n" * 255)
+    (
+        *ROOTS_NAMES,
+        *ROOTS_NAMES,
+        *ROOTS_NAMES,
+        ".",
+        "..",
+        "d/.",
+        "a/",
+        "d/e/",
+        "a/x",
+        "d/../b",
+        "d/e/../..",
+        "",
+        "n" * 256,
+        "d/" + "n" * 255,
+    )
 )
 TARGETS = st.sampled_from((*ROOTS_NAMES, "..", "../b", "nowhere", "a/", "", "t" * 4095))
-MODES = st.sampled_from((0o000, 0o644, 0o666, 0o755, 0o777, 0o1777, 0o2777, 0o2755, 0o4755, 0o6777, 0o070, 0o007, 0o2767))
-KINDS = st.sampled_from((stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFDIR, 0))
+MODES = st.sampled_from(
+    (0o000, 0o644, 0o666, 0o755, 0o777, 0o1777, 0o2777, 0o2755, 0o4755, 0o6777, 0o070, 0o007)
+)
+KINDS = st.sampled_from(
+    (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFDIR, 0)
+)
 IDS = st.sampled_from((-1, 0, OWNER.uid, MEMBER.uid, OTHER.uid))
-OWNERS = st.tuples(IDS, IDS).filter(lambda ids: ids != (-1, -1))  # then ctime is for the file system to choose (POSIX)
+OWNERS = st.tuples(IDS, IDS).filter(
+    lambda ids: ids != (-1, -1)
+)  # then ctime is for the file system to choose (POSIX)
 ACCESS = st.sampled_from((os.O_RDONLY, os.O_WRONLY, os.O_RDWR))
 FLAGS = st.lists(
-    st.sampled_from((os.O_CREAT, os.O_CREAT, os.O_EXCL, os.O_TRUNC, os.O_APPEND, os.O_NOFOLLOW, os.O_DIRECTORY, os.O_PATH)),
+    st.sampled_from(
+        (os.O_CREAT, os.O_CREAT, os.O_EXCL, os.O_TRUNC, os.O_APPEND, os.O_NOFOLLOW, os.O_DIRECTORY, os.O_PATH)
+    ),
     max_size=3,
 ).map(lambda flags: sum(set(flags)))
 OFFSETS = st.sampled_from((0, 1, 100, 4095, 4096, 5000, 8192, 70_000, 1 << 23, (1 << 23) + 4096))
@@ -43,7 +63,13 @@ LENGTHS = st.sampled_from((0, 1, 5, 4095, 4096, 8192, 66_000))
 DATA = st.tuples(st.sampled_from((b"x", b"yz")), LENGTHS).map(lambda parts: parts[0] * parts[1])
 FD = st.integers(0, 5)
 TIMES = st.sampled_from(
-    ((0, 0), (-1, -1), (-5_000_000_001, 7), (2**31 * 10**9, 2**33 * 10**9), (123_456_789, 987_654_321_123_456_789))
+    (
+        (0, 0),
+        (-1, -1),
+        (-5_000_000_001, 7),
+        (2**31 * 10**9, 2**33 * 10**9),
+        (123_456_789, 987_654_321_123_456_789),
+    )
 )
 
 CALLS = (
@@ -67,7 +93,9 @@ CALLS = (
     st.tuples(st.just("stat"), st.tuples(PATHS)),
     st.tuples(
         st.just("setxattr"),
-        st.tuples(PATHS, st.sampled_from(XATTRS), st.sampled_from((b"", b"v", b"w" * 5000)), st.integers(0, 2)),
+        st.tuples(
+            PATHS, st.sampled_from(XATTRS), st.sampled_from((b"", b"v", b"w" * 5000)), st.integers(0, 2)
+        ),
     ),
     st.tuples(st.just("getxattr"), st.tuples(PATHS, st.sampled_from(XATTRS))),
     st.tuples(st.just("removexattr"), st.tuples(PATHS, st.sampled_from(XATTRS))),
@@ -119,7 +147,7 @@ NUMBERS = itertools.count()
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
 )
-@given(st.lists(STEPS, max_size=30))
+@given(st.lists(STEPS, min_size=10, max_size=30))
 def test_random_calls_come_to_the_same(pool: MountedPool, tmpfs: Path, steps: list[Step]) -> None:
     number = str(next(NUMBERS))
     roots = [pool.mountpoint / number, tmpfs / number]
@@ -128,7 +156,7 @@ def test_random_calls_come_to_the_same(pool: MountedPool, tmpfs: Path, steps: li
     worlds = [World(os.open(root, os.O_PATH)) for root in roots]
     before = os.umask(0)
     try:
-        _compare(worlds, [Seen(root) for root in roots], steps)
+        _compare(worlds, [Seen(root) for root in roots], steps, roots[1])
     finally:
         os.umask(before)
         for world in worlds:
@@ -138,11 +166,11 @@ def test_random_calls_come_to_the_same(pool: MountedPool, tmpfs: Path, steps: li
             subprocess.run(["rm", "-rf", root], check=True)
 
 
-def _compare(worlds: list[World], seen: list[Seen], steps: list[Step]) -> None:
+def _compare(worlds: list[World], seen: list[Seen], steps: list[Step], clocked: Path) -> None:
     for step in (*BEGINNING, *steps):
         for one in seen:
             one.set_back()
-        time.sleep(TICK_SECONDS)
+        wait_for_another_tick(clocked)
         mine, expected = (do(world, step) for world in worlds)
         assert mine == expected, step
         accessed = step[1] not in UNTOUCHED_BY

@@ -220,10 +220,8 @@ def _content(path: Path, info: os.stat_result) -> object:
 
 def _data(data: bytes) -> list[tuple[int, bytes]]:
     """Runs of bytes, short enough to be read in a failure."""
-    runs: list[tuple[int, bytes]] = []
-    for part in data.split(b"\0"):
-        runs.append((len(part), part[:20]))
-    return [run for run in runs if run[0]] + [(len(data), b"")]
+    runs = [(len(part), part[:20]) for part in data.split(b"\0") if part]
+    return [*runs, (len(data), b"")]
 
 
 def _attributes(path: Path) -> list[tuple[str, bytes]]:
