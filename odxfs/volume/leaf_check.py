@@ -68,8 +68,11 @@ def sound_leaf(identifier: LeafId, kind: int, body: bytes) -> Leaf:
     """A leaf whose form makes sense, too. Raises Corrupt."""
     assert isinstance(kind, int)
     leaf = Leaf.unpack(identifier, kind, body)
+    places = leaf.place_array()
+    if places is not None and not _can_hold_data(places):
+        raise Corrupt(f"leaf {identifier} names blocks that cannot hold data")
     end = 0
-    for first, count, place in leaf.pieces(0, BLOCKS_PER_LEAF) if leaf.runs is None else leaf.runs:
+    for first, count, place in leaf.runs or ():
         if first < end or not count or first + count > BLOCKS_PER_LEAF:
             raise Corrupt(f"leaf {identifier} names slots twice or beyond its window")
         header = -place % BLOCKS_PER_SEGMENT  # blocks up to the next header of a segment
@@ -81,6 +84,12 @@ def sound_leaf(identifier: LeafId, kind: int, body: bytes) -> Leaf:
     if not leaf.allocated:
         raise Corrupt(f"leaf {identifier} maps nothing")
     return leaf
+
+
+def _can_hold_data(places: npt.NDArray[np.int64]) -> bool:
+    """Whether none is the header of a segment or beyond the last one; all at once, since 1 TB may have 131,072 dense leaves."""
+    unfit = (places < 0) | (places % BLOCKS_PER_SEGMENT == 0) | (places >> SEGMENT_SHIFT >= _SEGMENTS)
+    return not unfit.any()
 
 
 def count_blocks(owners: dict[int, Counts], leaf: Leaf, sign: int = 1) -> None:

@@ -6,6 +6,7 @@ tell whether it still runs, and looks before it writes whether the lock file is 
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from odxfs.errors import ExitCode, StoreFailed, UserError
+from odxfs.volume.blocks.files import translated
 
 CHECK_SECONDS = 0.05
 """How long an owner believes that the lock is its own. One that was stopped looks again before it writes."""
 
 _PATIENCE = 2.0
 """A new owner whose lock file is not the last one's waits so many times CHECK_SECONDS: until others have looked."""
+
+_log = logging.getLogger(__name__)
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -34,7 +38,10 @@ class Ownership:
         self._checked = 0.0
 
     def take(self, owner: str) -> None:
-        """Note who owns the pool now. Raises UserError when the last owner still runs, or the lock file is gone again."""
+        """Note who owns the pool now. Raises UserError when the last owner still runs, or the lock file is gone again.
+
+        Raises NoSpace or StoreFailed when nothing can be noted.
+        """
         if not self._is_ours():
             raise UserError(f"{self._lock.parent} is being opened by another process", ExitCode.BUSY)
         last = _read(self._record)
@@ -51,14 +58,19 @@ class Ownership:
                 )
             time.sleep(CHECK_SECONDS * _PATIENCE)
         note = {"owner": owner, "pid": os.getpid()}
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(note).encode() + b"\n", 0)
-        self._note({**note, **_process(os.getpid())})
+        try:
+            _put(self._descriptor, note)
+            self._note({**note, **_process(os.getpid())})
+        except OSError as error:
+            raise translated(error, "noting the pool's owner") from error
 
     def give_up(self) -> None:
         """Forget who owns the pool, unless it is somebody else."""
         if self._is_ours():
-            self._record.unlink(missing_ok=True)
+            try:
+                self._record.unlink(missing_ok=True)
+            except OSError as error:  # the next owner gets the same lock file, and so needs no note
+                _log.info("%s cannot be removed: %s", self._record, error)
 
     def check(self) -> None:
         """Raise StoreFailed when the lock file is not ours any more. Cheap: looks every CHECK_SECONDS at most."""
@@ -80,9 +92,16 @@ class Ownership:
 
     def _note(self, note: Mapping[str, object]) -> None:
         content = {**note, "lock": self._identity, "directory": self._directory()}
-        partial = self._record.with_suffix(".partial")
-        partial.write_text(json.dumps(content) + "\n")
-        os.replace(partial, self._record)
+        descriptor = os.open(self._record, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _put(descriptor, content)
+        finally:
+            os.close(descriptor)
+
+
+def _put(descriptor: int, content: Mapping[str, object]) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(content).encode() + b"\n", 0)
 
 
 def _identity(found: os.stat_result) -> list[int]:

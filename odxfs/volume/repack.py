@@ -78,7 +78,8 @@ class Repacker:
         if not pool.is_writing_easy or pool.space.is_pressed:
             return
         try:
-            await self._note_fragmented(now_ns)
+            if self._surveyed_commits != pool.committer.commits:
+                await self.note_fragmented(now_ns)
             for _ in range(_LEAVES_A_TURN[self._is_busy()]):
                 noted = self._next(now_ns)
                 if noted is None or not pool.is_writing_easy:
@@ -121,12 +122,8 @@ class Repacker:
         self._move(leaf, runs)
         return True
 
-    # -- inside ---------------------------------------------------------------------------------------------------
-
-    async def _note_fragmented(self, now_ns: int) -> None:
-        """One step of the survey, which rests after a round until something is committed."""
-        if self._surveyed_commits == self._pool.committer.commits:
-            return
+    async def note_fragmented(self, now_ns: int) -> None:
+        """One step of the survey. It may rest after a round in which nothing was committed, until something is."""
         rounds = self.survey.rounds
         begin = self._pool.committer.commits
         for found in await self.survey.step(_SURVEYED_LEAVES):
@@ -141,6 +138,8 @@ class Repacker:
             if self._round_began == begin:  # nothing has changed in a whole round
                 self._surveyed_commits = begin
             self._round_began = begin
+
+    # -- inside ---------------------------------------------------------------------------------------------------
 
     def _next(self, now_ns: int) -> Fragmented | None:
         for key, (noted, since_ns) in self._waiting.items():

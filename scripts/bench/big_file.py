@@ -10,7 +10,7 @@ import os
 import random
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -68,13 +68,14 @@ LABELS = (
 def measure(settings: Settings) -> Iterator[Row]:
     """One run of the life of the file: built, used, killed, opened again, checked; each part in a process of its own."""
     pool = settings.work / "pool"
-    for numbers in (
-        in_child(_build, pool),
-        killed_after_report(_use, pool),
-        in_child(_open_again, pool),
-        in_child(_check, pool),
-    ):
-        for label, number in numbers.items():
+    phases: tuple[Callable[[], dict[str, float]], ...] = (
+        lambda: in_child(_build, pool),
+        lambda: killed_after_report(_use, pool),
+        lambda: in_child(_open_again, pool),
+        lambda: in_child(_check, pool),
+    )
+    for phase in phases:
+        for label, number in phase().items():
             if settings.wanted(label):
                 higher = UNITS[label] == "ops/s"
                 yield Row(label, UNITS[label], number, higher_is_better=higher, goal=GOALS.get(label))

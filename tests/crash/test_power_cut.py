@@ -27,9 +27,9 @@ from tests.crash.workload import Workload
 from tests.volume.model.tree import Frozen
 
 LONG = bool(os.environ.get("ODXFS_LONG"))
-SEEDS = range(200) if LONG else range(3)
-STEPS = 120 if LONG else 50
-STATES_OF_ONE_CRASH = 40 if LONG else 3
+SEEDS = range(40) if LONG else range(3)
+STEPS = 80 if LONG else 50
+STATES_OF_ONE_CRASH = 8 if LONG else 3
 
 
 class Recorded(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from odxfs.volume import check_directory, open_pool
-from tests.volume.images.describe import describe
+from tests.volume.images.describe import describe_pool
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -26,7 +26,8 @@ async def test_an_image_is_opened_and_whole(tmp_path: Path, image: Path) -> None
     expected = json.loads(image.with_suffix("").with_suffix(".json").read_text())
     async with open_pool(tmp_path / "pool", owner="next") as pool:
         volume = pool.volume("main")
-        assert await describe(volume) == expected
+        found = await describe_pool(pool)
+        assert found == (expected if "main" in expected else {"main": expected})  # the first had one volume
         runs = await volume.lookup(volume.root, b"runs")
         await volume.write(runs, 0, b"goes on")
         assert await pool.check(read_data=True) == []

@@ -8,7 +8,6 @@ import os
 import random
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -21,39 +20,13 @@ from tests.volume.model.content import Content
 from tests.volume.model.reality import content_of, seen_of
 from tests.volume.model.subject import Subject, captured
 from tests.volume.model.tree import Node, Tree
+from tests.volume.slow_engine import SlowEngine
 
 SEEDS = range(300) if os.environ.get("ODXFS_LONG") else range(4)
 TASKS = 4
 STEPS = 60
 OFFSETS = (0, 700, 3 * BLOCK_BYTES, LEAF_BYTES - 2 * BLOCK_BYTES, LEAF_BYTES, 2 * LEAF_BYTES)
 LENGTHS = (1, 513, BLOCK_BYTES, 3 * BLOCK_BYTES, 50_000, 300_000)
-
-
-class SlowEngine:
-    """A metadata engine over a network: answers come after a while, in which others have their turn."""
-
-    def __init__(self, engine: Any, choose: random.Random) -> None:
-        self._engine = engine
-        self._choose = choose
-
-    async def get(self, *arguments: Any) -> Any:
-        await self._wait()
-        found = await self._engine.get(*arguments)
-        await self._wait()
-        return found
-
-    async def range(self, *arguments: Any) -> Any:
-        await self._wait()
-        found = await self._engine.range(*arguments)
-        await self._wait()
-        return found
-
-    async def _wait(self) -> None:
-        for _ in range(self._choose.choice((0, 1, 3, 10))):
-            await trio.lowlevel.checkpoint()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
 
 
 class Crowd:

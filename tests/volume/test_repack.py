@@ -45,9 +45,9 @@ def pieces_of(pool: Pool, inode: Inode, window: int = 0) -> int:
 
 async def settle(pool: Pool, now: int = 0) -> None:
     """Let the repacker meet everything, and come again when it has been quiet for long enough."""
-    pool.repacker.survey.rounds = 0
-    while pool.repacker.survey.rounds < 1:
-        await pool.repacker.turn(now)
+    rounds = pool.repacker.survey.rounds
+    while pool.repacker.survey.rounds < rounds + 2:  # one of them from the beginning
+        await pool.repacker.note_fragmented(now)
     for _ in range(16):
         await pool.repacker.turn(now + QUIET_NS)
     await pool.commit()

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from odxfs.types import InodeNumber
-from odxfs.volume import Inode, Volume, decode_name
+from odxfs.volume import Inode, Pool, Volume, decode_name
 
 _READ_BYTES = 1 << 20
 
@@ -13,6 +13,16 @@ async def describe(volume: Volume) -> dict[str, dict[str, Any]]:
     """Path -> attributes, extended attributes and data (ranges, SHA-256 of where and what) of everything in a volume."""
     found: dict[str, dict[str, Any]] = {}
     await _add_directory(volume, volume.root, "", found)
+    return found
+
+
+async def describe_pool(pool: Pool) -> dict[str, dict[str, dict[str, Any]]]:
+    """Each volume by its name, and each snapshot as VOLUME@SNAPSHOT."""
+    found = {}
+    for name in pool.volume_names:
+        found[name] = await describe(pool.volume(name))
+        for snapshot in pool.snapshots.of(name):
+            found[f"{name}@{snapshot.name}"] = await describe(pool.snapshot_volume(name, snapshot.name))
     return found
 
 

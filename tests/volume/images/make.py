@@ -17,9 +17,9 @@ from pathlib import Path
 import trio
 
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
-from odxfs.volume import AttributeChange, Inode, Volume, create_pool, open_pool
+from odxfs.volume import AttributeChange, Inode, Pool, Volume, create_pool, open_pool
 from odxfs.volume.catalog.schema import SCHEMA_VERSION
-from tests.volume.images.describe import describe
+from tests.volume.images.describe import describe_pool
 from tests.volume.ticking import Ticking
 
 IMAGES = Path(__file__).parent
@@ -62,8 +62,10 @@ async def fill_and_die(directory: Path) -> None:
     async with open_pool(directory, owner="image", clock=Ticking()) as pool:
         volume = pool.volume("main")
         await fill(volume)
+        await _take_snapshots(pool)
+        await pool.volumes.set_quota("clone", 1 << 40)
         await pool.commit()
-        print(json.dumps(await describe(volume), indent=1), flush=True)
+        print(json.dumps(await describe_pool(pool), indent=1), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -71,6 +73,27 @@ async def fill(volume: Volume) -> None:
     """Put something of everything into an empty volume, and leave an inode without a name held."""
     for part in (_fill_data, _fill_names, _leave_behind):
         await part(volume)
+
+
+async def _take_snapshots(pool: Pool) -> None:
+    """Snapshots with changes of every kind between them, one of them deleted, and a changed clone of one."""
+    volume = pool.volume("main")
+    await pool.snapshots.create("main", "first")
+    await volume.rename(volume.root, b"folder", volume.root, b"Moved")
+    await volume.unlink(volume.root, b"dense")
+    copy = await volume.lookup(volume.root, b"clone of runs")
+    await volume.write(copy, 3 * BLOCK_BYTES, _pattern(20, 2 * BLOCK_BYTES))
+    await pool.snapshots.create("main", "deleted")
+    await volume.truncate(copy, LEAF_BYTES // 2)
+    await volume.set_xattr(copy, b"user.between", b"1")
+    await pool.snapshots.create("main", "second")
+    await volume.unlink(volume.root, b"sparse")
+    await pool.volumes.clone("clone", "main", "first")
+    clone = pool.volume("clone")
+    await clone.write(await clone.lookup(clone.root, b"runs"), 0, _pattern(21, BLOCK_BYTES))
+    await pool.snapshots.create("clone", "of the clone")
+    await pool.snapshots.delete("main", "deleted")
+    await pool.settle()
 
 
 async def _file(volume: Volume, name: bytes, mode: int = 0o644) -> Inode:

@@ -3,7 +3,6 @@
 import random
 import shutil
 import stat
-import subprocess
 import tempfile
 from collections.abc import Awaitable
 from pathlib import Path as FilePath
@@ -15,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, SECTOR_BYTES
 from odxfs.volume import Pin, Pool, create_pool
+from tests.volume.copying import copy_pool
 from tests.volume.model.content import Content
 from tests.volume.model.reality import assert_holds
 from tests.volume.model.subject import Subject
@@ -82,7 +82,7 @@ class Machine(RuleBasedStateMachine):
         """Go on with a copy of what is on the disk: everything since the last commit never happened."""
         crashed = self.directory
         self.directory = self.workspace / f"pool-{int(crashed.name[5:]) + 1}"
-        subprocess.run(["cp", "-r", "--sparse=always", crashed, self.directory], check=True)
+        copy_pool(crashed, self.directory)
         self.close()
         shutil.rmtree(crashed)
         self.tree, self.snapshots = Tree.thawed(self.committed), dict(self.committed_snapshots)
