@@ -16,7 +16,7 @@ from odxfs.volume.check import check_directory
 from odxfs.volume.directories import DirectoryEntry
 from odxfs.volume.findings import Finding
 from odxfs.volume.inodes import AttributeChange, Inode
-from odxfs.volume.names import decode_name, encode_name
+from odxfs.volume.names import SNAPSHOTS_FOLDER, decode_name, encode_name
 from odxfs.volume.namespace import VolumeRecord
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
@@ -28,6 +28,7 @@ from odxfs.volume.statfs import Statfs
 from odxfs.volume.volume import Volume
 
 __all__ = [
+    "SNAPSHOTS_FOLDER",
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
     "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
     "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs", "Volume", "VolumeRecord",

@@ -82,6 +82,11 @@ class Inode:
         return stat.S_ISDIR(self.mode)
 
     @property
+    def is_root(self) -> bool:
+        """Whether it is a volume's root directory, which is the one above itself."""
+        return self.parent == self.number
+
+    @property
     def is_symlink(self) -> bool:
         return stat.S_ISLNK(self.mode)
 

@@ -1,9 +1,12 @@
 """Names of directory entries: which are allowed, and how they are compared by clients that ignore case."""
 
-from odxfs.errors import InvalidArgument, NameTooLong
+from odxfs.errors import AlreadyExists, InvalidArgument, NameTooLong
 from odxfs.types import MAX_NAME_BYTES
 
 _RESERVED = frozenset((b"", b".", b".."))
+
+SNAPSHOTS_FOLDER = b".snapshots"
+"""The name in a volume's root by which the mount shows its snapshots. An entry that was called so would be out of its sight."""
 
 
 def check_name(name: bytes) -> None:
@@ -12,6 +15,12 @@ def check_name(name: bytes) -> None:
         raise NameTooLong(f"a name of {len(name)} bytes; {MAX_NAME_BYTES} are possible")
     if name in _RESERVED or b"/" in name or b"\0" in name:
         raise InvalidArgument(f"{name!r} cannot be the name of an entry")
+
+
+def check_not_reserved(name: bytes, *, in_root: bool) -> None:
+    """Raise AlreadyExists for a new entry of a volume's root that would be called SNAPSHOTS_FOLDER."""
+    if in_root and name == SNAPSHOTS_FOLDER:
+        raise AlreadyExists("the volume's root has a folder of snapshots")
 
 
 def is_name(name: bytes) -> bool:

@@ -27,7 +27,7 @@ from odxfs.volume.catalog.interface import Changes, Row, Table
 from odxfs.volume.changes import Attribute, AttributesChanged, EntryAdded, EntryRemoved
 from odxfs.volume.inodes import Inode, new_inode_row
 from odxfs.volume.name_locks import NameLocks
-from odxfs.volume.names import check_name
+from odxfs.volume.names import check_name, check_not_reserved
 from odxfs.volume.orphans import Orphans
 from odxfs.volume.renames import Renames
 from odxfs.volume.tree import Tree
@@ -196,6 +196,7 @@ class Namespace(Tree):
         check_name(name)
         mode = _checked_kind(mode, target)
         directory = await self.directory(volume, parent)
+        check_not_reserved(name, in_root=directory.is_root)
         async with self.locks.of(parent):
             if await self.directories.find(parent, name) is not None:
                 raise AlreadyExists(f"there is a {name!r} already")
@@ -231,6 +232,7 @@ class Namespace(Tree):
         if inode.volume != volume:
             raise CrossVolume("a hard link cannot lead to another volume")
         directory = await self.directory(volume, parent)
+        check_not_reserved(name, in_root=directory.is_root)
         async with self.locks.of(parent):
             if await self.directories.find(parent, name) is not None:
                 raise AlreadyExists(f"there is a {name!r} already")

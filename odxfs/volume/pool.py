@@ -172,6 +172,8 @@ class Pool:
         """Nanoseconds since 1970."""
         self.failure: str | None = None
         """Why the pool has latched itself read-only, or None."""
+        self.is_in_use: Callable[[InodeNumber], bool] = lambda _: False
+        """Whether a client has an inode open in a way that forbids to remove its name; whoever serves the pool knows."""
         self.engine = engine
         self.segments = segments
         self.ballast = Ballast(place.ballast, segments.files)

@@ -10,7 +10,7 @@ from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume.changes import EntryRenamed
 from odxfs.volume.directories import DirectoryEntry
 from odxfs.volume.inodes import Inode
-from odxfs.volume.names import check_name
+from odxfs.volume.names import check_name, check_not_reserved
 
 if TYPE_CHECKING:
     from odxfs.volume.namespace import Namespace
@@ -55,6 +55,7 @@ class Renames:
             raise InvalidArgument(f"rename flags {flags:#x} do not go together")
         old_directory = await self._namespace.directory(volume, old_parent)
         new_directory = await self._namespace.directory(volume, new_parent)
+        check_not_reserved(new_name, in_root=new_directory.is_root)
         move = _Move(
             self._pool, self._namespace, origin, old_directory, old_name, new_directory, new_name, flags
         )

@@ -157,7 +157,9 @@ class Snapshots:
         return tree
 
     async def held_bytes(self, snapshot: Snapshot) -> int:
-        """What deleting the snapshot would free, at least; reads every extent page that was changed since."""
+        """What deleting the snapshot would free, at least; reads every extent page that was changed since. Raises NotFound."""
+        if not self._is_readable(snapshot.id):
+            raise NotFound(f"snapshot {snapshot.name!r} has been deleted")
         return await self.deletion.held_bytes(snapshot.id, self.before(snapshot.id))
 
     # -- for the pool and its commits -------------------------------------------------------------------------------
