@@ -74,6 +74,8 @@ class Reclaimer:
         if pool.failure is not None:
             return
         with _may_fail():
+            if idle:
+                pool.space.streams.dissolve()
             if pool.space.is_pressed:
                 if idle:
                     await self._relieve()
@@ -90,6 +92,7 @@ class Reclaimer:
         if pool.failure is not None:
             return
         with _may_fail(), trio.move_on_after(_CLOSING_SECONDS):
+            pool.space.streams.dissolve()
             if pool.space.is_pressed:
                 await self._relieve()
             self._retire_segments()

@@ -29,8 +29,9 @@ from odxfs.volume.group import (
     set_bits,
 )
 from odxfs.volume.leaf import Leaf, Run
+from odxfs.volume.streams import Streams
 
-_LARGE_BLOCKS = 64
+LARGE_BLOCKS = 64
 """Requests from here on go to their own group, so that small writes do not cut up the room for long runs."""
 
 _WORTH_OPENING = {False: 64, True: 1024}
@@ -68,6 +69,7 @@ class Space:
         self._suspects: SortedSet = SortedSet()
         self._forgotten: set[int] = set()
         self._checked_out: list[Run] = []
+        self.streams = Streams(self)
         self.on_damage: Callable[[str], None] = lambda _: None
         """Told of damaged counts, which are met in the middle of a change: nothing may be committed from then on."""
         self.used_blocks = 0
@@ -102,7 +104,7 @@ class Space:
         """
         if self._pressed is not None:
             return self._allocate_pressed(count)
-        cursor = self._cursors[count >= _LARGE_BLOCKS]
+        cursor = self._cursors[count >= LARGE_BLOCKS]
         taken: list[Run] = []
         while count:
             if not cursor.runs:
@@ -140,6 +142,7 @@ class Space:
     def press(self) -> None:
         """The disk is full: from now on hand out only free blocks that have disk space already."""
         self.relax()
+        self.streams.dissolve()
         self._close_cursors()
         self._pressed = []
         for place, count in reversed(self._segments.with_disk_space()):
@@ -338,7 +341,8 @@ class Space:
     def checked_out_blocks(self) -> int:
         """Blocks that are busy only because allocation is about to hand them out."""
         runs = [run for cursor in self._cursors.values() for run in cursor.runs]
-        return sum(count for _, count in (*runs, *(self._pressed or ()), *self._checked_out))
+        runs += [*(self._pressed or ()), *self._checked_out]
+        return self.streams.blocks + sum(count for _, count in runs)
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -359,7 +363,7 @@ class Space:
             index = 0 if cursor.large or last is None else roomy.bisect_right(last.number) % len(roomy)
             group = self._groups[roomy[index]]
             runs = self._take_free(group)
-            enough = _LARGE_BLOCKS if cursor.large else 1
+            enough = LARGE_BLOCKS if cursor.large else 1
             cursor.group, cursor.runs = group, [run for run in runs if run[1] >= enough]
             self._put_back(group, [run for run in runs if run[1] < enough])
             if cursor.runs:

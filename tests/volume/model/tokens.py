@@ -1,6 +1,9 @@
 """Tokens as a client has them: 512 bytes from OFFLOAD_READ, and a copy of what they stand for."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
+
+import pytest
 
 from odxfs.errors import OffloadRefused, Refusal
 from odxfs.offload import OffloadEngine, OffloadParty, ReadCall, TokenLimits, TokenRegistry, WriteCall
@@ -169,13 +172,10 @@ class Tokens:
         del self.live[token.sealed]
         self.dead = [*self.dead[-3:], token.sealed]
 
-    async def _assert_refused(self, call: object, reason: Refusal) -> None:
-        try:
-            await call  # type: ignore[misc]
-        except OffloadRefused as refused:
-            assert refused.reason is reason
-        else:
-            raise AssertionError(f"not refused, though {reason.sentence}")
+    async def _assert_refused(self, call: Awaitable[object], reason: Refusal) -> None:
+        with pytest.raises(OffloadRefused) as refused:
+            await call
+        assert refused.value.reason is reason
 
     def _party(self, node: Node, client: str) -> OffloadParty:
         return OffloadParty(
