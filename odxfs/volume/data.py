@@ -19,8 +19,8 @@ from odxfs.volume.windows import Windows
 from odxfs.volume.writes import INLINE_BYTES, Edge, Edges, Missing, Writer
 
 if TYPE_CHECKING:
-    from odxfs.volume.inodes import Inode
     from odxfs.volume.pool import Pool
+    from odxfs.volume.tree.inodes import Inode
 
 _COPIED_BYTES = 1 << 20
 """What an unaligned clone copies at a time."""

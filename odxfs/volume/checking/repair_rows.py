@@ -8,8 +8,8 @@ from odxfs.types import InodeNumber, SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import PAST, Key, PoolRow, Row, Table, inode_in, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import SoundView, all_rows
-from odxfs.volume.counters import BOUNDS, is_inode_number, is_number, largest_numbers
-from odxfs.volume.repair_tree import Counters
+from odxfs.volume.checking.counters import BOUNDS, is_inode_number, is_number, largest_numbers
+from odxfs.volume.checking.repair_tree import Counters
 
 Note = Callable[[str, str, str], None]
 """Told (kind, sentence, where) of what is lost."""
