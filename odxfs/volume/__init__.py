@@ -2,6 +2,7 @@
 
 from odxfs.volume.catalog.interface import inode_seen_in
 from odxfs.volume.changes import (
+    MOUNT,
     Attribute,
     AttributesChanged,
     Change,
@@ -28,7 +29,7 @@ from odxfs.volume.tree.renames import RenameFlags
 from odxfs.volume.volume import Volume
 
 __all__ = [
-    "SNAPSHOTS_FOLDER",
+    "MOUNT", "SNAPSHOTS_FOLDER",
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
     "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
     "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs", "Volume", "VolumeRecord",
