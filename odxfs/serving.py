@@ -30,7 +30,7 @@ from odxfs.smb.auth.users import UserStore
 from odxfs.smb.server import SmbServer
 from odxfs.smb.settings import ServerSettings
 from odxfs.smb.shares import Share, ShareStore
-from odxfs.volume import Pool, open_pool
+from odxfs.volume import MOUNT, Pool, open_pool
 
 log = logging.getLogger("odxfs.serving")
 
@@ -177,7 +177,7 @@ class Serving:
 
         async def mount(*, task_status: trio.TaskStatus[None]) -> None:
             await run_mount(
-                pool.volume(self._options.volume, origin="mount"),
+                pool.volume(self._options.volume, origin=MOUNT),
                 opens,
                 engine,
                 mountpoint,

@@ -13,15 +13,15 @@ from crc32c import crc32c
 
 from odxfs.errors import QuotaExceeded, StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer
+from odxfs.volume.allocation.space import LARGE_BLOCKS
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.extents import ExtentMap, LeafReference
 from odxfs.volume.leaf import Run
 from odxfs.volume.reads import Reader
-from odxfs.volume.space import LARGE_BLOCKS
 from odxfs.volume.windows import Windows
 
 if TYPE_CHECKING:
-    from odxfs.volume.inodes import Inode
+    from odxfs.volume.tree.inodes import Inode
 
 INLINE_BYTES = 256 * 1024
 """Longest write done on the trio thread. New pages cost the kernel up to 3 ms a MiB, in which others can be served."""

@@ -75,6 +75,13 @@ def _seek(world: World, index: int, offset: int, whence: int) -> int:
     return os.lseek(descriptor, offset, whence)
 
 
+def _sendfile(world: World, source: int, target: int, count: int, offset: int) -> int:
+    one, other = world.descriptor(source), world.descriptor(target)
+    if world.opened and os.path.sameopenfile(one, other):
+        return 0  # what a file becomes that is sent into itself depends on what the kernel reads before it writes
+    return os.sendfile(other, one, offset, count)
+
+
 def _xattrs(_: World, path: str) -> list[str]:
     return sorted(os.listxattr(path, follow_symlinks=False))
 
@@ -117,9 +124,7 @@ CALLS: dict[str, Callable[..., object]] = {
     "copy": lambda world, source, target, count, at, to: os.copy_file_range(
         world.descriptor(source), world.descriptor(target), count, at, to
     ),
-    "sendfile": lambda world, source, target, count, at: os.sendfile(
-        world.descriptor(target), world.descriptor(source), at, count
-    ),
+    "sendfile": _sendfile,
 }
 
 UNTOUCHED_BY = ("read", "copy", "sendfile")

@@ -11,10 +11,10 @@ import trio
 
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, Buffer
 from odxfs.volume import Inode, Pool, Volume, check_directory, create_pool, open_pool
+from odxfs.volume.allocation.repack import QUIET_NS
+from odxfs.volume.allocation.survey import Fragmented
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.changes import Change
-from odxfs.volume.repack import QUIET_NS
-from odxfs.volume.survey import Fragmented
 from tests.volume.test_interleavings import Gate
 
 MIB = 1 << 20

@@ -8,8 +8,8 @@ import pytest
 from odxfs.errors import NoSpace
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF
 from odxfs.volume import Inode, Volume
+from odxfs.volume.allocation.space import Space
 from odxfs.volume.blocks.files import Files
-from odxfs.volume.space import Space
 from tests.volume.test_space import blocks, space  # noqa: F401 - the fixture
 
 MIB = 1 << 20

@@ -5,7 +5,7 @@ from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.past import SeenView
-from odxfs.volume.inodes import Inode
+from odxfs.volume.tree.inodes import Inode
 
 MAX_NAME_BYTES = 255
 """XATTR_NAME_MAX of Linux."""

@@ -8,13 +8,13 @@ import trio
 from odxfs.errors import AlreadyExists, InvalidArgument, IsADirectory, NotADirectory, NotEmpty, NotFound
 from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume.changes import EntryRenamed
-from odxfs.volume.directories import DirectoryEntry
-from odxfs.volume.inodes import Inode
-from odxfs.volume.names import check_name, check_not_reserved
+from odxfs.volume.tree.directories import DirectoryEntry
+from odxfs.volume.tree.inodes import Inode
+from odxfs.volume.tree.names import check_name, check_not_reserved
 
 if TYPE_CHECKING:
-    from odxfs.volume.namespace import Namespace
     from odxfs.volume.pool import Pool
+    from odxfs.volume.tree.namespace import Namespace
 
 
 class RenameFlags(IntFlag):

@@ -6,10 +6,10 @@ from odxfs.errors import NameTooLong, NotADirectory, NotFound
 from odxfs.types import MAX_NAME_BYTES, InodeNumber, VolumeId
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.past import SeenView
-from odxfs.volume.directories import Directories, DirectoryEntry
 from odxfs.volume.identifiers import Identifiers
-from odxfs.volume.inodes import Inode, InodeCache
-from odxfs.volume.xattrs import Xattrs
+from odxfs.volume.tree.directories import Directories, DirectoryEntry
+from odxfs.volume.tree.inodes import Inode, InodeCache
+from odxfs.volume.tree.xattrs import Xattrs
 
 
 class Tree:

@@ -13,14 +13,14 @@ import numpy as np
 
 from odxfs.errors import ExitCode, UserError, VolumeError
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, InodeNumber
+from odxfs.volume.allocation.group import GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
 from odxfs.volume.blocks.segments import BLOCKS_PER_SEGMENT, HEADER_FIELDS, Segments
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.reading import CommittedCatalog
 from odxfs.volume.catalog.sound import SoundView, all_rows
 from odxfs.volume.extents import LeafReference, allocated_blocks, leaf_id, unpack_page, unpack_pin
-from odxfs.volume.group import GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
-from odxfs.volume.inodes import Inode
 from odxfs.volume.leaf import KIND_RUNS, Leaf
+from odxfs.volume.tree.inodes import Inode
 from odxfs.volume.whereabouts import holder_texts, holders_of, paths_of, place_text, readable
 
 _SHOWN_BYTES = 64

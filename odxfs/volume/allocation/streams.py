@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from odxfs.volume.leaf import Run
 
 if TYPE_CHECKING:
-    from odxfs.volume.space import Space
+    from odxfs.volume.allocation.space import Space
 
 _REMEMBERED = 1024
 """Ends of writes that may be continued, one in each MiB of a file; a power of two. At most 1 GiB kept back, if all of them

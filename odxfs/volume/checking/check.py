@@ -18,13 +18,13 @@ from odxfs.volume.catalog.interface import Key, PoolRow, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import SoundView, UsableRows
 from odxfs.volume.catalog.sqlite import SqliteEngine, find_damage
-from odxfs.volume.counters import BOUNDS, largest_numbers
+from odxfs.volume.checking.counters import BOUNDS, largest_numbers
+from odxfs.volume.checking.findings import Finding, Findings
+from odxfs.volume.checking.leaf_check import Leaves, check_leaves, check_space, walk_leaves
+from odxfs.volume.checking.map_check import check_maps, check_references, find_holders
+from odxfs.volume.checking.snapshot_check import check_snapshots
+from odxfs.volume.checking.tree_check import check_tree
 from odxfs.volume.directory import PoolDirectory
-from odxfs.volume.findings import Finding, Findings
-from odxfs.volume.leaf_check import Leaves, check_leaves, check_space, walk_leaves
-from odxfs.volume.map_check import check_maps, check_references, find_holders
-from odxfs.volume.snapshot_check import check_snapshots
-from odxfs.volume.tree_check import check_tree
 from odxfs.volume.whereabouts import holder_texts, holders_of
 
 if TYPE_CHECKING:

@@ -22,15 +22,15 @@ from odxfs.errors import (
     TooManyLinks,
 )
 from odxfs.types import InodeNumber, VolumeId
-from odxfs.volume.attributes import Attributes
 from odxfs.volume.catalog.interface import Changes, Row, Table
 from odxfs.volume.changes import Attribute, AttributesChanged, EntryAdded, EntryRemoved
-from odxfs.volume.inodes import Inode, new_inode_row
-from odxfs.volume.name_locks import NameLocks
-from odxfs.volume.names import check_name, check_not_reserved
-from odxfs.volume.orphans import Orphans
-from odxfs.volume.renames import Renames
-from odxfs.volume.tree import Tree
+from odxfs.volume.tree.attributes import Attributes
+from odxfs.volume.tree.inodes import Inode, new_inode_row
+from odxfs.volume.tree.name_locks import NameLocks
+from odxfs.volume.tree.names import check_name, check_not_reserved
+from odxfs.volume.tree.orphans import Orphans
+from odxfs.volume.tree.renames import Renames
+from odxfs.volume.tree.tree import Tree
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool

@@ -8,6 +8,7 @@ from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, MAX_FILE_BYTES, LeafId
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.sound import CatalogReader, UsableRows, all_rows
+from odxfs.volume.checking.findings import Findings
 from odxfs.volume.extents import (
     LeafReference,
     allocated_blocks,
@@ -15,7 +16,6 @@ from odxfs.volume.extents import (
     unpack_page,
     unpack_pin,
 )
-from odxfs.volume.findings import Findings
 from odxfs.volume.leaf import Leaf
 
 PAGES = MAX_FILE_BYTES >> 32

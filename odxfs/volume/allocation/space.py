@@ -14,10 +14,7 @@ import numpy.typing as npt
 from sortedcontainers import SortedSet
 
 from odxfs.errors import Corrupt, NoSpace
-from odxfs.volume.blocks.segments import Segments
-from odxfs.volume.catalog.interface import Table
-from odxfs.volume.catalog.overlay import CatalogView
-from odxfs.volume.group import (
+from odxfs.volume.allocation.group import (
     BLOCKS_PER_GROUP,
     GROUP_SHIFT,
     GROUPS_PER_SEGMENT,
@@ -28,8 +25,11 @@ from odxfs.volume.group import (
     runs_of,
     set_bits,
 )
+from odxfs.volume.allocation.streams import Streams
+from odxfs.volume.blocks.segments import Segments
+from odxfs.volume.catalog.interface import Table
+from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.leaf import Leaf, Run
-from odxfs.volume.streams import Streams
 
 LARGE_BLOCKS = 64
 """Requests from here on go to their own group, so that small writes do not cut up the room for long runs."""

@@ -7,10 +7,10 @@ from odxfs.types import SnapshotId
 from odxfs.volume.catalog.interface import PAST, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import CatalogReader, SoundView, all_rows
-from odxfs.volume.counters import is_inode_number, is_number
+from odxfs.volume.checking.counters import is_inode_number, is_number
+from odxfs.volume.checking.findings import Findings
+from odxfs.volume.checking.tree_check import check_tree
 from odxfs.volume.extents import allocated_blocks, unpack_page
-from odxfs.volume.findings import Findings
-from odxfs.volume.tree_check import check_tree
 
 _STATES = (0, 1)
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from odxfs.types import BLOCK_BYTES, MAX_FILE_BYTES, InodeNumber, VolumeId
 from odxfs.volume.catalog.interface import Key, Row, Table, inode_in, volume_of
-from odxfs.volume.counters import is_inode_number, is_number
-from odxfs.volume.inodes import Inode, new_inode_row
-from odxfs.volume.names import fold, is_name
-from odxfs.volume.tree_check import KINDS, readable_inode
+from odxfs.volume.checking.counters import is_inode_number, is_number
+from odxfs.volume.checking.tree_check import KINDS, readable_inode
+from odxfs.volume.tree.inodes import Inode, new_inode_row
+from odxfs.volume.tree.names import fold, is_name
 
 TREE_TABLES = (Table.INODE, Table.DIRENT, Table.LISTING, Table.FOLDED, Table.NAME, Table.XATTR)
 

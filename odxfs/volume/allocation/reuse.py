@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from odxfs.volume.allocation.space import Space
 from odxfs.volume.leaf import Run
-from odxfs.volume.space import Space
 
 
 class InFlightReads:

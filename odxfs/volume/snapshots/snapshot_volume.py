@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, NoReturn
 from odxfs.errors import Corrupt, ReadOnly, Stale
 from odxfs.types import Buffer
 from odxfs.volume.catalog.interface import inode_seen_in
-from odxfs.volume.inodes import Inode
 from odxfs.volume.pins import Pin
+from odxfs.volume.tree.inodes import Inode
 from odxfs.volume.volume import Volume
 
 if TYPE_CHECKING:

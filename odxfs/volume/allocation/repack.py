@@ -15,14 +15,14 @@ import trio
 
 from odxfs.errors import Corrupt, NoSpace, NotFound, StoreFailed, VolumeError
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LeafId
+from odxfs.volume.allocation.survey import Fragmented, Survey, print_of
 from odxfs.volume.leaf import Leaf, Run
 from odxfs.volume.reads import Piece
-from odxfs.volume.survey import Fragmented, Survey, print_of
 
 if TYPE_CHECKING:
     from odxfs.volume.extents import ExtentMap
-    from odxfs.volume.inodes import Inode
     from odxfs.volume.pool import Pool
+    from odxfs.volume.tree.inodes import Inode
 
 TURN_SECONDS = 1.0
 

@@ -13,10 +13,10 @@ import trio
 
 from odxfs.errors import AlreadyExists, InvalidArgument, NotFound, SharingViolation
 from odxfs.types import InodeNumber
-from odxfs.volume.directories import DirectoryEntry
-from odxfs.volume.inodes import AttributeChange, Inode
-from odxfs.volume.names import encode_name
-from odxfs.volume.renames import RenameFlags
+from odxfs.volume.tree.directories import DirectoryEntry
+from odxfs.volume.tree.inodes import AttributeChange, Inode
+from odxfs.volume.tree.names import encode_name
+from odxfs.volume.tree.renames import RenameFlags
 from odxfs.volume.volume import Volume
 
 _PAGE = 1000

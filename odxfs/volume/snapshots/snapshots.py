@@ -14,11 +14,11 @@ from odxfs.types import INODE_VOLUME_SHIFT, MAX_SNAPSHOTS, SNAPSHOT_INODES, Inod
 from odxfs.volume.catalog.interface import Preserving, Row, Table
 from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.changes import SnapshotAdded, SnapshotRemoved
-from odxfs.volume.names import check_name, encode_name
-from odxfs.volume.restoring import restore
-from odxfs.volume.snapshot_deletion import SnapshotDeletion
-from odxfs.volume.tree import Tree
-from odxfs.volume.tree_copy import Copied, TreeCopy
+from odxfs.volume.snapshots.restoring import restore
+from odxfs.volume.snapshots.snapshot_deletion import SnapshotDeletion
+from odxfs.volume.snapshots.tree_copy import Copied, TreeCopy
+from odxfs.volume.tree.names import check_name, encode_name
+from odxfs.volume.tree.tree import Tree
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool

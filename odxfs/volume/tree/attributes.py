@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import InvalidArgument
 from odxfs.volume.changes import Attribute, AttributesChanged
-from odxfs.volume.inodes import AttributeChange, Inode, InodeCache
+from odxfs.volume.tree.inodes import AttributeChange, Inode, InodeCache
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool

@@ -11,10 +11,13 @@ import numpy as np
 
 from odxfs.errors import Corrupt
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, LeafId, SnapshotId
+from odxfs.volume.allocation.group import BLOCKS_PER_GROUP, GROUPS_PER_SEGMENT, Group
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import Key, Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import all_rows
+from odxfs.volume.checking.leaf_check import Leaves, count_blocks, sound_leaf, walk_leaves
+from odxfs.volume.checking.map_check import PAGES
 from odxfs.volume.extents import (
     WINDOWS_PER_PAGE,
     LeafReference,
@@ -22,9 +25,6 @@ from odxfs.volume.extents import (
     leaf_id,
     unpack_page,
 )
-from odxfs.volume.group import BLOCKS_PER_GROUP, GROUPS_PER_SEGMENT, Group
-from odxfs.volume.leaf_check import Leaves, count_blocks, sound_leaf, walk_leaves
-from odxfs.volume.map_check import PAGES
 
 
 @dataclass(frozen=True, slots=True)

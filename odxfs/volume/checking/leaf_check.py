@@ -8,15 +8,22 @@ import numpy.typing as npt
 
 from odxfs.errors import Corrupt, VolumeError
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LeafId
+from odxfs.volume.allocation.group import (
+    BLOCKS_PER_GROUP,
+    GROUP_SHIFT,
+    GROUPS_PER_SEGMENT,
+    Group,
+    runs_of,
+    set_slots,
+)
 from odxfs.volume.blocks.segments import BLOCKS_PER_SEGMENT, SEGMENT_SHIFT, Segments
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.sound import CatalogReader, all_rows
-from odxfs.volume.counters import is_number
+from odxfs.volume.checking.counters import is_number
+from odxfs.volume.checking.findings import Findings
+from odxfs.volume.checking.map_check import Holders
 from odxfs.volume.extents import allocated_blocks, leaf_id
-from odxfs.volume.findings import Findings
-from odxfs.volume.group import BLOCKS_PER_GROUP, GROUP_SHIFT, GROUPS_PER_SEGMENT, Group, runs_of, set_slots
 from odxfs.volume.leaf import Leaf
-from odxfs.volume.map_check import Holders
 from odxfs.volume.reads import damaged_slots
 
 _SEGMENTS = 1 << 22

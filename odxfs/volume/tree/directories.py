@@ -11,8 +11,8 @@ from odxfs.volume.catalog.interface import Key, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.identifiers import Identifiers
-from odxfs.volume.inodes import Inode
-from odxfs.volume.names import encode_name, fold
+from odxfs.volume.tree.inodes import Inode
+from odxfs.volume.tree.names import encode_name, fold
 
 _FOLDED_CANDIDATES = 64
 """Names of one directory that differ in case only and are looked through; only a POSIX user can make more than one."""

@@ -12,10 +12,10 @@ from typing import Any
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Key, Row, Table, volume_of
 from odxfs.volume.catalog.sound import CatalogReader, all_rows
-from odxfs.volume.counters import is_inode_number, is_number
-from odxfs.volume.findings import Findings
-from odxfs.volume.inodes import Inode
-from odxfs.volume.names import fold, is_name
+from odxfs.volume.checking.counters import is_inode_number, is_number
+from odxfs.volume.checking.findings import Findings
+from odxfs.volume.tree.inodes import Inode
+from odxfs.volume.tree.names import fold, is_name
 from odxfs.volume.whereabouts import readable
 
 KINDS = frozenset(

@@ -19,21 +19,26 @@ from pathlib import Path
 from typing import Any
 
 from odxfs.types import BLOCK_BYTES, SnapshotId, VolumeId
-from odxfs.volume.backup import back_up, free_name
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import PAST, Preserving, Row, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import CatalogReader, UsableRows, all_rows
 from odxfs.volume.catalog.sqlite import SqliteEngine
-from odxfs.volume.check import check_catalog, require_sound
-from odxfs.volume.counters import BOUNDS, largest_numbers
+from odxfs.volume.checking.backup import back_up, free_name
+from odxfs.volume.checking.check import check_catalog, require_sound
+from odxfs.volume.checking.counters import BOUNDS, largest_numbers
+from odxfs.volume.checking.findings import Finding
+from odxfs.volume.checking.repair_maps import LostRange, MendedMaps, mend_maps
+from odxfs.volume.checking.repair_rows import (
+    drop_senseless_rows,
+    ill_formed_rows,
+    mend_pool_row,
+    mend_volumes,
+)
+from odxfs.volume.checking.repair_tree import TREE_TABLES, Counters, Rows, TreeRepair
 from odxfs.volume.directory import PoolDirectory
 from odxfs.volume.extents import allocated_blocks, unpack_page
-from odxfs.volume.findings import Finding
-from odxfs.volume.repair_maps import LostRange, MendedMaps, mend_maps
-from odxfs.volume.repair_rows import drop_senseless_rows, ill_formed_rows, mend_pool_row, mend_volumes
-from odxfs.volume.repair_tree import TREE_TABLES, Counters, Rows, TreeRepair
 from odxfs.volume.whereabouts import inode_text
 
 _ROUNDS = 3

@@ -2,16 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 from odxfs.types import InodeNumber, SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import PAST, Key, PoolRow, Row, Table, inode_in, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import SoundView, all_rows
-from odxfs.volume.counters import BOUNDS, is_inode_number, is_number, largest_numbers
-from odxfs.volume.repair_tree import Counters
+from odxfs.volume.checking.counters import BOUNDS, is_inode_number, is_number, largest_numbers
+from odxfs.volume.checking.repair_tree import Counters
 
 Note = Callable[[str, str, str], None]
 """Told (kind, sentence, where) of what is lost."""
+
+_PARENT = Table.INODE.value.row.index("parent")
 
 _COUNTED = frozenset({Table.POOL, Table.LEAF_REFS, Table.SPACE, Table.PIN})
 """Tables whose rows can be told from the rest: nothing is lost with one."""
@@ -111,14 +114,16 @@ async def mend_volumes(view: CatalogView, counters: Counters, note: Note) -> dic
 
 
 async def _root(view: CatalogView, volume: VolumeId, said: int, counters: Counters) -> InodeNumber:
-    """The root that the row says, else a directory that is its own parent, else a new number."""
-    if is_inode_number(said) and volume_of(said) == volume:
-        return InodeNumber(said)
-    parent_at = Table.INODE.value.row.index("parent")
+    """The root that the row says, if nothing speaks against it, else a directory that is its own parent, else a new number."""
     low, high = inode_in(volume, 0), inode_in(VolumeId(volume + 1), 0)
-    for (number,), row in await view.range(Table.INODE, (low,), (high,)):
-        if row[parent_at] == number:
-            return InodeNumber(number)  # type: ignore[arg-type]
+    rows: list[tuple[Any, Any]] = list(await view.range(Table.INODE, (low,), (high,)))
+    parents = {key[0]: row[_PARENT] for key, row in rows}
+    own = [number for number, parent in parents.items() if parent == number and is_inode_number(number)]
+    if own:
+        return InodeNumber(said if said in own else own[0])
+    usable = is_inode_number(said) and volume_of(said) == volume
+    if usable and parents.get(said, said):  # a directory, or an inode whose row is lost
+        return InodeNumber(said)
     counters.inode += 1
     return inode_in(volume, counters.inode - 1)
 

@@ -10,11 +10,11 @@ from odxfs.errors import SharingViolation
 from odxfs.types import InodeNumber, SnapshotId
 from odxfs.volume.catalog.interface import PAST, Key, Row, Table, volume_of
 from odxfs.volume.extents import unpack_page
-from odxfs.volume.inodes import Inode
+from odxfs.volume.tree.inodes import Inode
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
-    from odxfs.volume.snapshots import Snapshot
+    from odxfs.volume.snapshots.snapshots import Snapshot
 
 _Replaced = tuple[Table, Key, Row | None, Row | None]
 """(table, key, the row that is there, the row that was there)."""

@@ -12,7 +12,7 @@ import trio
 from odxfs.errors import VolumeError
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Table
-from odxfs.volume.inodes import Inode, InodeCache
+from odxfs.volume.tree.inodes import Inode, InodeCache
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool

@@ -18,10 +18,10 @@ import trio
 
 from odxfs.errors import Corrupt, VolumeError
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LeafId
+from odxfs.volume.allocation.group import BLOCKS_PER_GROUP, GROUP_SHIFT, set_bits
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.sound import LAST, SoundView, all_rows
-from odxfs.volume.findings import Finding
-from odxfs.volume.group import BLOCKS_PER_GROUP, GROUP_SHIFT, set_bits
+from odxfs.volume.checking.findings import Finding
 from odxfs.volume.leaf import Leaf, Piece
 from odxfs.volume.reads import damaged_slots
 from odxfs.volume.whereabouts import holder_texts, holders_of, place_text
