@@ -16,7 +16,7 @@ import pytest
 from odxfs.errors import NoSpace
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode, Pin, Pool, Volume, check_directory, create_pool, open_pool
-from odxfs.volume import reclaim as reclaim_module
+from odxfs.volume.allocation import reclaim as reclaim_module
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.catalog.sqlite import SqliteEngine
 from odxfs.volume.directory import RESERVE_BYTES
