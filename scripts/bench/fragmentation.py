@@ -13,7 +13,7 @@ from rows import Row, Settings
 
 from odxfs.types import BLOCKS_PER_LEAF
 from odxfs.volume import Inode, Pool, Volume, create_pool, open_pool
-from odxfs.volume.repack import QUIET_NS
+from odxfs.volume.allocation.repack import QUIET_NS
 
 FILE_BYTES = 256 * MEBIBYTE
 BLOCKS = FILE_BYTES // BLOCK_BYTES
