@@ -1,5 +1,6 @@
 """Mending single rows: those that make no sense go, those of the pool and of its volumes are made anew."""
 
+import stat
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from odxfs.volume.checking.repair_tree import Counters
 Note = Callable[[str, str, str], None]
 """Told (kind, sentence, where) of what is lost."""
 
+_MODE = Table.INODE.value.row.index("mode")
 _PARENT = Table.INODE.value.row.index("parent")
 
 _COUNTED = frozenset({Table.POOL, Table.LEAF_REFS, Table.SPACE, Table.PIN})
@@ -117,13 +119,15 @@ async def _root(view: CatalogView, volume: VolumeId, said: int, counters: Counte
     """The root that the row says, if nothing speaks against it, else a directory that is its own parent, else a new number."""
     low, high = inode_in(volume, 0), inode_in(VolumeId(volume + 1), 0)
     rows: list[tuple[Any, Any]] = list(await view.range(Table.INODE, (low,), (high,)))
-    parents = {key[0]: row[_PARENT] for key, row in rows}
-    own = [number for number, parent in parents.items() if parent == number and is_inode_number(number)]
+    inodes = {key[0]: row for key, row in rows}
+    own = [number for number, row in inodes.items() if row[_PARENT] == number and is_inode_number(number)]
     if own:
         return InodeNumber(said if said in own else own[0])
-    usable = is_inode_number(said) and volume_of(said) == volume
-    if usable and parents.get(said, said):  # a directory, or an inode whose row is lost
-        return InodeNumber(said)
+    if is_inode_number(said) and volume_of(said) == volume:
+        row = inodes.get(said)
+        entries = await view.range(Table.DIRENT, (said,), (said + 1,), 1)
+        if row is None or entries or stat.S_ISDIR(row[_MODE] & 0xFFFF):
+            return InodeNumber(said)
     counters.inode += 1
     return inode_in(volume, counters.inode - 1)
 

@@ -279,6 +279,7 @@ class TreeRepair:
             return
         end = self.ends.get(inode.number, 0)
         if inode.number in self.orphans and not self.is_past:
+            inode.size = max(0, min(inode.size, MAX_FILE_BYTES))
             return
         blocks = -(-inode.size // BLOCK_BYTES)
         if not end <= blocks * BLOCK_BYTES <= MAX_FILE_BYTES:

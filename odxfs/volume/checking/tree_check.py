@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from odxfs.types import InodeNumber
+from odxfs.types import MAX_FILE_BYTES, InodeNumber
 from odxfs.volume.catalog.interface import Key, Row, Table, volume_of
 from odxfs.volume.catalog.sound import CatalogReader, all_rows
 from odxfs.volume.checking.counters import is_inode_number, is_number
@@ -142,7 +142,7 @@ def _faults(number: int, inode: Inode, entries: _Entries, is_root: bool) -> list
         found.append(("kind", f"inode {number} is of another kind than its entry says"))
     if inode.volume != volume_of(number) or not is_inode_number(number):
         found.append(("volume", f"inode {number} is not of volume {inode.volume}"))
-    if inode.size < 0 or (inode.is_symlink and inode.size != len(inode.target)):
+    if not 0 <= inode.size <= MAX_FILE_BYTES or (inode.is_symlink and inode.size != len(inode.target)):
         found.append(("size", f"inode {number} has a size of {inode.size}"))
     return found
 
