@@ -46,7 +46,6 @@ class DataPath:
         self._cloner = Cloner(pool, windows)
         self.read_nowait = reader.read_nowait
         self.read = reader.read
-        self.read_pin = reader.read_pin
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -197,6 +196,17 @@ class DataPath:
 
     # -- pins and clones ------------------------------------------------------------------------------------------
 
+    async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
+        """Bytes of a pin, from `offset` of it on, clipped at its end.
+
+        Raises InvalidArgument when it is or was released before the read ended, Corrupt or StoreFailed.
+        """
+        self._pool.pins.check(pin)
+        try:
+            return await self._reader.read_pin(pin, offset, length)
+        finally:
+            self._pool.pins.check(pin)
+
     async def capture(self, inode: "Inode", offset: int, length: int) -> Pin:
         """Hold a range as it is now, unsynced data included; clipped at the end of file rounded up to a block.
 
@@ -223,8 +233,7 @@ class DataPath:
         Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises; QuotaExceeded before
         anything has changed, unless others use up the quota meanwhile.
         """
-        if pin not in self._pool.pins:
-            raise InvalidArgument(f"pin {pin.id} has been released")
+        self._pool.pins.check(pin)
         length = min(length, pin.length - pin_offset)
         end = offset + length
         if end > MAX_FILE_BYTES:
@@ -373,7 +382,7 @@ class DataPath:
         most = _COPIED_BYTES if may_grow else INLINE_BYTES
         while offset < (end if may_grow else min(end, inode.size)):
             length = min(end - offset, most)
-            data = await self._reader.read_pin(pin, offset + shift - pin.offset, length)
+            data = await self.read_pin(pin, offset + shift - pin.offset, length)
             await self.write(inode, offset, data, origin=origin, may_grow=may_grow)
             offset += length
 

@@ -241,7 +241,7 @@ class Pool:
         self.committer.note_freed()
 
     async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
-        """Bytes of a pin that is held, from `offset` of it on, clipped at its end. Raises Corrupt or StoreFailed."""
+        """Bytes of a pin, from `offset` of it on, clipped at its end. Raises InvalidArgument when it is released, Corrupt, StoreFailed."""
         return await self.data.read_pin(pin, offset, length)
 
     def pin_exclusive_bytes(self, pin: Pin) -> int:

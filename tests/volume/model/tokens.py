@@ -141,9 +141,10 @@ class Tokens:
         self.assert_same()
 
     def assert_same(self) -> None:
-        """The registry's tokens are the model's, in the same order."""
-        found = [info.label for info in self.engine.registry.list(self.now)]
-        assert found == [token.label for token in self.live.values()]
+        """The registry's tokens are the model's, in the same order and with the same time left."""
+        found = [(info.label, info.remaining) for info in self.engine.registry.list(self.now)]
+        expected = [(token.label, max(0.0, token.deadline - self.now)) for token in self.live.values()]
+        assert found == expected
 
     def _refusal(self, node: Node, offset: int) -> Refusal | None:
         """Why a call is refused whatever its token, if it is."""
