@@ -10,8 +10,8 @@ from odxfs.volume.pins import Pin
 from odxfs.volume.windows import Windows
 
 if TYPE_CHECKING:
-    from odxfs.volume.inodes import Inode
     from odxfs.volume.pool import Pool
+    from odxfs.volume.tree.inodes import Inode
 
 
 class Cloner:

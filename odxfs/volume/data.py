@@ -4,13 +4,14 @@ Every state change happens on the trio thread between two checkpoints. What may 
 that is not in the page cache, a large write) is gathered first; then everything is looked up again and changed at once.
 """
 
+import stat
 from typing import TYPE_CHECKING
 
 import trio
 
 from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, QuotaExceeded, ReadOnly, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
-from odxfs.volume.changes import ContentChanged
+from odxfs.volume.changes import MOUNT, ContentChanged
 from odxfs.volume.cloning import Cloner
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, allocated_blocks
 from odxfs.volume.pins import Pin
@@ -19,8 +20,10 @@ from odxfs.volume.windows import Windows
 from odxfs.volume.writes import INLINE_BYTES, Edge, Edges, Missing, Writer
 
 if TYPE_CHECKING:
-    from odxfs.volume.inodes import Inode
     from odxfs.volume.pool import Pool
+    from odxfs.volume.tree.inodes import Inode
+
+_PRIVILEGES = stat.S_ISUID | stat.S_ISGID
 
 _COPIED_BYTES = 1 << 20
 """What an unaligned clone copies at a time."""
@@ -300,6 +303,8 @@ class DataPath:
     def _tell(self, inode: "Inode", offset: int, length: int, origin: str, *, size_changed: bool) -> None:
         pool = self._pool
         inode.mtime_ns = inode.ctime_ns = pool.clock()
+        if inode.mode & _PRIVILEGES and origin != MOUNT:
+            inode.mode = _without_privileges(inode.mode)
         pool.namespace.mark_dirty(inode)
         pool.committer.note_change()
         if pool.has_observers:
@@ -393,3 +398,8 @@ class DataPath:
                 return [(base + first, base + first + count) for first, count, _ in pieces]
             await self._windows.load_leaf(extents, reference)
         return []
+
+
+def _without_privileges(mode: int) -> int:
+    """What a write by somebody without privileges leaves of a mode (write(2)): set-group-ID only where it means locking."""
+    return mode & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0))

@@ -95,10 +95,13 @@ def test_a_pool_without_its_segments_is_neither_mounted_nor_changed(pool: Path, 
     (mountpoint / "file").write_bytes(b"kept" * 100_000)
     odxfs_ok("umount", mountpoint)
     kept = shutil.move(pool / "segments", pool.parent / "segments")
-    for said in ("segments failed: No such file", "00000000 is missing"):
-        fails(ExitCode.CORRUPT, said, "mount", pool, mountpoint)
-        fails(ExitCode.CORRUPT, said, "fsck", pool)
-        (pool / "segments").mkdir(exist_ok=True)
+    fails(ExitCode.CORRUPT, "segments failed: No such file", "mount", pool, mountpoint)
+    fails(ExitCode.CORRUPT, "segments failed: No such file", "fsck", pool)
+    (pool / "segments").mkdir()
+    fails(ExitCode.CORRUPT, "00000000 is missing", "mount", pool, mountpoint)
+    found = odxfs("fsck", pool, "--json")
+    assert found.code == ExitCode.FSCK_FOUND
+    assert "00000000 is missing" in found.json["found"][0]["sentence"]
     assert list((pool / "segments").iterdir()) == []
     (pool / "segments").rmdir()
     shutil.move(kept, pool / "segments")

@@ -47,8 +47,8 @@ class Damage:
         else:
             columns = (*table.value.key, *table.value.row)
             at = self._choose.randrange(len(columns))
-            if columns[at] == "state":
-                return  # a volume or snapshot marked as deleted is deleted
+            if columns[at] == "state" or (table, at) == (Table.LEAF, 0):
+                return  # what is marked as deleted is deleted; a leaf in another's place is not told from it
             value = self._of_another_kind(row[at]) if what == "kind" else self._changed(row[at])
             self._replace(connection, table, row, (*row[:at], value, *row[at + 1 :]))
 

@@ -254,6 +254,8 @@ class Segments:
         _allow_descriptors(self.count)
 
     def _header_fault(self, segment: int) -> str:
+        if not self._path(segment).exists():
+            return f"{self._path(segment)} is missing: put it back before the pool is used or repaired"
         try:
             self._descriptor(segment)
         except VolumeError as error:
