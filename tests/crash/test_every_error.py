@@ -79,6 +79,25 @@ class Attempt:
         await assert_sound(states / "after that" / "pool", [left])
 
 
+@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.FULL], ids=lambda fault: fault.value)
+async def test_a_pool_that_cannot_be_made_leaves_nothing_in_the_way(
+    disk: RecordingDisk, fault: Fault
+) -> None:
+    """Whatever fails, mkfs says so in one line, and can be tried again in the same place."""
+    create_pool(disk.start() / "pool")
+    changes = disk.changes
+    for at in range(1, changes + 1, 1 if LONG else 7):
+        directory = disk.start() / "pool"
+        disk.fail(Failure(at, fault))
+        try:
+            create_pool(directory)
+        except UserError:
+            disk.fail(None)
+            create_pool(directory)
+        disk.fail(None)
+        await assert_sound(directory, [{}])
+
+
 def indices(count: int, choose: random.Random) -> list[int]:
     """Which operations are to fail."""
     every = range(1, count + 1)

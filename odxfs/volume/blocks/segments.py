@@ -105,7 +105,7 @@ class Segments:
         self.guard()
         segment = self.count
         path = self._path(segment)
-        path.unlink(missing_ok=True)  # left by a creation that failed: nothing can name it
+        self.files.remove(path)  # left by a creation that failed: nothing can name it
         descriptor = self.files.open(path, create=True)
         try:
             self.files.extend(descriptor, SEGMENT_BYTES)
@@ -213,7 +213,7 @@ class Segments:
         that is read may be one that the disk does not have. So none of them can be kept.
         """
         for segment in reversed(range(known, self.count)):
-            self._path(segment).unlink()
+            self.files.remove(self._path(segment))
         self.count = min(self.count, known)
 
     def check_headers(self, known: int) -> list[str]:
