@@ -250,10 +250,14 @@ class Snapshotting(Files):
         self._pool, self._copies = pool, copies
         self.made: list[Path] = []
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path) -> bool:
+        if not path.exists():
+            return super().remove(path)
         self._copy()
-        super().remove(path)
-        self._copy()
+        try:
+            return super().remove(path)
+        finally:
+            self._copy()
 
     def _copy(self) -> None:
         self.made.append(self._copies / str(len(self.made)))
