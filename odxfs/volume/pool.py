@@ -29,6 +29,7 @@ from odxfs.volume.commit import Committer
 from odxfs.volume.data import DataPath
 from odxfs.volume.directory import RESERVE_BYTES, Ballast, PoolDirectory
 from odxfs.volume.identifiers import Identifiers
+from odxfs.volume.ownership import make_lock
 from odxfs.volume.pins import Pin, Pins
 from odxfs.volume.reads import Reader
 from odxfs.volume.snapshots.snapshot_volume import SnapshotVolume
@@ -88,6 +89,7 @@ def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], in
     rows: Changes = {Table.POOL: {(0,): row}, **new_volume_rows(VolumeId(1), volume, root, now)}
     files = Files()
     try:
+        make_lock(place.lock)
         Ballast(place.ballast, files).reserve()
         SqliteEngine.create(place.catalog, rows)
         for made_in in reversed(changed):
@@ -97,6 +99,7 @@ def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], in
     except VolumeError as error:
         shutil.rmtree(place.segments, ignore_errors=True)
         place.catalog.unlink(missing_ok=True)
+        place.lock.unlink(missing_ok=True)
         place.ballast.unlink(missing_ok=True)
         code = ExitCode.NO_SPACE if isinstance(error, NoSpace) else ExitCode.CONFIG
         raise UserError(f"cannot make a pool in {directory}: {error}", code) from error
@@ -241,7 +244,10 @@ class Pool:
         self.committer.note_freed()
 
     async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
-        """Bytes of a pin, from `offset` of it on, clipped at its end. Raises InvalidArgument when it is released, Corrupt, StoreFailed."""
+        """Bytes of a pin, from `offset` of it on, clipped at its end.
+
+        Raises InvalidArgument when it is released, Corrupt or StoreFailed.
+        """
         return await self.data.read_pin(pin, offset, length)
 
     def pin_exclusive_bytes(self, pin: Pin) -> int:
