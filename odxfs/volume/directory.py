@@ -65,17 +65,23 @@ class PoolDirectory:
             raise UserError(f"cannot make a pool in {self.path}: {error.strerror}") from error
         return [self.path, *(path.parent for path in made)]
 
-    def write_identity(self, created_ns: int) -> UUID:
-        """Make the directory a pool; the last step of creation, durable on return."""
+    def write_identity(self, created_ns: int, files: Files) -> UUID:
+        """Make the directory a pool; the last step of creation but for a sync of the directory. Raises NoSpace or StoreFailed."""
         uuid = uuid4()
         content = json.dumps({"format": POOL_FORMAT, "uuid": str(uuid), "created_ns": created_ns}, indent=2)
-        descriptor = os.open(self.identity, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = files.open(self.identity, create=True)
         try:
-            os.write(descriptor, content.encode() + b"\n")
-            os.fsync(descriptor)
+            files.write(descriptor, (content.encode() + b"\n",), 0)
+            files.sync(descriptor)
         finally:
-            os.close(descriptor)
+            files.close(descriptor)
         return uuid
+
+    def clear(self) -> None:
+        """Remove what `prepare` and the steps behind it made, the identity first: a pool that could not be made."""
+        for path in (self.identity, *self.path.glob(f"{self.catalog.name}*"), self.ballast, self.lock):
+            path.unlink(missing_ok=True)
+        self.segments.rmdir()
 
     def read_identity(self) -> UUID:
         """The pool's uuid. Raises UserError for what is not a pool, or one of a newer format."""
@@ -130,12 +136,12 @@ class Ballast:
 
     def reserve(self) -> None:
         """Take the space. Blocking. Raises NoSpace or StoreFailed; then nothing is taken."""
-        self._path.unlink(missing_ok=True)
+        self._files.remove(self._path)
         descriptor = self._files.open(self._path, create=True)
         try:
             self._files.allocate(descriptor, RESERVE_BYTES)
         except BaseException:
-            self._path.unlink(missing_ok=True)  # a commit without room may have given it up meanwhile
+            self._files.remove(self._path)  # a commit without room may have given it up meanwhile
             raise
         finally:
             self._files.close(descriptor)
@@ -146,9 +152,5 @@ class Ballast:
         return self._path.exists()
 
     def give_up(self) -> bool:
-        """Give the space back to the file system; False when that has happened before."""
-        try:
-            self._path.unlink()
-        except FileNotFoundError:
-            return False
-        return True
+        """Give the space back to the file system; False when that has happened before. Raises StoreFailed."""
+        return self._files.remove(self._path)

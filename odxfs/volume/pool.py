@@ -1,10 +1,9 @@
 """The pool: a backing directory with its catalog, its segments and the one process that owns it."""
 
 import logging
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -94,13 +93,11 @@ def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], in
         SqliteEngine.create(place.catalog, rows)
         for made_in in reversed(changed):
             files.sync_directory(made_in)
-        place.write_identity(now)  # what has an identity has all the rest
+        place.write_identity(now, files)  # what has an identity has all the rest
         files.sync_directory(directory)
     except VolumeError as error:
-        shutil.rmtree(place.segments, ignore_errors=True)
-        place.catalog.unlink(missing_ok=True)
-        place.lock.unlink(missing_ok=True)
-        place.ballast.unlink(missing_ok=True)
+        with suppress(OSError):  # then what is left says what is in the way
+            place.clear()
         code = ExitCode.NO_SPACE if isinstance(error, NoSpace) else ExitCode.CONFIG
         raise UserError(f"cannot make a pool in {directory}: {error}", code) from error
 
@@ -244,10 +241,7 @@ class Pool:
         self.committer.note_freed()
 
     async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
-        """Bytes of a pin, from `offset` of it on, clipped at its end.
-
-        Raises InvalidArgument when it is released, Corrupt or StoreFailed.
-        """
+        """Bytes of a pin, from `offset` of it on, clipped at its end. See DataPath.read_pin for what it raises."""
         return await self.data.read_pin(pin, offset, length)
 
     def pin_exclusive_bytes(self, pin: Pin) -> int:

@@ -8,15 +8,20 @@ from tests.volume.model.subject import Subject
 from tests.volume.model.tree import Frozen, Tree, with_snapshots, without_snapshots
 
 
-async def assert_sound(directory: Path, possible: list[Frozen]) -> None:
-    """The pool passes the check with all its data, holds one of the possible states, and can be used."""
+async def assert_sound(directory: Path, possible: list[Frozen]) -> Frozen:
+    """The pool passes the check with all its data, holds one of the possible states, and can be used.
+
+    Returns what it holds after that, durably.
+    """
     assert await check_directory(directory, read_data=True) == []
     async with open_pool(directory, owner="next") as pool:
         assert await pool.check(read_data=True) == []
         found = await seen_of_pool(pool)
         assert found in possible, difference(found, possible[-1])
         await _use(pool, found)
+        left = await seen_of_pool(pool)
     assert await check_directory(directory) == []
+    return left
 
 
 async def _use(pool: Pool, found: Frozen) -> None:
@@ -24,7 +29,7 @@ async def _use(pool: Pool, found: Frozen) -> None:
     volume, snapshots = without_snapshots(found)
     subject = Subject(pool.volume("main"), Tree.thawed(volume))
     await subject.find_inodes()
-    fresh = await subject.create((b"fresh",))
+    fresh = await subject.create((b"fresh%d" % len(found),))
     await subject.write(fresh, 100, b"fresh" * 2000)
     for node in [node for node in subject.tree.nodes() if node.is_file and node is not fresh][:2]:
         await subject.write(node, 3000, b"again" * 1000)

@@ -63,13 +63,39 @@ class Attempt:
         return counts
 
     async def assert_nothing_lost(self, states: Path, choose: random.Random) -> None:
-        """The next owner finds a sound pool with all that was acknowledged, with the power gone in between or not."""
+        """The next owner finds a sound pool with all that was acknowledged, with the power gone in between or not.
+
+        Where it stayed on, what that owner is told is durable stays when it goes then: a failed sync of before has left pages
+        that look written and are not.
+        """
         *_, last = crashes(self.disk.log(), choose)
         for number, (_, image) in enumerate(last.states(choose, 2)):
             if number < 4:
                 image.write_out(self.base.stat().st_ino, states / f"state-{number}")
                 await assert_sound(states / f"state-{number}" / "pool", self.work.possible)
-        await assert_sound(self.directory, self.work.possible)
+        left = await assert_sound(self.directory, self.work.possible)
+        *_, last = crashes(self.disk.log(), choose)
+        last.durable.write_out(self.base.stat().st_ino, states / "after that")
+        await assert_sound(states / "after that" / "pool", [left])
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.FULL], ids=lambda fault: fault.value)
+async def test_a_pool_that_cannot_be_made_leaves_nothing_in_the_way(
+    disk: RecordingDisk, fault: Fault
+) -> None:
+    """Whatever fails, mkfs says so in one line, and can be tried again in the same place."""
+    create_pool(disk.start() / "pool")
+    changes = disk.changes
+    for at in range(1, changes + 1, 1 if LONG else 7):
+        directory = disk.start() / "pool"
+        disk.fail(Failure(at, fault))
+        try:
+            create_pool(directory)
+        except UserError:
+            disk.fail(None)
+            create_pool(directory)
+        disk.fail(None)
+        await assert_sound(directory, [{}])
 
 
 def indices(count: int, choose: random.Random) -> list[int]:

@@ -91,7 +91,7 @@ class Space:
             self.used_blocks += self._groups[number].used_blocks
         known = -(-len(self._groups) // GROUPS_PER_SEGMENT)
         self._segments.require(known)
-        self._segments.drop_unfinished(known)
+        self._segments.drop_unnamed(known)
         self._grow(self._segments.count * GROUPS_PER_SEGMENT)
         self._suspects.update(group.number for group in self._groups if group.free_blocks >= WIDE_BLOCKS)
 

@@ -91,12 +91,18 @@ class Files:
             # Also a full disk: the kernel has dropped the pages, so there is nothing left to try again with.
             raise StoreFailed(f"syncing a segment failed: {error.strerror}") from error
 
-    def remove(self, path: Path) -> None:
-        """Take a file's name away, if it is there; its disk space comes free when its last descriptor is closed."""
+    def remove(self, path: Path) -> bool:
+        """Take a file's name away, durably with a sync of its directory; False when it has none. Raises StoreFailed.
+
+        Its disk space comes free when its last descriptor is closed.
+        """
         try:
-            path.unlink(missing_ok=True)
+            path.unlink()
+        except FileNotFoundError:
+            return False
         except OSError as error:
             raise translated(error, f"removing {path.name}") from error
+        return True
 
     def sync_directory(self, directory: Path) -> None:
         """Make the names in a directory durable. Blocking."""

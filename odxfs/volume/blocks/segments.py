@@ -105,7 +105,7 @@ class Segments:
         self.guard()
         segment = self.count
         path = self._path(segment)
-        path.unlink(missing_ok=True)  # left by a creation that failed: nothing can name it
+        self.files.remove(path)  # left by a creation that failed: nothing can name it
         descriptor = self.files.open(path, create=True)
         try:
             self.files.extend(descriptor, SEGMENT_BYTES)
@@ -206,17 +206,15 @@ class Segments:
         if self.count < known:
             raise Corrupt(f"{self._path(self.count)} is missing: put it back before the pool is used")
 
-    def drop_unfinished(self, known: int) -> None:
-        """Remove segments behind the first `known` from one on that a crash left without a header: no commit names them."""
-        for segment in range(known, self.count):
-            if self._header_fault(segment):
-                for unnamed in reversed(range(segment, self.count)):
-                    self._path(unnamed).unlink()
-                self.count = segment
-                break
-        # Those that are kept may have come from an owner who was killed before it synced them and their names.
-        self.touched.update(range(known, self.count))
-        self._created = self.count > known
+    def drop_unnamed(self, known: int) -> None:
+        """Remove the segments behind the first `known`, of which no commit names anything.
+
+        An owner who was killed may have left them before it synced them and their names, and where a sync failed a header
+        that is read may be one that the disk does not have. So none of them can be kept.
+        """
+        for segment in reversed(range(known, self.count)):
+            self.files.remove(self._path(segment))
+        self.count = min(self.count, known)
 
     def check_headers(self, known: int) -> list[str]:
         """What is wrong with the headers of the first `known` segments, a sentence each."""

@@ -20,7 +20,7 @@ from odxfs.volume.catalog.sound import SoundView, UsableRows
 from odxfs.volume.catalog.sqlite import SqliteEngine, find_damage
 from odxfs.volume.checking.counters import BOUNDS, largest_numbers
 from odxfs.volume.checking.findings import Finding, Findings
-from odxfs.volume.checking.leaf_check import Leaves, check_leaves, check_space, walk_leaves
+from odxfs.volume.checking.leaf_check import Leaves, check_leaves, check_space, named_segments, walk_leaves
 from odxfs.volume.checking.map_check import check_maps, check_references, find_holders
 from odxfs.volume.checking.snapshot_check import check_snapshots
 from odxfs.volume.checking.tree_check import check_tree
@@ -84,7 +84,7 @@ async def check_catalog(
     dead = await check_references(sound, holders, findings)
     check_leaves(leaves, holders, dead, unsound, findings)
     known = max(segments.count, leaves.segments)
-    for sentence in segments.check_headers(known):
+    for sentence in segments.check_headers(max(await named_segments(sound, known), leaves.segments)):
         findings.add("segment", sentence)
     await check_space(sound, leaves.owners, known, findings)
     await _check_counters(sound, counters or await sound.get(Table.POOL, (0,)), findings)

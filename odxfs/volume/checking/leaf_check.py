@@ -166,6 +166,14 @@ def check_leaves(
         findings.add("missing leaf", f"leaf {identifier} is held but does not exist", f"leaf {identifier}")
 
 
+async def named_segments(view: CatalogReader, known: int) -> int:
+    """How many of the first `known` segments the catalog has block groups of; what a crash left behind them is nobody's."""
+    numbers = [
+        number async for (number,), _ in all_rows(view, Table.SPACE) if number < known * GROUPS_PER_SEGMENT
+    ]
+    return max(numbers, default=-1) // GROUPS_PER_SEGMENT + 1
+
+
 async def check_space(view: CatalogReader, owners: dict[int, Counts], known: int, findings: Findings) -> None:
     """Blocks are used exactly where slots name them, and counted exactly where two or more do; `known` segments are there."""
     left = dict(owners)
