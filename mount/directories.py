@@ -32,6 +32,7 @@ class DirectoryOperations(FrontEnd):
     async def readdir(self, fh: pyfuse3.FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """Fill the kernel's buffer with entries and their attributes, from position `start_id` on."""
         directory = self.handles.directory(fh).inode
+        self.volume.touch(directory, accessed=True)
         if start_id < DOT_DOT and not await self._reply_dots(directory, start_id, token):
             return
         after = max(start_id - DOT_DOT, 0)

@@ -84,7 +84,9 @@ class NameOperations(FrontEnd):
     @answered
     async def readlink(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
         """The target of a symbolic link."""
-        return pyfuse3.FileNameT((await self.at_path(inode)).target)
+        link = await self.at_path(inode)
+        self.volume.touch(link, accessed=True)
+        return pyfuse3.FileNameT(link.target)
 
     @answered
     async def link(

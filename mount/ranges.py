@@ -91,6 +91,7 @@ class RangeOperations(FrontEnd):
                 self._require_room(file, length)
             if not mode & FALLOC_FL_KEEP_SIZE and offset + length > file.size:
                 await self.volume.truncate(file, offset + length)
+            self.volume.touch(file, modified=True)
             await self._sync_if_asked(handle)
         return 0
 

@@ -6,9 +6,10 @@ and rmdir deletes one. Everything else in there is refused with EROFS.
 
 import stat
 
-from odxfs.errors import AlreadyExists, NoAttribute, NotPermitted, ReadOnly, Stale
+from odxfs.errors import NoAttribute, NotPermitted, ReadOnly, Stale
 from odxfs.types import SNAPSHOT_INODES, Buffer, InodeNumber, SnapshotId
 from odxfs.volume import (
+    SNAPSHOTS_FOLDER,
     AttributeChange,
     DirectoryEntry,
     Inode,
@@ -21,8 +22,6 @@ from odxfs.volume import (
     encode_name,
     inode_seen_in,
 )
-
-NAME = b".snapshots"
 
 FOLDER = InodeNumber(SNAPSHOT_INODES)
 """The number of `.snapshots`: no snapshot has an inode 0."""
@@ -112,10 +111,6 @@ class VolumeWithSnapshots(Volume):
             self._views[snapshot.id] = view
         return view
 
-    def _require_free(self, parent: InodeNumber, name: bytes) -> None:
-        if parent == self.root and name == NAME:
-            raise AlreadyExists("the volume's root has a folder of snapshots")
-
     # Inodes
 
     async def inode(self, number: InodeNumber) -> Inode:
@@ -135,7 +130,7 @@ class VolumeWithSnapshots(Volume):
 
     async def lookup(self, parent: InodeNumber, name: bytes) -> Inode:
         """See Volume.lookup."""
-        if parent == self.root and name == NAME:
+        if parent == self.root and name == SNAPSHOTS_FOLDER:
             return await self._folder.inode(FOLDER)
         if parent == FOLDER:
             view = self._view(self._folder.named(name))
@@ -170,7 +165,6 @@ class VolumeWithSnapshots(Volume):
         dos_attributes: int = 0,
     ) -> Inode:
         """See Volume.create; a directory in `.snapshots` is a new snapshot."""
-        self._require_free(parent, name)
         if parent == FOLDER and stat.S_ISDIR(mode):
             await self.pool.snapshots.create(self.name, decode_name(name))
             return await self.lookup(parent, name)
@@ -180,7 +174,6 @@ class VolumeWithSnapshots(Volume):
 
     async def link(self, inode: Inode, parent: InodeNumber, name: bytes) -> None:
         """See Volume.link."""
-        self._require_free(parent, name)
         if inode.number >= SNAPSHOT_INODES:
             raise ReadOnly("what is in a snapshot gets no further name")
         await self._of(parent).link(inode, parent, name)
@@ -191,7 +184,7 @@ class VolumeWithSnapshots(Volume):
 
     async def rmdir(self, parent: InodeNumber, name: bytes) -> None:
         """See Volume.rmdir; a directory in `.snapshots` is a snapshot, which is deleted with all that is in it."""
-        if parent == self.root and name == NAME:
+        if parent == self.root and name == SNAPSHOTS_FOLDER:
             raise NotPermitted("the folder of snapshots stays")
         if parent == FOLDER:
             await self.pool.snapshots.delete(self.name, self._folder.named(name).name)
@@ -207,8 +200,7 @@ class VolumeWithSnapshots(Volume):
         flags: RenameFlags = RenameFlags.NONE,
     ) -> None:
         """See Volume.rename."""
-        self._require_free(new_parent, new_name)
-        if old_parent == self.root and old_name == NAME:
+        if old_parent == self.root and old_name == SNAPSHOTS_FOLDER:
             raise NotPermitted("the folder of snapshots stays")
         if max(old_parent, new_parent) >= SNAPSHOT_INODES:
             raise ReadOnly("nothing is renamed in, into or out of a snapshot")

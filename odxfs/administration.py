@@ -4,6 +4,7 @@ A command takes the pool and the arguments of a control command and returns what
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,13 +54,12 @@ async def create_snapshot(pool: Pool, arguments: Arguments) -> dict[str, Any]:
 
 async def list_snapshots(pool: Pool, arguments: Arguments) -> dict[str, Any]:
     """The snapshots of `volume`, oldest first, with what deleting each would free."""
-    found = pool.snapshots.of(arguments.text("volume"))
-    return {
-        "snapshots": [
-            snapshot_as_json(snapshot) | {"held_bytes": await pool.snapshots.held_bytes(snapshot)}
-            for snapshot in found
-        ]
-    }
+    listed = []
+    for snapshot in pool.snapshots.of(arguments.text("volume")):
+        with suppress(NotFound):  # deleted while the others were looked at
+            held = await pool.snapshots.held_bytes(snapshot)
+            listed.append(snapshot_as_json(snapshot) | {"held_bytes": held})
+    return {"snapshots": listed}
 
 
 async def delete_snapshot(pool: Pool, arguments: Arguments) -> dict[str, Any]:

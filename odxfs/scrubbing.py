@@ -8,7 +8,7 @@ from odxfs.control.arguments import Arguments
 from odxfs.control.server import Command
 from odxfs.errors import ExitCode, UserError
 from odxfs.volume import Pool
-from odxfs.volume.scrub import DEFAULT_RATE, Scrub, read_record
+from odxfs.volume.checking.scrub import DEFAULT_RATE, Scrub, read_record
 
 
 class Scrubbing:

@@ -24,12 +24,13 @@ from odxfs.errors import ExitCode, OdxfsError, UserError
 from odxfs.observe.status import pool_as_json, smb_as_json, token_as_json
 from odxfs.offload import OffloadEngine, TokenLimits, TokenRegistry
 from odxfs.opens import OpenTable
+from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
 from odxfs.scrubbing import Scrubbing
 from odxfs.smb.auth.users import UserStore
 from odxfs.smb.server import SmbServer
 from odxfs.smb.settings import ServerSettings
 from odxfs.smb.shares import Share, ShareStore
-from odxfs.volume import Pool, open_pool
+from odxfs.volume import MOUNT, Pool, open_pool
 
 log = logging.getLogger("odxfs.serving")
 
@@ -125,6 +126,7 @@ class Serving:
 
     async def _serve_front_ends(self, pool: Pool) -> None:
         opens = OpenTable()
+        pool.is_in_use = lambda number: not opens.check(number, DELETE, FILE_SHARE_ALL)
         registry = TokenRegistry(
             pool.uuid,
             self._options.token_limits,
@@ -175,7 +177,7 @@ class Serving:
 
         async def mount(*, task_status: trio.TaskStatus[None]) -> None:
             await run_mount(
-                pool.volume(self._options.volume, origin="mount"),
+                pool.volume(self._options.volume, origin=MOUNT),
                 opens,
                 engine,
                 mountpoint,

@@ -319,9 +319,14 @@ static int can_answer(void *library)
     return send_error != NULL && send_count != NULL && send_offset != NULL && send_lock != NULL && set_interrupt != NULL;
 }
 
-/* Locks are all ours or not at all, and only where we are told of close(2). */
+/* Locks are all ours or not at all: only for handlers that keep locks, and where we are told of close(2). */
 static void fill_locks(struct fuse_lowlevel_ops *ours)
 {
+    PyGILState_STATE state = PyGILState_Ensure();
+    int keeps_locks = PyObject_HasAttrString(handlers, "setlk");
+    PyGILState_Release(state);
+    if (!keeps_locks)
+        return;
     if (ours->getlk != NULL || ours->setlk != NULL || ours->flock != NULL || ours->flush == NULL)
         return;
     ours->getlk = on_getlk;

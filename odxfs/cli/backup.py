@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Copy in one direction or the other."""
-    from odxfs.volume.backup import back_up, restore
+    from odxfs.volume.checking.backup import back_up, restore
     from odxfs.volume.directory import PoolDirectory
 
     directory = require_pool(arguments.directory)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from odxfs.volume.blocks.segments import Segments
     from odxfs.volume.catalog.interface import Table
     from odxfs.volume.catalog.reading import CommittedCatalog
-    from odxfs.volume.dump import Lines
+    from odxfs.volume.checking.dump import Lines
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _lines(arguments: argparse.Namespace, catalog: "CommittedCatalog", segments: "Segments") -> "Lines":
-    from odxfs.volume import dump
+    from odxfs.volume.checking import dump
 
     if arguments.path is not None:
         return dump.dump_inode(catalog, await dump.find_inode(catalog, arguments.volume, arguments.path))

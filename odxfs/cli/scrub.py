@@ -79,7 +79,7 @@ def _scrub_here(directory: Path, rate: int, show: Show) -> dict[str, Any]:
 
     from odxfs.serving import single_errors
     from odxfs.volume import open_pool
-    from odxfs.volume.scrub import Scrub
+    from odxfs.volume.checking.scrub import Scrub
 
     async def watch(scrub: Scrub) -> None:
         while True:

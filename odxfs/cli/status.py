@@ -63,7 +63,7 @@ def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _last_scrub(directory: Path) -> dict[str, Any] | None:
-    from odxfs.volume.scrub import read_record
+    from odxfs.volume.checking.scrub import read_record
 
     found = read_record(directory)
     return found and {name: value for name, value in found.items() if name != "findings"}

@@ -14,10 +14,14 @@ from odxfs.wire.create import (
     CreateOptions,
     CreateRequest,
     CreateResponse,
+    RawContext,
 )
+from odxfs.wire.create_contexts import TIMEWARP_TOKEN, TimewarpToken
 from odxfs.wire.file_id import ANY
+from odxfs.wire.fscc.filetime import from_ns
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.validate_negotiate import ValidateNegotiateInfoRequest, ValidateNegotiateInfoResponse
+from odxfs.wire.gmt_token import split_gmt_token
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
 from odxfs.wire.negotiate import Dialect
@@ -80,7 +84,7 @@ class Tree:
         """Whether `path` is a directory that exists. Raises RequestRefused unless it is a file or is missing."""
         if not path:
             return True
-        request = CreateRequest(path, Access.FILE_READ_ATTRIBUTES, ShareAccess.ALL)
+        request = _request(path, Access.FILE_READ_ATTRIBUTES, ShareAccess.ALL, CreateDisposition.OPEN)
         response = await self.call(Command.CREATE, request.pack())
         if response.header.status in _NOT_THERE:
             return False
@@ -100,12 +104,22 @@ class Tree:
     async def _create(
         self, path: str, access: int, share: int, disposition: CreateDisposition, options: int = 0
     ) -> SmbFile:
-        options |= CreateOptions.NON_DIRECTORY_FILE
-        request = CreateRequest(path, access, share, disposition, options, file_attributes=0)
+        request = _request(path, access, share, disposition, options | CreateOptions.NON_DIRECTORY_FILE)
         response = await self.call(Command.CREATE, request.pack())
         made = CreateResponse.unpack(expect_success(response, self.describe(path)).pdu)
         created = made.create_action == CreateAction.CREATED
         return SmbFile(self, path, made.file_id, made.end_of_file, created=created)
+
+
+def _request(
+    path: str, access: int, share: int, disposition: CreateDisposition, options: int = 0
+) -> CreateRequest:
+    """A CREATE of `path`. An @GMT token in it asks for a previous version: Windows and Samba want to hear that as a context."""
+    second, path = split_gmt_token(path)
+    contexts: tuple[RawContext, ...] = ()
+    if second is not None:
+        contexts = ((TIMEWARP_TOKEN, TimewarpToken(from_ns(second * 1_000_000_000)).pack()),)
+    return CreateRequest(path, access, share, disposition, options, create_contexts=contexts)
 
 
 async def connect_tree(session: Session, share: str) -> Tree:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from odxfs.errors import UserError
+from odxfs.wire.gmt_token import split_gmt_token
 
 SCHEME = "smb://"
 DEFAULT_PORT = 445
@@ -23,7 +24,10 @@ class SmbUrl:
     port: int
     share: str
     path: str
-    """Relative to the share, parts joined by backslashes, as MS-SMB2 2.2.13 wants it; empty for the share itself."""
+    """Relative to the share, parts joined by backslashes, as MS-SMB2 2.2.13 wants it; empty for the share itself.
+
+    A part of the form @GMT-YYYY.MM.DD-HH.MM.SS asks for a previous version.
+    """
     trailing_slash: bool = False
 
     def __str__(self) -> str:
@@ -36,7 +40,7 @@ class SmbUrl:
     @property
     def name(self) -> str:
         """The last part of the path, which a copy into a folder keeps."""
-        return self.path.rpartition("\\")[2]
+        return split_gmt_token(self.path)[1].rpartition("\\")[2]
 
     def inside(self, name: str) -> "SmbUrl":
         """The file `name` in the folder that this URL names."""

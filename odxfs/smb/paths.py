@@ -17,7 +17,7 @@ from odxfs.smb.access import may_traverse
 from odxfs.smb.limits import MAX_PATH_CHARACTERS
 from odxfs.smb.request import SmbError
 from odxfs.types import MAX_NAME_BYTES
-from odxfs.volume.names import decode_name, encode_name
+from odxfs.volume.tree.names import decode_name, encode_name
 from odxfs.wire.cursor import encode_utf16
 from odxfs.wire.error import SymbolicLinkErrorResponse
 

@@ -2,6 +2,7 @@
 
 from odxfs.volume.catalog.interface import inode_seen_in
 from odxfs.volume.changes import (
+    MOUNT,
     Attribute,
     AttributesChanged,
     Change,
@@ -12,22 +13,23 @@ from odxfs.volume.changes import (
     SnapshotAdded,
     SnapshotRemoved,
 )
-from odxfs.volume.check import check_directory
-from odxfs.volume.directories import DirectoryEntry
-from odxfs.volume.findings import Finding
-from odxfs.volume.inodes import AttributeChange, Inode
-from odxfs.volume.names import decode_name, encode_name
-from odxfs.volume.namespace import VolumeRecord
+from odxfs.volume.checking.check import check_directory
+from odxfs.volume.checking.findings import Finding
+from odxfs.volume.checking.repair import RepairReport, repair_directory
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
-from odxfs.volume.renames import RenameFlags
-from odxfs.volume.repair import RepairReport, repair_directory
-from odxfs.volume.snapshot_volume import SnapshotVolume
-from odxfs.volume.snapshots import Snapshot
+from odxfs.volume.snapshots.snapshot_volume import SnapshotVolume
+from odxfs.volume.snapshots.snapshots import Snapshot
 from odxfs.volume.statfs import Statfs
+from odxfs.volume.tree.directories import DirectoryEntry
+from odxfs.volume.tree.inodes import AttributeChange, Inode
+from odxfs.volume.tree.names import SNAPSHOTS_FOLDER, decode_name, encode_name
+from odxfs.volume.tree.namespace import VolumeRecord
+from odxfs.volume.tree.renames import RenameFlags
 from odxfs.volume.volume import Volume
 
 __all__ = [
+    "MOUNT", "SNAPSHOTS_FOLDER",
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
     "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
     "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs", "Volume", "VolumeRecord",

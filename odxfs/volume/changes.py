@@ -9,6 +9,9 @@ from enum import Flag, auto
 
 from odxfs.types import InodeNumber, SnapshotId, VolumeId
 
+MOUNT = "mount"
+"""The origin of what comes through the kernel, which has looked at the caller's privileges already."""
+
 
 class Attribute(Flag):
     """What AttributesChanged is about."""

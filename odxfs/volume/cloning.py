@@ -10,8 +10,8 @@ from odxfs.volume.pins import Pin
 from odxfs.volume.windows import Windows
 
 if TYPE_CHECKING:
-    from odxfs.volume.inodes import Inode
     from odxfs.volume.pool import Pool
+    from odxfs.volume.tree.inodes import Inode
 
 
 class Cloner:
@@ -107,10 +107,9 @@ class Cloner:
         self._windows.quotas.require(inode.volume, growth)
 
     def _check(self, inode: "Inode", pin: Pin) -> None:
-        """Before each step: the leaves of a pin that was released meanwhile may be gone."""
+        """Before each step: what may have come in between."""
         self._pool.data.check_changeable(inode)
-        if pin not in self._pool.pins:
-            raise InvalidArgument(f"pin {pin.id} has been released")
+        self._pool.pins.check(pin)
 
     def _share_windows(
         self, inode: "Inode", extents: ExtentMap, first: int, stop: int, pin: Pin, shift: int

@@ -4,13 +4,14 @@ Every state change happens on the trio thread between two checkpoints. What may 
 that is not in the page cache, a large write) is gathered first; then everything is looked up again and changed at once.
 """
 
+import stat
 from typing import TYPE_CHECKING
 
 import trio
 
 from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, QuotaExceeded, ReadOnly, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
-from odxfs.volume.changes import ContentChanged
+from odxfs.volume.changes import MOUNT, ContentChanged
 from odxfs.volume.cloning import Cloner
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, allocated_blocks
 from odxfs.volume.pins import Pin
@@ -19,8 +20,10 @@ from odxfs.volume.windows import Windows
 from odxfs.volume.writes import INLINE_BYTES, Edge, Edges, Missing, Writer
 
 if TYPE_CHECKING:
-    from odxfs.volume.inodes import Inode
     from odxfs.volume.pool import Pool
+    from odxfs.volume.tree.inodes import Inode
+
+_PRIVILEGES = stat.S_ISUID | stat.S_ISGID
 
 _COPIED_BYTES = 1 << 20
 """What an unaligned clone copies at a time."""
@@ -43,7 +46,6 @@ class DataPath:
         self._cloner = Cloner(pool, windows)
         self.read_nowait = reader.read_nowait
         self.read = reader.read
-        self.read_pin = reader.read_pin
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -194,6 +196,17 @@ class DataPath:
 
     # -- pins and clones ------------------------------------------------------------------------------------------
 
+    async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
+        """Bytes of a pin, from `offset` of it on, clipped at its end.
+
+        Raises InvalidArgument when it is or was released before the read ended, Corrupt or StoreFailed.
+        """
+        self._pool.pins.check(pin)
+        try:
+            return await self._reader.read_pin(pin, offset, length)
+        finally:
+            self._pool.pins.check(pin)
+
     async def capture(self, inode: "Inode", offset: int, length: int) -> Pin:
         """Hold a range as it is now, unsynced data included; clipped at the end of file rounded up to a block.
 
@@ -220,8 +233,7 @@ class DataPath:
         Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises; QuotaExceeded before
         anything has changed, unless others use up the quota meanwhile.
         """
-        if pin not in self._pool.pins:
-            raise InvalidArgument(f"pin {pin.id} has been released")
+        self._pool.pins.check(pin)
         length = min(length, pin.length - pin_offset)
         end = offset + length
         if end > MAX_FILE_BYTES:
@@ -291,6 +303,8 @@ class DataPath:
     def _tell(self, inode: "Inode", offset: int, length: int, origin: str, *, size_changed: bool) -> None:
         pool = self._pool
         inode.mtime_ns = inode.ctime_ns = pool.clock()
+        if inode.mode & _PRIVILEGES and origin != MOUNT:
+            inode.mode = _without_privileges(inode.mode)
         pool.namespace.mark_dirty(inode)
         pool.committer.note_change()
         if pool.has_observers:
@@ -368,7 +382,7 @@ class DataPath:
         most = _COPIED_BYTES if may_grow else INLINE_BYTES
         while offset < (end if may_grow else min(end, inode.size)):
             length = min(end - offset, most)
-            data = await self._reader.read_pin(pin, offset + shift - pin.offset, length)
+            data = await self.read_pin(pin, offset + shift - pin.offset, length)
             await self.write(inode, offset, data, origin=origin, may_grow=may_grow)
             offset += length
 
@@ -384,3 +398,8 @@ class DataPath:
                 return [(base + first, base + first + count) for first, count, _ in pieces]
             await self._windows.load_leaf(extents, reference)
         return []
+
+
+def _without_privileges(mode: int) -> int:
+    """What a write by somebody without privileges leaves of a mode (write(2)): set-group-ID only where it means locking."""
+    return mode & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0))

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from odxfs.errors import InvalidArgument
 from odxfs.types import LEAF_BYTES
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.overlay import CatalogView
@@ -56,6 +57,11 @@ class Pins:
 
     def __contains__(self, pin: Pin) -> bool:
         return pin.id in self._alive
+
+    def check(self, pin: Pin) -> None:
+        """Raise InvalidArgument for a pin that was released: its leaves may be gone, or their file may have changed them."""
+        if pin.id not in self._alive:
+            raise InvalidArgument(f"pin {pin.id} has been released")
 
     def add(self, pin: Pin) -> None:
         """The pin holds its leaves from now on."""

@@ -13,27 +13,27 @@ import trio
 
 from odxfs.errors import ExitCode, NoSpace, ReadOnly, UserError, VolumeError
 from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
+from odxfs.volume.allocation.reclaim import Reclaimer
+from odxfs.volume.allocation.repack import Repacker
+from odxfs.volume.allocation.reuse import InFlightReads
+from odxfs.volume.allocation.space import Space
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import CatalogEngine, Changes, PoolRow, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sqlite import SqliteEngine
 from odxfs.volume.changes import Change
-from odxfs.volume.check import check_catalog, check_memory
+from odxfs.volume.checking.check import check_catalog, check_memory
+from odxfs.volume.checking.findings import Finding
 from odxfs.volume.commit import Committer
 from odxfs.volume.data import DataPath
 from odxfs.volume.directory import RESERVE_BYTES, Ballast, PoolDirectory
-from odxfs.volume.findings import Finding
 from odxfs.volume.identifiers import Identifiers
-from odxfs.volume.namespace import Namespace, new_volume_rows
 from odxfs.volume.pins import Pin, Pins
 from odxfs.volume.reads import Reader
-from odxfs.volume.reclaim import Reclaimer
-from odxfs.volume.repack import Repacker
-from odxfs.volume.reuse import InFlightReads
-from odxfs.volume.snapshot_volume import SnapshotVolume
-from odxfs.volume.snapshots import Snapshots
-from odxfs.volume.space import Space
+from odxfs.volume.snapshots.snapshot_volume import SnapshotVolume
+from odxfs.volume.snapshots.snapshots import Snapshots
+from odxfs.volume.tree.namespace import Namespace, new_volume_rows
 from odxfs.volume.volume import Volume
 from odxfs.volume.volumes import Volumes
 from odxfs.volume.windows import Windows
@@ -172,6 +172,8 @@ class Pool:
         """Nanoseconds since 1970."""
         self.failure: str | None = None
         """Why the pool has latched itself read-only, or None."""
+        self.is_in_use: Callable[[InodeNumber], bool] = lambda _: False
+        """Whether a client has an inode open in a way that forbids to remove its name; whoever serves the pool knows."""
         self.engine = engine
         self.segments = segments
         self.ballast = Ballast(place.ballast, segments.files)
@@ -239,7 +241,7 @@ class Pool:
         self.committer.note_freed()
 
     async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
-        """Bytes of a pin that is held, from `offset` of it on, clipped at its end. Raises Corrupt or StoreFailed."""
+        """Bytes of a pin, from `offset` of it on, clipped at its end. Raises InvalidArgument when it is released, Corrupt, StoreFailed."""
         return await self.data.read_pin(pin, offset, length)
 
     def pin_exclusive_bytes(self, pin: Pin) -> int:

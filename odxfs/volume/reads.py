@@ -14,15 +14,15 @@ from crc32c import crc32c
 
 from odxfs.errors import Corrupt, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer, LeafId
+from odxfs.volume.allocation.reuse import InFlightReads
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.extents import LeafReference
 from odxfs.volume.pins import Pin
-from odxfs.volume.reuse import InFlightReads
 from odxfs.volume.whereabouts import inode_text, place_text
 from odxfs.volume.windows import Windows
 
 if TYPE_CHECKING:
-    from odxfs.volume.inodes import Inode
+    from odxfs.volume.tree.inodes import Inode
 
 INLINE_BYTES = 1 << 20
 """Longest read done on the trio thread (about 0.2 ms from the page cache); beyond, other clients would wait too long."""

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import NoSpace
 from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
-from odxfs.volume.directories import DirectoryEntry
-from odxfs.volume.inodes import AttributeChange, Inode
 from odxfs.volume.pins import Pin
-from odxfs.volume.renames import RenameFlags
 from odxfs.volume.statfs import Statfs, statfs
-from odxfs.volume.tree import Tree
+from odxfs.volume.tree.directories import DirectoryEntry
+from odxfs.volume.tree.inodes import AttributeChange, Inode
+from odxfs.volume.tree.renames import RenameFlags
+from odxfs.volume.tree.tree import Tree
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool

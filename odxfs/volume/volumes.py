@@ -22,9 +22,9 @@ from odxfs.volume.catalog.interface import (
 )
 from odxfs.volume.catalog.past import PastView, SeenView
 from odxfs.volume.extents import unpack_page
-from odxfs.volume.inodes import Inode
-from odxfs.volume.names import check_name, encode_name
-from odxfs.volume.namespace import VolumeRecord, new_volume_rows
+from odxfs.volume.tree.inodes import Inode
+from odxfs.volume.tree.names import check_name, encode_name
+from odxfs.volume.tree.namespace import VolumeRecord, new_volume_rows
 from odxfs.volume.volume_deletion import VolumeDeletion
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import trio
 
 from odxfs.errors import Corrupt
 from odxfs.types import BLOCKS_PER_LEAF, LEAF_BYTES, SnapshotId, VolumeId
+from odxfs.volume.allocation.space import Space
 from odxfs.volume.catalog.interface import Row, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.extents import (
@@ -27,10 +28,9 @@ from odxfs.volume.extents import (
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.quota import Quotas
-from odxfs.volume.space import Space
 
 if TYPE_CHECKING:
-    from odxfs.volume.inodes import Inode
+    from odxfs.volume.tree.inodes import Inode
 
 _PAGES_PER_TURN = 8
 """Extent pages (4 GiB of file each) given back before other tasks get their turn."""

@@ -13,6 +13,7 @@ from crc32c import crc32c
 
 from odxfs.errors import QuotaExceeded, StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer
+from odxfs.volume.allocation.space import LARGE_BLOCKS
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.extents import ExtentMap, LeafReference
 from odxfs.volume.leaf import Run
@@ -20,7 +21,7 @@ from odxfs.volume.reads import Reader
 from odxfs.volume.windows import Windows
 
 if TYPE_CHECKING:
-    from odxfs.volume.inodes import Inode
+    from odxfs.volume.tree.inodes import Inode
 
 INLINE_BYTES = 256 * 1024
 """Longest write done on the trio thread. New pages cost the kernel up to 3 ms a MiB, in which others can be served."""
@@ -60,6 +61,7 @@ class Writer:
     def __init__(self, windows: Windows, segments: Segments, reader: Reader) -> None:
         self._windows = windows
         self._space = windows.space
+        self._streams = windows.space.streams
         self._segments = segments
         self._reader = reader
         self._quotas = windows.quotas
@@ -84,7 +86,7 @@ class Writer:
             return buffers
         if self._quotas.limits:
             self._require_quota(inode, extents, first, stop)
-        runs = self._allocate(stop - first)
+        runs = self._allocate(inode, first, stop - first)
         try:
             staged = self._stage(first, runs, buffers)
         except BaseException as error:
@@ -112,7 +114,7 @@ class Writer:
         before = self._surroundings(inode, extents, offset, len(data))
         if self._quotas.limits:
             self._require_quota(inode, extents, first, stop)
-        runs = self._allocate(stop - first)
+        runs = self._allocate(inode, first, stop - first)
         try:
             staged = await trio.to_thread.run_sync(self._stage, first, runs, buffers)
         except BaseException as error:  # the thread has ended in any case, or never began
@@ -206,8 +208,10 @@ class Writer:
             return extents.get(block >> 11)
         return edges.get(edge) or self._reader.block_at_nowait(edge.place, edge.crc) or edge
 
-    def _allocate(self, blocks: int) -> list[Run]:
+    def _allocate(self, inode: "Inode", first: int, blocks: int) -> list[Run]:
         try:
+            if blocks < LARGE_BLOCKS:
+                return self._streams.allocate(inode.number, first, blocks)
             return self._space.allocate(blocks)
         except StoreFailed as error:  # a segment could not be made
             self.on_failure(str(error))

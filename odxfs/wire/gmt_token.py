@@ -24,6 +24,16 @@ def parse_gmt_token(name: str) -> int | None:
         return None
 
 
+def split_gmt_token(path: str) -> tuple[int | None, str]:
+    """The second that the token in a path says, and the path without it; None where there is no token, or more than one."""
+    names = path.split("\\")
+    seconds = [parse_gmt_token(name) for name in names]
+    found = [second for second in seconds if second is not None]
+    if len(found) != 1:
+        return None, path
+    return found[0], "\\".join(name for name, second in zip(names, seconds, strict=True) if second is None)
+
+
 def format_gmt_token(second: int) -> str:
     """The token of a second since 1970, of the years 1 to 9999; others raise ValueError or OverflowError."""
     moment = datetime.fromtimestamp(second, UTC)

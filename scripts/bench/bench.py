@@ -15,6 +15,7 @@ from pathlib import Path
 import aging
 import big_file
 import engine
+import fragmentation
 import fuse
 import many_files
 import smb
@@ -37,6 +38,9 @@ SETS = {
     "mount": Set("the mount beside pyfuse3 serving memory", fuse.measure, fuse.LABELS),
     "aging": Set(
         "a disk under random writes, minute after minute", aging.measure, aging.LABELS, is_long=True
+    ),
+    "fragmentation": Set(
+        "a disk in pieces, and re-packed", fragmentation.measure, fragmentation.LABELS, is_long=True
     ),
     "big_file": Set(
         "1 TB in one file, cut up at every 4 KiB", big_file.measure, big_file.LABELS, is_long=True

@@ -193,7 +193,10 @@ def mounted(work: Path) -> Iterator[Path]:
 def _memory(work: Path) -> Iterator[Path]:
     mountpoint = work / "memory"
     mountpoint.mkdir()
-    process = subprocess.Popen([sys.executable, str(HERE / "memory_fs.py"), str(mountpoint)])
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "memory_fs.py"), str(mountpoint)],
+        start_new_session=True,  # as `odxfs mount` does: the scheduler shares time between sessions (sched(7), autogroup)
+    )
     try:
         end = time.monotonic() + START_SECONDS
         while not os.path.ismount(mountpoint):

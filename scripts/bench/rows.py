@@ -141,6 +141,7 @@ def append_history(kind: str, rows: Sequence[Row], settings: Settings) -> None:
         "revision": revision,
         "machine": f"{os.cpu_count()} x {platform.machine()}, Linux {platform.release()}",
         "rounds": settings.rounds,
+        "load": round(os.getloadavg()[1], 1),
         "rows": [row.plain() for row in rows],
     }
     with HISTORY.open("a") as file:

@@ -8,10 +8,12 @@ import trio
 
 from odxfs.client.client import connect
 from odxfs.client.copy import copy_file
+from odxfs.client.local import LocalPlace
 from odxfs.client.places import SmbPlace
 from odxfs.client.plan import Wish
 from odxfs.smb.shares import Share
 from odxfs.wire.gmt_token import format_gmt_token
+from tests.interop.samba import run_samba
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
 from tests.support.smbclient import Smbclient
 
@@ -81,6 +83,27 @@ async def test_our_client_copies_one_by_token(tmp_path: Path) -> None:
         assert (result.mechanism, result.offloaded_bytes) == ("token", 400_000)
         restored = await served.volume.lookup(served.volume.root, b"restored")
         assert bytes(await served.volume.read(restored, 0, 800_000)) == b"version 0\n" * 40_000
+
+
+async def test_our_client_fetches_one_from_samba(tmp_path: Path) -> None:
+    """Samba takes the moment from a TWrp context only."""
+    token = format_gmt_token(1_700_000_000)
+    base = tmp_path / "samba"
+    base.mkdir()
+    snapshots = f"vfs objects = shadow_copy2\n    shadow:mountpoint = {base}/data"
+    with run_samba(base, share_extra=snapshots) as samba:
+        then = samba.data / ".snapshots" / token
+        then.mkdir(parents=True)
+        (then / "disk").write_bytes(b"then" * 100_000)
+        (samba.data / "disk").write_bytes(b"now." * 100_000)
+        back = tmp_path / "back"
+        async with connect("127.0.0.1", samba.port, samba.user, samba.password) as client:
+            tree = await client.tree("data")
+            assert await tree.is_directory(token)
+            assert not await tree.is_directory(f"{token}\\disk")
+            assert not await tree.is_directory(f"{format_gmt_token(1)}\\disk")
+            await copy_file(SmbPlace(tree, f"{token}\\disk"), LocalPlace(back))
+    assert back.read_bytes() == b"then" * 100_000
 
 
 async def test_smbclient_sees_no_previous_versions_where_there_are_none(tmp_path: Path) -> None:

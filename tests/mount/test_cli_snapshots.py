@@ -5,10 +5,15 @@ import random
 from pathlib import Path
 
 import pytest
+import trio
 
 from odxfs.errors import ExitCode
+from odxfs.opens.share_modes import FILE_SHARE_READ, FILE_SHARE_WRITE
 from odxfs.types import LEAF_BYTES
-from tests.mount.command import MountedPool, mounted_pool, odxfs, odxfs_ok, run
+from tests.interop.samba import free_port
+from tests.mount.command import MountedPool, Result, mounted_pool, odxfs, odxfs_ok, run
+from tests.support.peer import logged_in
+from tests.support.serving import PASSWORD, SHARE, USER
 
 
 def names(directory: Path) -> list[str]:
@@ -77,6 +82,32 @@ def test_a_file_and_a_folder_come_back(pool: MountedPool, folder: Path) -> None:
     assert sorted(os.listdir(folder)) == ["copy", "vm"]
     assert odxfs("snapshot", "restore", pool.directory, "good", "no/such").code == ExitCode.NOT_FOUND
     odxfs_ok("snapshot", "delete", pool.directory, "good")
+
+
+async def test_a_disk_that_a_client_has_open_is_not_replaced(tmp_path: Path) -> None:
+    endpoint = f"127.0.0.1:{free_port()}"
+    with mounted_pool(tmp_path, "--share", SHARE, "--smb-listen", endpoint) as mounted:
+        odxfs_ok("user", "add", mounted.directory, USER, "--password-stdin", "--uid", "0", stdin=PASSWORD)
+        vms = mounted.mountpoint / "vms"
+        vms.mkdir()
+        (vms / "disk").write_text("then")
+        odxfs_ok("snapshot", "create", mounted.directory, "then")
+        (vms / "disk").write_text("now.")
+
+        async def restored() -> Result:
+            words = ("snapshot", "restore", mounted.directory, "then", "vms", "--replace")
+            return await trio.to_thread.run_sync(lambda: odxfs(*words))
+
+        async with logged_in(int(endpoint.rpartition(":")[2]), USER, PASSWORD, SHARE) as peer:
+            fid = await peer.open("vms\\disk", share_access=FILE_SHARE_READ | FILE_SHARE_WRITE)
+            refused = await restored()
+            assert refused.code == ExitCode.BUSY
+            assert refused.err == "odxfs: a client has a file open that would be replaced\n"
+            assert (vms / "disk").read_text() == "now."
+            assert os.listdir(mounted.mountpoint) == ["vms"]
+            await peer.close(fid)
+            assert (await restored()).code == ExitCode.OK
+        assert (vms / "disk").read_text() == "then"
 
 
 def test_the_whole_volume_goes_back_when_nobody_serves_it(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_links_are_counted(folder: Path) -> None:
 
 
 async def test_a_file_has_a_bound_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("odxfs.volume.namespace.MAX_LINKS", 3)
+    monkeypatch.setattr("odxfs.volume.tree.namespace.MAX_LINKS", 3)
     async with mounted_inside(tmp_path) as inside:
         await on((inside.path / "file").touch)
         await on(os.link, inside.path / "file", inside.path / "second")

@@ -43,6 +43,11 @@ CASES: dict[str, tuple[Action, set[str], set[str]]] = {
         DATA,
         NOTHING,
     ),
+    "fallocate of what is there": (
+        lambda at: opened(at / "file", RW, lambda fd: os.posix_fallocate(fd, 0, 5)),
+        DATA,
+        NOTHING,
+    ),
     "copy_file_range": (lambda at: copy_range(at / "other", at / "file"), DATA, NOTHING),
     "write to a mapping": (lambda at: write_mapping(at / "file"), {A, M, C}, NOTHING),
     "chmod": (lambda at: os.chmod(at / "file", 0o600), STATUS, NOTHING),
@@ -109,6 +114,21 @@ def test_times_move_as_posix_says(place: Path, name: str) -> None:
     assert {key for key in (A, M, C) if before[1][key] != after[1][key]} - {A} == directory_moves
     for old, new in zip(before, after, strict=True):
         assert all(new[key] >= old[key] for key in new)
+
+
+@pytest.mark.parametrize("name", ["inner", "link"])
+def test_listing_and_reading_a_link_move_the_time_of_access_once(place: Path, name: str) -> None:
+    """Once: the next time only after a change or a day (relatime)."""
+    path = place / name
+    os.symlink("file", place / "link")
+    os.utime(path, ns=(LONG_AGO, LONG_AGO), follow_symlinks=False)
+    read: Callable[[Path], object] = os.listdir if name == "inner" else os.readlink
+    read(path)
+    first = path.lstat()
+    read(path)
+    assert path.lstat() == first
+    assert first.st_atime_ns > LONG_AGO
+    assert first.st_mtime_ns == LONG_AGO
 
 
 def wait_for_another_tick(place: Path) -> None:

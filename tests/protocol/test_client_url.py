@@ -53,6 +53,14 @@ def test_what_is_wrong_with_a_location_is_told(text: str, complaint: str) -> Non
     assert "secret" not in str(caught.value)
 
 
+def test_a_previous_version_is_called_as_the_file() -> None:
+    for path in ("@GMT-2024.05.17-03.00.00/a.vhdx", "a.vhdx/@GMT-2024.05.17-03.00.00"):
+        url = parse_location(f"smb://ann@nas/vm/{path}")
+        assert isinstance(url, SmbUrl)
+        assert url.name == "a.vhdx"
+        assert str(url) == f"smb://ann@nas/vm/{path}"
+
+
 def test_a_copy_into_a_folder_keeps_the_name() -> None:
     folder = parse_location("smb://ann@nas:4450/vm/new folder/")
     assert isinstance(folder, SmbUrl)

@@ -8,7 +8,7 @@ import pytest
 
 from odxfs.errors import Corrupt, FileTooBig, InvalidArgument
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, MAX_FILE_BYTES
-from odxfs.volume import Change, ContentChanged, Inode, Volume
+from odxfs.volume import MOUNT, AttributeChange, Change, ContentChanged, Inode, Volume
 
 
 async def make(volume: Volume, name: bytes, content: bytes = b"") -> Inode:
@@ -242,3 +242,17 @@ async def test_the_disk_gets_the_space_of_deleted_files_back(volume: Volume) -> 
     again = await make(volume, b"b", b"b" * (4 << 20))
     assert await content(volume, again) == b"b" * (4 << 20)
     assert await volume.pool.check(read_data=True) == []
+
+
+async def test_a_write_takes_the_privileges_of_a_program(volume: Volume) -> None:
+    """Through the mount the kernel decides, which knows whether the writer may keep them; nobody does for the share."""
+    for mode, left in ((0o6755, 0o755), (0o4644, 0o644), (0o2644, 0o2644), (0o755, 0o755)):
+        program = await volume.create(volume.root, b"%o" % mode, mode, 0, 0)
+        for change in (volume.write(program, 0, b"#!"), volume.truncate(program, 1)):
+            await volume.set_attributes(program, AttributeChange(mode=mode))
+            await change
+            assert program.mode & 0o7777 == left
+        mounted = volume.pool.volume("main", MOUNT)
+        await mounted.set_attributes(program, AttributeChange(mode=mode))
+        await mounted.write(program, 0, b"#!")
+        assert program.mode & 0o7777 == mode

@@ -186,6 +186,41 @@ async def test_nothing_is_shared_from_a_pin_that_is_released_meanwhile(
     assert await pool.check() == []
 
 
+async def test_nothing_is_copied_from_a_pin_that_is_released_and_whose_file_changes_meanwhile(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the pin the leaf is the file's alone, which changes it in place."""
+    pool = volume.pool
+    source = await volume.create(volume.root, b"source", FILE, 0, 0)
+    copy = await volume.create(volume.root, b"copy", FILE, 0, 0)
+    await volume.write(source, 0, b"old" * 500_000)
+    pin = await volume.capture(source, 0, source.size)
+    gate, read = Gate(), Files.read
+
+    def slow_read(files: Files, descriptor: int, buffer: memoryview, offset: int) -> None:
+        gate.pass_through()
+        read(files, descriptor, buffer, offset)
+
+    monkeypatch.setattr(Files, "read_nowait", lambda *_: False)
+    monkeypatch.setattr(Files, "read", slow_read)
+
+    async def refused() -> None:
+        with pytest.raises(InvalidArgument):
+            await volume.write_pin(copy, 100, pin, 0, pin.length)
+
+    async with trio.open_nursery() as nursery:
+        with gate:
+            nursery.start_soon(refused)
+            await gate.reached()
+            pool.release_pin(pin)
+            await volume.write(source, 0, b"new" * 500_000)
+    monkeypatch.undo()
+    assert b"new" not in bytes(await volume.read(copy, 0, copy.size))
+    with pytest.raises(InvalidArgument):
+        await pool.read_pin(pin, 0, 100)
+    assert await pool.check() == []
+
+
 @pytest.mark.parametrize("cut_to", [0, 4096, 5000, 700_000, LEAF_BYTES + 100])
 @pytest.mark.parametrize(("offset", "pin_offset"), [(512, 512), (512, 0), (4096, 0), (0, 4096)])
 async def test_a_write_that_must_not_grow_a_file_leaves_the_end_where_it_is_moved_meanwhile(

@@ -35,7 +35,7 @@ from odxfs.volume import (
     create_pool,
     open_pool,
 )
-from odxfs.volume.namespace import MAX_LINKS
+from odxfs.volume.tree.namespace import MAX_LINKS
 from tests.volume.ticking import Ticking
 
 FILE = stat.S_IFREG | 0o644

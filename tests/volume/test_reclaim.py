@@ -16,7 +16,7 @@ import pytest
 from odxfs.errors import NoSpace
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode, Pin, Pool, Volume, check_directory, create_pool, open_pool
-from odxfs.volume import reclaim as reclaim_module
+from odxfs.volume.allocation import reclaim as reclaim_module
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.catalog.sqlite import SqliteEngine
 from odxfs.volume.directory import RESERVE_BYTES
@@ -314,14 +314,14 @@ async def test_a_commit_without_room_keeps_the_segments_that_it_would_have_forgo
 async def test_the_catalog_gives_back_what_deleted_rows_took(volume: Volume) -> None:
     pool = volume.pool
     pins: list[Pin] = []
-    for number in range(1500):
+    for number in range(400):
         inode = await make(volume, b"file%d" % number)
         for slot in range(0, 150, 2):  # too many runs for the short form: 24 KiB
             volume.write_nowait(inode, slot * BLOCK_BYTES, BLOCK)
         pins.append(await volume.capture(inode, 0, LEAF_BYTES))
     await pool.commit()
     await pool.reclaimer.turn(idle=True)
-    assert (pool.directory / "catalog.db").stat().st_size > 30 * MIB
+    assert (pool.directory / "catalog.db").stat().st_size > 8 * MIB
     await delete_everything(volume)
     for pin in pins:
         pool.release_pin(pin)

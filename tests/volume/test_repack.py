@@ -11,10 +11,10 @@ import trio
 
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, Buffer
 from odxfs.volume import Inode, Pool, Volume, check_directory, create_pool, open_pool
+from odxfs.volume.allocation.repack import QUIET_NS
+from odxfs.volume.allocation.survey import Fragmented
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.changes import Change
-from odxfs.volume.repack import QUIET_NS
-from odxfs.volume.survey import Fragmented
 from tests.volume.test_interleavings import Gate
 
 MIB = 1 << 20
@@ -43,8 +43,12 @@ def pieces_of(pool: Pool, inode: Inode, window: int = 0) -> int:
     return len(leaf.pieces(0, BLOCKS_PER_LEAF))
 
 
-async def settle(pool: Pool, now: int = 0) -> None:
-    """Let the repacker meet everything, and come again when it has been quiet for long enough."""
+async def settle(pool: Pool, later: int = 0) -> None:
+    """Let the repacker meet everything, and come again when it has been quiet for long enough.
+
+    Times begin at the pool's clock, so that its own task, which goes by that, finds nothing to be due.
+    """
+    now = pool.clock() + later
     rounds = pool.repacker.survey.rounds
     while pool.repacker.survey.rounds < rounds + 2:  # one of them from the beginning
         await pool.repacker.note_fragmented(now)
@@ -142,13 +146,14 @@ async def test_nothing_that_is_shared_is_moved(volume: Volume, holder: str) -> N
 async def test_a_leaf_that_is_written_now_and_then_waits(volume: Volume) -> None:
     pool = volume.pool
     inode, _ = await disk(volume, b"disk", LEAF_BYTES)
-    await pool.repacker.turn(0)
+    begin = pool.clock()
+    await pool.repacker.turn(begin)
     await volume.write(inode, 0, b"x" * BLOCK_BYTES)
-    await pool.repacker.turn(QUIET_NS)
+    await pool.repacker.turn(begin + QUIET_NS)
     assert pool.statistics().repacked_leaves == 0
-    await pool.repacker.turn(2 * QUIET_NS - 1)
+    await pool.repacker.turn(begin + 2 * QUIET_NS - 1)
     assert pool.statistics().repacked_leaves == 0
-    await pool.repacker.turn(2 * QUIET_NS)
+    await pool.repacker.turn(begin + 2 * QUIET_NS)
     assert pool.statistics().repacked_leaves == 1
 
 

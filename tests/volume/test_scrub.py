@@ -10,7 +10,7 @@ import trio
 
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode, Volume
-from odxfs.volume.scrub import Scrub, read_record
+from odxfs.volume.checking.scrub import Scrub, read_record
 
 FAST = 1 << 40
 

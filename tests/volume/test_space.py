@@ -8,11 +8,11 @@ import pytest
 
 from odxfs.errors import NoSpace
 from odxfs.types import LeafId
+from odxfs.volume.allocation.group import BLOCKS_PER_GROUP, clear_bits, runs_of, set_bits, set_slots
+from odxfs.volume.allocation.space import Space
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import BLOCKS_PER_SEGMENT, Segments
-from odxfs.volume.group import BLOCKS_PER_GROUP, clear_bits, runs_of, set_bits, set_slots
 from odxfs.volume.leaf import Leaf, Run
-from odxfs.volume.space import Space
 
 
 @pytest.fixture

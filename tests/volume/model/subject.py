@@ -7,7 +7,7 @@ from typing import TypeVar
 from odxfs.errors import VolumeError
 from odxfs.types import BLOCK_BYTES, InodeNumber
 from odxfs.volume import Inode, Pin, Volume
-from odxfs.volume.renames import RenameFlags
+from odxfs.volume.tree.renames import RenameFlags
 from tests.volume.model import parts
 from tests.volume.model.content import Content
 from tests.volume.model.reality import content_of, seen_of

@@ -1,6 +1,9 @@
 """Tokens as a client has them: 512 bytes from OFFLOAD_READ, and a copy of what they stand for."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
+
+import pytest
 
 from odxfs.errors import OffloadRefused, Refusal
 from odxfs.offload import OffloadEngine, OffloadParty, ReadCall, TokenLimits, TokenRegistry, WriteCall
@@ -138,9 +141,10 @@ class Tokens:
         self.assert_same()
 
     def assert_same(self) -> None:
-        """The registry's tokens are the model's, in the same order."""
-        found = [info.label for info in self.engine.registry.list(self.now)]
-        assert found == [token.label for token in self.live.values()]
+        """The registry's tokens are the model's, in the same order and with the same time left."""
+        found = [(info.label, info.remaining) for info in self.engine.registry.list(self.now)]
+        expected = [(token.label, max(0.0, token.deadline - self.now)) for token in self.live.values()]
+        assert found == expected
 
     def _refusal(self, node: Node, offset: int) -> Refusal | None:
         """Why a call is refused whatever its token, if it is."""
@@ -169,13 +173,10 @@ class Tokens:
         del self.live[token.sealed]
         self.dead = [*self.dead[-3:], token.sealed]
 
-    async def _assert_refused(self, call: object, reason: Refusal) -> None:
-        try:
-            await call  # type: ignore[misc]
-        except OffloadRefused as refused:
-            assert refused.reason is reason
-        else:
-            raise AssertionError(f"not refused, though {reason.sentence}")
+    async def _assert_refused(self, call: Awaitable[object], reason: Refusal) -> None:
+        with pytest.raises(OffloadRefused) as refused:
+            await call
+        assert refused.value.reason is reason
 
     def _party(self, node: Node, client: str) -> OffloadParty:
         return OffloadParty(

@@ -18,6 +18,12 @@ class DurabilityRules(Machine):
         self.note_commit()
 
     @rule()
+    def give_space_back(self) -> None:
+        """What a pool does when it is idle: nobody can tell but by the disk below."""
+        self.run_with_commit(self.pool.reclaimer.turn(idle=True))
+        self.note_commit()
+
+    @rule()
     def reopen(self) -> None:
         """Leave in order and come back: everything is there; pins, tokens and nameless files are not."""
         self._keep_a_token()

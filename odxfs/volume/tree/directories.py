@@ -1,0 +1,103 @@
+"""The entries of directories, as rows of the catalog: found by name, by name ignoring case, in listing order, by inode.
+
+The functions that change entries are synchronous: the caller has looked and checked before, and holds the directory's lock.
+"""
+
+from typing import NamedTuple
+
+from odxfs.errors import NotFound
+from odxfs.types import InodeNumber
+from odxfs.volume.catalog.interface import Key, Row, Table
+from odxfs.volume.catalog.overlay import CatalogView
+from odxfs.volume.catalog.past import SeenView
+from odxfs.volume.identifiers import Identifiers
+from odxfs.volume.tree.inodes import Inode
+from odxfs.volume.tree.names import encode_name, fold
+
+_FOLDED_CANDIDATES = 64
+"""Names of one directory that differ in case only and are looked through; only a POSIX user can make more than one."""
+
+
+class DirectoryEntry(NamedTuple):
+    """One line of a listing."""
+
+    name: bytes
+    number: InodeNumber
+    kind: int
+    """The S_IFMT bits of the inode."""
+    cookie: int
+    """Where the listing goes on after this entry; > 0, ascending, never used twice."""
+
+
+def _listed(key: Key, row: Row) -> DirectoryEntry:
+    name, number, kind = row
+    return DirectoryEntry(name, number, kind, key[1])  # type: ignore[arg-type]
+
+
+class Directories:
+    """Entries by directory number. A directory's inode counts its entries' names in `size`; 0 means empty."""
+
+    def __init__(self, view: CatalogView | SeenView, identifiers: Identifiers) -> None:
+        self._view = view
+        self._identifiers = identifiers
+
+    async def find(self, directory: InodeNumber, name: bytes) -> DirectoryEntry | None:
+        """The entry of that very name."""
+        row = await self._view.get(Table.DIRENT, (directory, name))
+        return None if row is None else DirectoryEntry(name, *row)  # type: ignore[arg-type]
+
+    async def find_ignoring_case(self, directory: InodeNumber, name: str) -> DirectoryEntry:
+        """The entry of that very name, else the first one that differs in case only. Raises NotFound."""
+        exact = encode_name(name)
+        found = await self.find(directory, exact)
+        if found is not None:
+            return found
+        folded = fold(exact)
+        found = await self.find(directory, folded)
+        if found is not None:
+            return found
+        low, high = (directory, folded), (directory, folded + b"\0")
+        for (_directory, _folded, spelt), _row in await self._view.range(
+            Table.FOLDED, low, high, _FOLDED_CANDIDATES
+        ):
+            assert isinstance(spelt, bytes)
+            found = await self.find(directory, spelt)
+            if found is not None:
+                return found
+        raise NotFound(f"there is no {name!r}")
+
+    async def listing(self, directory: InodeNumber, after: int, limit: int) -> list[DirectoryEntry]:
+        """Entries whose cookies are greater than `after`, ascending."""
+        rows = await self._view.range(Table.LISTING, (directory, after + 1), (directory + 1,), limit)
+        return [_listed(key, row) for key, row in rows]
+
+    async def names_of(self, number: InodeNumber) -> list[tuple[InodeNumber, bytes]]:
+        """Every (directory, name) of an inode."""
+        rows = await self._view.range(Table.NAME, (number,), (number + 1,))
+        return [(key[1], key[2]) for key, _row in rows]  # type: ignore[misc]
+
+    def add(self, parent: Inode, name: bytes, child: Inode, cookie: int | None = None) -> None:
+        """Enter a name that is free."""
+        if cookie is None:
+            cookie = self._identifiers.cookie()
+        directory, kind = parent.number, child.kind
+        put = self._view.put
+        put(Table.DIRENT, (directory, name), (child.number, kind, cookie))
+        put(Table.LISTING, (directory, cookie), (name, child.number, kind))
+        put(Table.NAME, (child.number, directory, name), ())
+        folded = fold(name)
+        if folded != name:
+            put(Table.FOLDED, (directory, folded, name), ())
+        parent.size += len(name)
+
+    def remove(self, parent: Inode, entry: DirectoryEntry) -> None:
+        """Take out an entry that is there."""
+        directory, name = parent.number, entry.name
+        delete = self._view.delete
+        delete(Table.DIRENT, (directory, name))
+        delete(Table.LISTING, (directory, entry.cookie))
+        delete(Table.NAME, (entry.number, directory, name))
+        folded = fold(name)
+        if folded != name:
+            delete(Table.FOLDED, (directory, folded, name))
+        parent.size -= len(name)

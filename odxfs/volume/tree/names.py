@@ -1,0 +1,48 @@
+"""Names of directory entries: which are allowed, and how they are compared by clients that ignore case."""
+
+from odxfs.errors import AlreadyExists, InvalidArgument, NameTooLong
+from odxfs.types import MAX_NAME_BYTES
+
+_RESERVED = frozenset((b"", b".", b".."))
+
+SNAPSHOTS_FOLDER = b".snapshots"
+"""The name in a volume's root by which the mount shows its snapshots. An entry that was called so would be out of its sight."""
+
+
+def check_name(name: bytes) -> None:
+    """Raise unless `name` may be given to a new entry: InvalidArgument, NameTooLong (POSIX 4.13, NAME_MAX)."""
+    if len(name) > MAX_NAME_BYTES:
+        raise NameTooLong(f"a name of {len(name)} bytes; {MAX_NAME_BYTES} are possible")
+    if name in _RESERVED or b"/" in name or b"\0" in name:
+        raise InvalidArgument(f"{name!r} cannot be the name of an entry")
+
+
+def check_not_reserved(name: bytes, *, in_root: bool) -> None:
+    """Raise AlreadyExists for a new entry of a volume's root that would be called SNAPSHOTS_FOLDER."""
+    if in_root and name == SNAPSHOTS_FOLDER:
+        raise AlreadyExists("the volume's root has a folder of snapshots")
+
+
+def is_name(name: bytes) -> bool:
+    """Whether `name` may be the name of an entry."""
+    return len(name) <= MAX_NAME_BYTES and name not in _RESERVED and b"/" not in name and b"\0" not in name
+
+
+def encode_name(name: str) -> bytes:
+    """A Unicode name as it is stored: UTF-8; what `decode_name` made of other bytes becomes these bytes again."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogatepass")  # half a surrogate pair, which Windows allows in a name
+
+
+def decode_name(name: bytes) -> str:
+    """A stored name as Unicode; bytes that are not UTF-8 become lone surrogates (PEP 383)."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def fold(name: bytes) -> bytes:
+    """The form in which names are equal that differ in case only."""
+    if name.isascii():
+        return name.lower()
+    return encode_name(decode_name(name).casefold())

@@ -1,0 +1,82 @@
+"""Extended attributes: small named values of any inode."""
+
+from odxfs.errors import AlreadyExists, AttributeTooLarge, InvalidArgument, NameTooLong, NoAttribute
+from odxfs.types import InodeNumber
+from odxfs.volume.catalog.interface import Table
+from odxfs.volume.catalog.overlay import CatalogView
+from odxfs.volume.catalog.past import SeenView
+from odxfs.volume.tree.inodes import Inode
+
+MAX_NAME_BYTES = 255
+"""XATTR_NAME_MAX of Linux."""
+
+MAX_VALUE_BYTES = 64 * 1024
+"""XATTR_SIZE_MAX of Linux."""
+
+MAX_TOTAL_BYTES = 1024 * 1024
+"""Names and values of one inode together; they are read in one go."""
+
+MAX_LIST_BYTES = 64 * 1024
+"""XATTR_LIST_MAX of Linux: names, each with a NUL; more could be stored but not listed."""
+
+
+class Xattrs:
+    """Rows of Table.XATTR. The caller holds the inode's lock while it changes them."""
+
+    def __init__(self, view: CatalogView | SeenView) -> None:
+        self._view = view
+
+    async def get(self, inode: Inode, name: bytes) -> bytes:
+        """The value. Raises NoAttribute."""
+        row = await self._view.get(Table.XATTR, (inode.number, name)) if inode.has_xattrs else None
+        if row is None:
+            if inode.has_xattrs and not await self._view.range(
+                Table.XATTR, (inode.number,), (inode.number + 1,), 1
+            ):
+                inode.has_xattrs = False  # what the view answered holds until the next checkpoint
+            raise NoAttribute(f"inode {inode.number} has no attribute {name!r}")
+        value = row[0]
+        assert isinstance(value, bytes)
+        return value
+
+    async def set(self, inode: Inode, name: bytes, value: bytes, *, create: bool, replace: bool) -> None:
+        """Set a value. `create`: the name must be new, else AlreadyExists; `replace`: it must exist, else NoAttribute.
+
+        Raises InvalidArgument, NameTooLong and AttributeTooLarge for what is past a bound.
+        """
+        _check(name, value)
+        present = await self._all(inode.number)
+        if create and name in present:
+            raise AlreadyExists(f"inode {inode.number} has attribute {name!r} already")
+        if replace and name not in present:
+            raise NoAttribute(f"inode {inode.number} has no attribute {name!r}")
+        present[name] = value
+        if (
+            sum(map(len, present)) + sum(map(len, present.values())) > MAX_TOTAL_BYTES
+            or sum(len(each) + 1 for each in present) > MAX_LIST_BYTES
+        ):
+            raise AttributeTooLarge(f"inode {inode.number} has no room for attribute {name!r}")
+        inode.has_xattrs = True
+        self._view.put(Table.XATTR, (inode.number, name), (value,))
+
+    async def remove(self, inode: Inode, name: bytes) -> None:
+        """Remove an attribute. Raises NoAttribute."""
+        await self.get(inode, name)
+        self._view.delete(Table.XATTR, (inode.number, name))
+
+    async def names(self, number: InodeNumber) -> list[bytes]:
+        """The names, sorted."""
+        return list(await self._all(number))
+
+    async def _all(self, number: InodeNumber) -> dict[bytes, bytes]:
+        rows = await self._view.range(Table.XATTR, (number,), (number + 1,))
+        return {key[1]: row[0] for key, row in rows}  # type: ignore[misc]
+
+
+def _check(name: bytes, value: bytes) -> None:
+    if not name or b"\0" in name:
+        raise InvalidArgument(f"{name!r} cannot be the name of an attribute")
+    if len(name) > MAX_NAME_BYTES:
+        raise NameTooLong(f"an attribute name of {len(name)} bytes; {MAX_NAME_BYTES} are possible")
+    if len(value) > MAX_VALUE_BYTES:
+        raise AttributeTooLarge(f"a value of {len(value)} bytes; {MAX_VALUE_BYTES} are possible")
