@@ -79,7 +79,7 @@ class PoolDirectory:
 
     def clear(self) -> None:
         """Remove what `prepare` and the steps behind it made, the identity first: a pool that could not be made."""
-        for path in (self.identity, *self.path.glob(f"{self.catalog.name}*"), self.ballast):
+        for path in (self.identity, *self.path.glob(f"{self.catalog.name}*"), self.ballast, self.lock):
             path.unlink(missing_ok=True)
         self.segments.rmdir()
 

@@ -20,11 +20,23 @@ CHECK_SECONDS = 0.05
 """How long an owner believes that the lock is its own. One that was stopped looks again before it writes."""
 
 _PATIENCE = 2.0
-"""A new owner whose lock file is not the last one's waits so many times CHECK_SECONDS: until others have looked."""
+"""A new owner whose lock file may not be the last one's waits so many times CHECK_SECONDS: until others have looked."""
 
 _log = logging.getLogger(__name__)
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def make_lock(lock: Path) -> None:
+    """The lock file of a new pool, which nobody owns. Raises StoreFailed or NoSpace."""
+    try:
+        descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _put(descriptor, {"owner": "nobody", "pid": 0})
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise translated(error, "making the lock file") from error
 
 
 class Ownership:
@@ -56,6 +68,10 @@ class Ownership:
                     "although its lock file was replaced",
                     ExitCode.BUSY,
                 )
+            time.sleep(CHECK_SECONDS * _PATIENCE)
+        elif not os.fstat(
+            self._descriptor
+        ).st_size:  # every owner writes into its lock file, and so does mkfs
             time.sleep(CHECK_SECONDS * _PATIENCE)
         note = {"owner": owner, "pid": os.getpid()}
         try:

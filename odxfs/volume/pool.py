@@ -28,6 +28,7 @@ from odxfs.volume.commit import Committer
 from odxfs.volume.data import DataPath
 from odxfs.volume.directory import RESERVE_BYTES, Ballast, PoolDirectory
 from odxfs.volume.identifiers import Identifiers
+from odxfs.volume.ownership import make_lock
 from odxfs.volume.pins import Pin, Pins
 from odxfs.volume.reads import Reader
 from odxfs.volume.snapshots.snapshot_volume import SnapshotVolume
@@ -87,6 +88,7 @@ def create_pool(directory: Path, *, volume: str = "main", clock: Callable[[], in
     rows: Changes = {Table.POOL: {(0,): row}, **new_volume_rows(VolumeId(1), volume, root, now)}
     files = Files()
     try:
+        make_lock(place.lock)
         Ballast(place.ballast, files).reserve()
         SqliteEngine.create(place.catalog, rows)
         for made_in in reversed(changed):

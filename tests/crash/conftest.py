@@ -17,7 +17,9 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingDisk]:
 
 
 @pytest.fixture
-def states(tmp_path: Path) -> Iterator[Path]:
-    """A directory in memory for pools that are looked at by the hundred: a sync costs nothing there."""
+def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory in memory for pools that are looked at by the hundred: a sync costs nothing there, and nobody waits for a
+    stopped owner to look, which there is none of."""
+    monkeypatch.setattr("odxfs.volume.ownership.CHECK_SECONDS", 0.0)
     with memory_disk(tmp_path / "states") as directory:
         yield directory

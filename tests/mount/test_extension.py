@@ -54,8 +54,10 @@ function = getattr(caller, sys.argv[3])
 function.restype, function.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
 for at in sys.argv[6:]:
     caller.set(int(at))
-if sys.argv[5] == "armed":
-    extension.arm(object())
+class KeepingLocks:
+    def setlk(self): ...
+if sys.argv[5] != "idle":
+    extension.arm(KeepingLocks() if sys.argv[5] == "armed" else object())
 made = function(int(sys.argv[4]))
 entries = (ctypes.c_void_p * 64).in_dll(library, "entries")
 print(json.dumps([made is not None, extension.is_filled(), [at for at, entry in enumerate(entries) if entry]]))
@@ -106,6 +108,11 @@ def test_locks_are_offered_where_close_is_heard_of(libraries: tuple[Path, Path])
     locks = [FLUSH, GETLK, SETLK, FLOCK]
     found = made_by(libraries, "by_3_18", LSEEK + 1, "armed", FLUSH)
     assert found == [True, True, sorted([*locks, FALLOCATE, COPY_FILE_RANGE, LSEEK])]
+
+
+def test_locks_stay_with_the_kernel_where_nobody_keeps_them(libraries: tuple[Path, Path]) -> None:
+    found = made_by(libraries, "by_3_18", LSEEK + 1, "keeping none", FLUSH)
+    assert found == [True, True, sorted([FLUSH, FALLOCATE, COPY_FILE_RANGE, LSEEK])]
 
 
 def test_locks_of_a_later_pyfuse3_are_left_to_it(libraries: tuple[Path, Path]) -> None:

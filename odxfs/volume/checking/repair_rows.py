@@ -1,7 +1,7 @@
 """Mending single rows: those that make no sense go, those of the pool and of its volumes are made anew."""
 
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -65,12 +65,23 @@ def _note_dropped(table: Table, key: Key, note: Note) -> None:
 async def _mend_snapshot_rows(view: CatalogView, note: Note) -> None:
     volumes = {key[0] async for key, _ in all_rows(view, Table.VOLUME)}
     volumes |= {volume_of(key[0]) async for key, _ in all_rows(view, Table.INODE)}
-    async for key, (volume, name, *rest, state) in all_rows(view, Table.SNAPSHOT):
+    kept = await _volumes_of_kept_rows(view)
+    async for key, (said, name, *rest, state) in all_rows(view, Table.SNAPSHOT):
+        volume = kept.get(key[0], said)
         if not is_number("next_snapshot", key[0]) or volume not in volumes:
             view.delete(Table.SNAPSHOT, key)
             note("snapshot", f"snapshot {name!r} belonged to no volume, and is dropped", f"snapshot {name}")
-        elif state not in (0, 1):
-            view.put(Table.SNAPSHOT, key, (volume, name, *rest, 0))
+        elif volume != said or state not in (0, 1):
+            view.put(Table.SNAPSHOT, key, (volume, name, *rest, state if state in (0, 1) else 0))
+
+
+async def _volumes_of_kept_rows(view: CatalogView) -> dict[int, VolumeId]:
+    """The volume that most of a snapshot's kept rows are of."""
+    counts: dict[int, Counter[VolumeId]] = defaultdict(Counter)
+    for table in PAST.values():
+        async for key, _ in all_rows(view, table):
+            counts[key[0]][volume_of(key[1])] += 1
+    return {snapshot: volumes.most_common(1)[0][0] for snapshot, volumes in counts.items()}
 
 
 async def _drop_kept_rows(view: CatalogView, drop: Callable[[Table, Key], None]) -> None:

@@ -55,15 +55,16 @@ async def _check_owners(view: CatalogReader, volumes: dict[int, int], findings: 
 async def _check_maps(view: CatalogReader, findings: Findings) -> None:
     """The maps that a snapshot shows allocate what its inodes say."""
     mapped: Counter[int] = Counter()
+    damaged: set[int] = set()
     async for (number, page), (body, _written) in all_rows(view, Table.EXTENTS):
         try:
             mapped[number] += sum(map(allocated_blocks, unpack_page(number, page, body).values()))
         except Corrupt:
-            return  # found where all pages are looked at
+            damaged.add(number)  # found where all pages are looked at
     columns = Table.INODE.value.row
     links_at, blocks_at = columns.index("nlink"), columns.index("allocated_blocks")
     async for (number,), row in all_rows(view, Table.INODE):
-        if row[links_at] and row[blocks_at] != mapped[number]:
+        if row[links_at] and row[blocks_at] != mapped[number] and number not in damaged:
             findings.add(
                 "allocated",
                 f"inode {number} says {row[blocks_at]!r} allocated blocks, its leaves map {mapped[number]}",
