@@ -20,6 +20,7 @@ from odxfs.errors import OdxfsError
 from odxfs.volume import check_directory
 from tests.mount.command import clear, complaints, odxfs_ok, wait_for_end
 from tests.mount.test_full_disk import sync_directory
+from tests.mount.test_ranges import KEEP_SIZE, PUNCH_HOLE, fallocate
 
 ROUNDS = 150 if os.environ.get("ODXFS_LONG") else 15
 FILES = 6
@@ -89,15 +90,18 @@ def describe(state: State) -> dict[str, tuple[int, bytes]]:
 
 
 def write_through_the_mount(folder: Path, journal: Journal, choose: random.Random, killed: Killed) -> None:
-    """Append, overwrite, rename and unlink, with fsync after most of it, until the server is dead."""
+    """Append, overwrite, cut, punch, clone, rename and unlink, with fsync after most of it, until the server is dead."""
     names = [f"file{number}" for number in range(FILES)]
     while True:
         name, what = choose.choice(names), choose.random()
         content = journal.now.get(name)
-        if content is None or what < 0.7:
+        if content is None or what < 0.6:
             offset = choose.randrange(len(content or b"") + 1) if what < 0.2 else len(content or b"")
             write_record(folder, name, offset, journal, choose, killed)
-        elif what < 0.85 or len(content) > 1 << 20:
+        elif what < 0.75:
+            change = choose.choice((cut, punch, clone))
+            change(folder, name, choose.choice(names), journal, choose)
+        elif what < 0.87 or len(content) > 1 << 20:
             journal.issue({other: kept for other, kept in journal.now.items() if other != name})
             (folder / name).unlink()
         else:
@@ -110,6 +114,41 @@ def write_through_the_mount(folder: Path, journal: Journal, choose: random.Rando
         if choose.random() < 0.5:
             sync_directory(folder)
             journal.acknowledge(killed)
+
+
+def cut(folder: Path, name: str, _: str, journal: Journal, choose: random.Random) -> None:
+    """Move the end of a file to somewhere before it, or a little behind."""
+    content = journal.now[name]
+    size = choose.randrange(len(content) + 10_000)
+    journal.issue({**journal.now, name: content[:size].ljust(size, b"\0")})
+    os.truncate(folder / name, size)
+
+
+def punch(folder: Path, name: str, _: str, journal: Journal, choose: random.Random) -> None:
+    """Make a hole of whole blocks, which is one step."""
+    content = journal.now[name]
+    blocks = len(content) // PAGE_BYTES
+    if not blocks:
+        return
+    first = choose.randrange(blocks)
+    start, end = first * PAGE_BYTES, choose.randrange(first + 1, blocks + 1) * PAGE_BYTES
+    journal.issue({**journal.now, name: content[:start] + bytes(end - start) + content[end:]})
+    with (folder / name).open("r+b") as file:
+        fallocate(file.fileno(), PUNCH_HOLE | KEEP_SIZE, start, end - start)
+
+
+def clone(folder: Path, name: str, target: str, journal: Journal, choose: random.Random) -> None:
+    """A copy of a file under a name that was free or another's: emptied, then the whole blocks, then the rest."""
+    content = journal.now[name]
+    if name == target:
+        return
+    whole = len(content) // PAGE_BYTES * PAGE_BYTES
+    for part in dict.fromkeys((0, whole, len(content))):
+        journal.issue({**journal.now, target: content[:part]})
+    with (folder / name).open("rb") as source, (folder / target).open("wb") as copy:
+        done = 0
+        while done < len(content):
+            done += os.copy_file_range(source.fileno(), copy.fileno(), len(content) - done)
 
 
 def write_record(
