@@ -251,6 +251,8 @@ class Snapshotting(Files):
         self.made: list[Path] = []
 
     def remove(self, path: Path) -> None:
+        if not path.exists():
+            return
         self._copy()
         super().remove(path)
         self._copy()
