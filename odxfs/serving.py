@@ -22,7 +22,7 @@ from odxfs.control.arguments import Arguments
 from odxfs.control.server import ControlServer
 from odxfs.errors import ExitCode, OdxfsError, UserError
 from odxfs.observe.status import pool_as_json, smb_as_json, token_as_json
-from odxfs.offload import OffloadEngine, TokenLimits, TokenRegistry
+from odxfs.offload import OffloadEngine, TokenRegistry
 from odxfs.opens import OpenTable
 from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
 from odxfs.scrubbing import Scrubbing
@@ -55,7 +55,6 @@ class ServingOptions:
     share: str | None = None
     listen: tuple[str, int] | None = None
     settings: ServerSettings = field(default_factory=ServerSettings)
-    token_limits: TokenLimits = field(default_factory=TokenLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +128,11 @@ class Serving:
         pool.is_in_use = lambda number: not opens.check(number, DELETE, FILE_SHARE_ALL)
         registry = TokenRegistry(
             pool.uuid,
-            self._options.token_limits,
+            self._options.settings.offload.limits,
             pool.release_pin,
             lambda: pool.statistics().pinned_only_bytes,
         )
-        settings = self._options.settings
-        engine = self._engine = OffloadEngine(registry, time.monotonic, token_bytes=settings.token_bytes)
+        engine = self._engine = OffloadEngine(registry, time.monotonic)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_sweep_tokens, registry)

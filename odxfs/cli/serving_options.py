@@ -64,16 +64,18 @@ def serving_options(
     arguments: argparse.Namespace, directory: Path, mountpoint: Path | None = None
 ) -> "ServingOptions":
     """What the arguments ask to be served."""
-    from odxfs.offload import TokenLimits
+    from odxfs.offload import OffloadSettings, TokenLimits
     from odxfs.serving import ServingOptions
     from odxfs.smb.settings import Encryption, ServerSettings
 
     settings = ServerSettings(
         signing_required=arguments.signing == "required",
         encryption=Encryption(arguments.encryption),
-        token_bytes=arguments.token_size,
+        offload=OffloadSettings(
+            token_bytes=arguments.token_size,
+            limits=TokenLimits(default_lifetime=arguments.token_lifetime),
+        ),
     )
-    limits = TokenLimits(default_lifetime=arguments.token_lifetime)
     return ServingOptions(
         directory,
         arguments.volume,
@@ -81,7 +83,6 @@ def serving_options(
         arguments.share,
         arguments.smb_listen,
         settings=settings,
-        token_limits=limits,
     )
 
 

@@ -2,8 +2,11 @@
 
 from odxfs.offload.counters import Mechanism, OffloadCounters
 from odxfs.offload.engine import OffloadEngine
-from odxfs.offload.registry import TokenInfo, TokenLimits, TokenRegistry
+from odxfs.offload.events import OffloadEvent
+from odxfs.offload.policy import OffloadPolicy
+from odxfs.offload.registry import TokenInfo, TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
+from odxfs.offload.settings import OffloadSettings, TokenLimits
 from odxfs.offload.token import TOKEN_BYTES
 
 __all__ = [
@@ -11,7 +14,10 @@ __all__ = [
     "Mechanism",
     "OffloadCounters",
     "OffloadEngine",
+    "OffloadEvent",
     "OffloadParty",
+    "OffloadPolicy",
+    "OffloadSettings",
     "ReadCall",
     "ReadResult",
     "TokenInfo",

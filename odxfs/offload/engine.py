@@ -10,36 +10,29 @@ from collections.abc import Callable
 from odxfs.errors import InvalidArgument, OffloadRefused, Refusal
 from odxfs.offload import rules
 from odxfs.offload.counters import Mechanism, OffloadCounters
+from odxfs.offload.events import OffloadEvent
 from odxfs.offload.registry import TokenEntry, TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
 from odxfs.offload.token import ZERO_TOKEN, is_zero_token
-from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode, Volume
 
-DEFAULT_TOKEN_BYTES = LEAF_BYTES
-"""What one token stands for at most: one leaf, and what ONTAP gives."""
+Observer = Callable[[OffloadEvent], None]
 
-LARGEST_TOKEN_BYTES = 256 * 1024 * 1024
-"""The configurable maximum: the step in which Windows' CopyFileEx writes tokens (MS-FSCC, product behaviour)."""
+
+def _unobserved(_: OffloadEvent) -> None:
+    pass
 
 
 class OffloadEngine:
-    """Offload read and write over one registry of tokens; `clock` gives monotonic seconds.
-
-    `token_bytes` bounds what one token stands for: a multiple of a block, at most LARGEST_TOKEN_BYTES.
-    """
+    """Offload read and write over one registry of tokens; `clock` gives monotonic seconds, `observe` hears of each call."""
 
     def __init__(
-        self, registry: TokenRegistry, clock: Callable[[], float], *, token_bytes: int = DEFAULT_TOKEN_BYTES
+        self, registry: TokenRegistry, clock: Callable[[], float], observe: Observer = _unobserved
     ) -> None:
-        if not BLOCK_BYTES <= token_bytes <= LARGEST_TOKEN_BYTES or token_bytes % BLOCK_BYTES:
-            raise ValueError(
-                f"token_bytes must be whole blocks up to {LARGEST_TOKEN_BYTES}, not {token_bytes}"
-            )
         self.registry = registry
         self.counters = OffloadCounters()
-        self.token_bytes = token_bytes
         self._clock = clock
+        self._observe = observe
 
     async def offload_read(self, party: OffloadParty, call: ReadCall) -> ReadResult:
         """FSCTL_OFFLOAD_READ (MS-FSA 2.1.5.10.20). Raises OffloadRefused; VolumeError if the store fails.
@@ -60,7 +53,7 @@ class OffloadEngine:
     async def _read_token(self, party: OffloadParty, call: ReadCall) -> ReadResult:
         volume, inode, offset = party.volume, party.inode, call.file_offset
         end = min(offset + call.copy_length, rules.round_up_to_sector(inode.size))
-        length = min(end - offset, self.token_bytes)
+        length = min(end - offset, party.settings.token_bytes)
         data_from = await volume.next_data(inode, offset)
         if data_from is None or data_from >= offset + length:
             return self._hole(offset, end, data_from)

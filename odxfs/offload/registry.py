@@ -14,27 +14,10 @@ from uuid import UUID
 from sortedcontainers import SortedList
 
 from odxfs.errors import OffloadRefused, Refusal
+from odxfs.offload.settings import TokenLimits
 from odxfs.offload.token import TokenContent, TokenId, new_token_id, seal, unseal
 from odxfs.types import Buffer, InodeNumber
 from odxfs.volume import Pin
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLimits:
-    """Bounds on tokens; lifetimes in seconds."""
-
-    default_lifetime: float = 60.0
-    """What a client's TokenTimeToLive of 0 means. FreeBSD's CTL waits as long."""
-    shortest_lifetime: float = 5.0
-    """A hint below this is raised: a token must outlast the client's next round trip on a slow link."""
-    longest_lifetime: float = 600.0
-    """A hint above this is lowered: a client may ask for 49 days, and its tokens hold space."""
-    tokens_per_volume: int = 16384
-    """128 GiB in flight at 8 MiB a token; about 1 KiB of memory each."""
-    tokens_per_client: int = 8192
-    """Half of a volume's, so that no single client can push all others' tokens out."""
-    pinned_only_bytes: int = 64 * 1024**3
-    """Space that nothing but tokens keeps from being freed, over the whole pool."""
 
 
 @dataclass(slots=True)

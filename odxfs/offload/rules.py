@@ -9,9 +9,11 @@ the USN record, and valid data length (a volume's valid data always ends at its 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from odxfs.errors import OffloadRefused, Refusal
+from odxfs.offload.policy import OffloadPolicy
+from odxfs.offload.settings import OffloadSettings
 from odxfs.types import MAX_FILE_BYTES, SECTOR_BYTES, Buffer
 from odxfs.volume import Inode, Volume
 
@@ -26,7 +28,8 @@ class OffloadParty:
     """What the engine needs to know of the open that an offload call came in on.
 
     The two callables ask the open table about (offset, length) in bytes: would a byte-range lock of another open refuse
-    this read, this write? `owner` and `client` name who asks, for people and for the bounds on tokens.
+    this read, this write? `owner`, `client`, `svm` and `share` name who asks and where, for people and for the bounds on tokens;
+    the last two are empty on the mount.
     """
 
     volume: Volume
@@ -39,6 +42,10 @@ class OffloadParty:
     write_conflicts: Callable[[int, int], bool]
     owner: str
     client: str
+    svm: str = ""
+    share: str = ""
+    settings: OffloadSettings = field(default_factory=OffloadSettings)
+    policy: OffloadPolicy = field(default_factory=OffloadPolicy)
 
 
 @dataclass(frozen=True, slots=True)

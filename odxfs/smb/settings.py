@@ -1,7 +1,9 @@
 """What an administrator chooses for one SMB server."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from odxfs.offload import OffloadSettings
 
 MEBIBYTE = 1024 * 1024
 
@@ -28,8 +30,7 @@ class ServerSettings:
     min_dialect: int = 0x0210
     max_dialect: int = 0x0311
     failed_login_seconds: float = 2.0
-    copy_offload: bool = True
-    token_bytes: int = 8 * MEBIBYTE
+    offload: OffloadSettings = field(default_factory=OffloadSettings)
     max_transact_bytes: int = 8 * MEBIBYTE
     max_read_bytes: int = 8 * MEBIBYTE
     max_write_bytes: int = 8 * MEBIBYTE

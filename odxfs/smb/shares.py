@@ -34,6 +34,7 @@ class Share:
     read_only: bool = False
     copy_offload: bool = True
     encrypt_required: bool = False
+    offload_policy: str = "pin"
 
     @property
     def is_ipc(self) -> bool:

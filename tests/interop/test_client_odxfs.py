@@ -17,6 +17,7 @@ from odxfs.client.local import LocalPlace
 from odxfs.client.places import SmbPlace
 from odxfs.client.plan import Wish
 from odxfs.client.result import Tally
+from odxfs.offload import OffloadSettings
 from odxfs.smb.shares import Share
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiation import SERVED_DIALECTS
@@ -188,7 +189,9 @@ async def test_when_offload_is_switched_off_on_the_way_the_rest_is_copied(tmp_pa
 
         def switch_off(tally: Tally) -> None:
             if tally.offloaded_bytes:
-                served.server.settings = replace(served.server.settings, copy_offload=False)
+                served.server.settings = replace(
+                    served.server.settings, offload=OffloadSettings(enabled=False)
+                )
 
         result = await copy_file(source, target, observe=switch_off)
         assert await get(tmp_path, target) == content

@@ -231,7 +231,7 @@ def test_shares_are_kept(pool: Path) -> None:
     (share,) = odxfs_ok("share", "list", pool, "--json").json
     assert share == {
         "name": "Data", "volume": "main", "path": "a/b", "comment": "c",
-        "read_only": True, "copy_offload": False, "encrypt_required": False,
+        "read_only": True, "copy_offload": False, "encrypt_required": False, "offload_policy": "pin",
     }  # fmt: skip
     assert "Data\tmain\t/a/b\tyes\tno\tno\tc" in odxfs_ok("share", "list", pool).out
     odxfs_ok("share", "del", pool, "data")

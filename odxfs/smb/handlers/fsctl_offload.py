@@ -5,7 +5,7 @@ decided here: tokens are served from SMB 3.0 on, as ONTAP does, and only on shar
 """
 
 from odxfs.errors import OffloadRefused, Refusal
-from odxfs.offload import OffloadParty, ReadCall, WriteCall
+from odxfs.offload import OffloadParty, OffloadPolicy, ReadCall, WriteCall
 from odxfs.offload.rules import READ_INPUT_BYTES, WRITE_INPUT_BYTES
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext
@@ -47,18 +47,22 @@ def _party(context: RequestContext, opened: SmbOpen | None) -> OffloadParty:
     if opened is None or opened.is_pipe:
         raise OffloadRefused(Refusal.NOT_A_FILE_SHARE)
     share, opens, inode, entry = opened.tree.share, context.server.opens, opened.inode, opened.entry
-    user = context.session.user
+    user, settings = context.session.user, context.server.settings.offload
     return OffloadParty(
         volume=opened.volume,
         inode=inode,
         readable=bool(opened.granted_access & Access.FILE_READ_DATA),
         writable=bool(opened.granted_access & Access.FILE_WRITE_DATA),
         read_only=share.read_only or opened.is_previous_version,
-        enabled=share.copy_offload and context.server.settings.copy_offload,
+        enabled=share.copy_offload and settings.enabled,
         read_conflicts=lambda offset, length: opens.read_conflicts(inode.number, offset, length, entry),
         write_conflicts=lambda offset, length: opens.write_conflicts(inode.number, offset, length, entry),
         owner=user.name if user is not None else "",
         client=context.connection.peer_address[0],
+        svm=context.server.settings.server_name,
+        share=share.name,
+        settings=settings,
+        policy=OffloadPolicy.parse(share.offload_policy),
     )
 
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import pytest
 
 from odxfs.errors import OffloadRefused, Refusal
-from odxfs.offload import OffloadEngine, OffloadParty, ReadCall, TokenLimits, TokenRegistry, WriteCall
+from odxfs.offload import (
+    OffloadEngine,
+    OffloadParty,
+    OffloadSettings,
+    ReadCall,
+    TokenLimits,
+    TokenRegistry,
+    WriteCall,
+)
 from odxfs.offload.rules import READ_INPUT_BYTES, READ_OUTPUT_BYTES, WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES
 from odxfs.offload.token import ZERO_TOKEN
 from odxfs.types import SECTOR_BYTES
@@ -83,7 +91,7 @@ class Tokens:
         if found.token == ZERO_TOKEN:
             assert not any(content.runs(offset, offset + found.transfer_length))
             return
-        assert found.transfer_length == min(whole, self.engine.token_bytes)
+        assert found.transfer_length == min(whole, OffloadSettings().token_bytes)
         held = content.part(offset, found.transfer_length)
         lifetime = _lifetime(ttl_ms)
         pin = self._volume.captured
