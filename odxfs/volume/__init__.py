@@ -23,13 +23,13 @@ from odxfs.volume.snapshots.snapshots import Snapshot
 from odxfs.volume.statfs import Statfs
 from odxfs.volume.tree.directories import DirectoryEntry
 from odxfs.volume.tree.inodes import AttributeChange, Inode
-from odxfs.volume.tree.names import SNAPSHOTS_FOLDER, decode_name, encode_name
+from odxfs.volume.tree.names import ODXFS_FOLDER, SNAPSHOTS_FOLDER, decode_name, encode_name
 from odxfs.volume.tree.namespace import VolumeRecord
 from odxfs.volume.tree.renames import RenameFlags
 from odxfs.volume.volume import Volume
 
 __all__ = [
-    "MOUNT", "SNAPSHOTS_FOLDER",
+    "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
     "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
     "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs", "Volume", "VolumeRecord",
