@@ -16,7 +16,8 @@ from odxfs.offload.foreign import ForeignTokens
 from odxfs.offload.registry import TokenEntry, TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
 from odxfs.offload.token import ZERO_TOKEN, is_zero_token, issuer_of
-from odxfs.volume import Inode, Volume
+from odxfs.offload.token_files import TokenFiles
+from odxfs.volume import Inode, Pool, Volume
 
 Observer = Callable[[OffloadEvent], None]
 
@@ -188,6 +189,10 @@ class OffloadEngine:
             volume.pool.release_pin(pin)
         self.counters.copied(mechanism, length, shared)
         return length
+
+    def token_files(self, pool: Pool, origin: str = "") -> TokenFiles:
+        """The live tokens as files."""
+        return TokenFiles(pool, self.registry, self._clock, origin)
 
     def close(self) -> None:
         """End every token; the pool is about to close."""

@@ -169,7 +169,9 @@ class TokenFiles(Volume):
 
     # Data
 
-    def read_nowait(self, inode: Inode, offset: int, length: int) -> Buffer | None:
+    def read_nowait(
+        self, inode: Inode, offset: int, length: int, page: bytearray | None = None
+    ) -> Buffer | None:
         """See Volume.read_nowait."""
         length = min(offset + length, inode.size) - offset
         if length <= 0:
