@@ -25,6 +25,7 @@ from odxfs.observe.status import pool_as_json, smb_as_json, token_as_json
 from odxfs.offload import OffloadEngine, TokenRegistry
 from odxfs.opens import OpenTable
 from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
+from odxfs.peers import Fetcher, PeerStore
 from odxfs.scrubbing import Scrubbing
 from odxfs.smb.auth.users import UserStore
 from odxfs.smb.server import SmbServer
@@ -132,10 +133,12 @@ class Serving:
             pool.release_pin,
             lambda: pool.statistics().pinned_only_bytes,
         )
-        engine = self._engine = OffloadEngine(registry, time.monotonic)
+        fetcher = Fetcher(PeerStore(self._options.directory), time.monotonic)
+        engine = self._engine = OffloadEngine(registry, time.monotonic, foreign=fetcher)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_sweep_tokens, registry)
+                await nursery.start(fetcher.run)
                 await nursery.start(self._scrubbing.run, pool)
                 smb = await self._start_smb(nursery, pool, opens, engine)
                 if self._options.mountpoint is not None:

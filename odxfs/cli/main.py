@@ -18,6 +18,7 @@ COMMANDS = {
     "serve": "share a pool over SMB without mounting it",
     "umount": "unmount, or stop serving, and leave the pool clean",
     "user": "users who may log in over SMB: add, passwd, del, list",
+    "peer": "servers whose copy tokens may be written here: add, list, del",
     "share": "shares: add, del, list",
     "volume": "volumes: list, quota, create, clone, delete",
     "snapshot": "snapshots of a volume: create, list, delete, restore",
