@@ -38,7 +38,7 @@ class OffloadEngine:
     ) -> None:
         self.registry = registry
         self.counters = OffloadCounters()
-        self._clock = clock
+        self.clock = self._clock = clock
         self._observe = observe
         self._foreign = foreign
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from odxfs.errors import CrossVolume, NoAttribute, NotADirectory, NotFound, ReadOnly
 from odxfs.offload.registry import TokenEntry, TokenRegistry
-from odxfs.types import BLOCK_BYTES, TOKEN_INODES, Buffer, InodeNumber, VolumeId
+from odxfs.types import BLOCK_BYTES, TOKEN_INODES, Buffer, InodeNumber, SnapshotId, VolumeId
 from odxfs.volume import DirectoryEntry, Inode, Pin, Volume
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ _FIRST_FILE = TOKEN_INODES + 16
 """A token's file is numbered by its pin, and pins are numbered once in a pool's life."""
 
 FILE_ATTRIBUTE_SPARSE_FILE = 0x200
+_OF_THEN = SnapshotId(-1)
+"""A token's file is, like what a snapshot shows, of a moment that has passed: whatever changes files refuses it."""
+
 _MOST_RANGES = 1 << 20
 _KEPT_ENDED = 64
 
@@ -38,6 +41,7 @@ class TokenInode(Inode):
         self, number: InodeNumber, row: tuple[int | bytes, ...], entry: TokenEntry, token: bytes
     ) -> None:
         super().__init__(number, row)
+        self.snapshot = _OF_THEN
         self.entry = entry
         self.token = token
 
@@ -89,7 +93,7 @@ class TokenFiles(Volume):
     async def inode(self, number: InodeNumber) -> Inode:
         """The folder or a token's file. Raises NotFound for a token that has ended."""
         if number == TOKENS_FOLDER:
-            return self._folder()
+            return self.folder(TOKENS_FOLDER)
         entry = self._known.get(number)
         if entry is None:
             self._known.clear()
@@ -108,10 +112,11 @@ class TokenFiles(Volume):
     def touch(self, inode: Inode, *, accessed: bool = False, modified: bool = False) -> None:
         """Without effect: reading leaves no trace."""
 
-    def _folder(self) -> Inode:
+    def folder(self, number: InodeNumber) -> Inode:
+        """A folder of these as it is at this moment, changed when the youngest token was made."""
         entries = self._registry.entries()
         changed = self._time(max((entry.created for entry in entries), default=0.0))
-        return Inode(TOKENS_FOLDER, _row(stat.S_IFDIR | 0o500, 0, 0, changed, TOKENS_FOLDER))
+        return Inode(number, _row(stat.S_IFDIR | 0o500, 0, 0, changed, number))
 
     def _inode(self, entry: TokenEntry, token: bytes, blocks: int) -> TokenInode:
         row = _row(stat.S_IFREG | 0o400, entry.length, blocks, self._time(entry.created), 0)
