@@ -1,10 +1,10 @@
-"""On which line of a TOML text a key stands. tomllib does not say."""
+"""Where in a TOML text a table or a key stands. tomllib does not say."""
 
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
 
-_HEADER = re.compile(r"\s*\[{1,2}([^\[\]]+)\]")
+_HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(?:#.*)?")
 _ASSIGNMENT = re.compile(r"\s*([^#=]+?)\s*=")
 
 
@@ -20,12 +20,18 @@ def find_line(text: str, path: Sequence[str]) -> int | None:
     return find_line(text, wanted[:-1]) if len(wanted) > 1 else None
 
 
+def header_of(line: str) -> tuple[str, ...]:
+    """The path of the table whose header the line is; empty when it is none."""
+    found = _HEADER.fullmatch(line.rstrip())
+    return _keys(found[1]) if found else ()
+
+
 def _paths(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
-        header = _HEADER.match(line)
+        header = header_of(line)
         if header:
-            table = _keys(header[1])
+            table = header
             yield number, table
             continue
         assignment = _ASSIGNMENT.match(line)
