@@ -100,7 +100,7 @@ class FileOperations(FrontEnd):
         file = handle.inode
         if self.opens.local_read_conflicts(file.number, off, size, handle.entry):
             raise LockConflict(f"inode {file.number} is locked at {off}")
-        data = self.volume.read_nowait(file, off, size)
+        data = self.volume.read_nowait(file, off, size, self.page)
         if data is None:
             data = await self.volume.read(file, off, size)
         self.volume.touch(file, accessed=True)

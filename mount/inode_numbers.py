@@ -40,10 +40,9 @@ class InodeNumbers:
         """The kernel's number for the volume's."""
         return pyfuse3.ROOT_INODE if number == self._volume.root else pyfuse3.InodeT(number)
 
-    def known(self, number: InodeNumber) -> Inode | None:
-        """The inode of the volume's number if the kernel knows it."""
-        known = self._known.get(number)
-        return None if known is None else known.inode
+    def known(self, number: InodeNumber) -> KnownInode | None:
+        """The inode of the volume's number if the kernel knows it; who tells the kernel of it once more counts it there."""
+        return self._known.get(number)
 
     async def inode(self, number: pyfuse3.InodeT) -> Inode:
         """The live inode for the kernel's number; raises NotFound."""
