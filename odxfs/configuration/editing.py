@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 import tomlkit
+from tomlkit.exceptions import ParseError
+from tomlkit.items import InlineTable
 
 from odxfs.configuration.kinds import Flag, Kind, Seconds, Several, Size, Whole
 from odxfs.configuration.model import SvmConfiguration
@@ -45,7 +47,7 @@ def delete_svm(text: str, name: str) -> str:
     _require_svm(text, name)
     path = ("svm", name)
     kept = [section for section in split(text) if not section.belongs_to(path)]
-    return _checked(join(kept), text, path, None)
+    return _checked(join(kept).rstrip("\n") + "\n", text, path, None)
 
 
 def replace_file(file: pathlib.Path, text: str) -> None:
@@ -75,7 +77,16 @@ def _new_section(path: Path) -> Section:
 
 
 def _edit(text: str, path: Path, value: Any) -> str:  # noqa: ANN401 - whatever TOML has
-    """With another value at `path`, in its section if it has one; None takes it away."""
+    """With another value at `path`; None takes it away."""
+    try:
+        edited = _edit_section(text, path, value)
+    except ParseError:  # what looked like a section is none
+        edited = text
+    return _checked(edited, text, path, value)
+
+
+def _edit_section(text: str, path: Path, value: Any) -> str:  # noqa: ANN401
+    """With another value in the section of its table, made if need be."""
     sections = split(text)
     section = next((each for each in sections if each.path == path[:-1]), None)
     if section is None and value is not None:
@@ -83,7 +94,7 @@ def _edit(text: str, path: Path, value: Any) -> str:  # noqa: ANN401 - whatever 
         insert(sections, section, path[:2])
     if section is not None:
         section.text = _with_value(section.text, path, value)
-    return _checked(join(sections), text, path, value)
+    return join(sections)
 
 
 def _with_value(text: str, path: Path, value: Any) -> str:  # noqa: ANN401
@@ -111,7 +122,8 @@ def _checked(edited: str, text: str, path: Path, value: Any) -> str:  # noqa: AN
 def _assign(table: MutableMapping[str, Any], path: Path, value: Any) -> None:  # noqa: ANN401
     *way, key = path
     for part in way:
-        table = table.setdefault(part, tomlkit.table())
+        made = tomlkit.inline_table() if isinstance(table, InlineTable) else tomlkit.table()
+        table = table.setdefault(part, made)
         if not isinstance(table, MutableMapping):
             raise UserError(f"{'.'.join(path)}: {part} is a value, not a table")
     if value is not None:
