@@ -99,7 +99,7 @@ class FrontEnd(pyfuse3.Operations):
 
     async def at_path_or_open(self, number: pyfuse3.InodeT) -> Inode:
         """The same where the kernel does not say whether it was a path or an open file, which must not see ESTALE."""
-        if self.handles.is_open(self.numbers.of_kernel(number)):
+        if not self.invalidation.doubts_names or self.handles.is_open(self.numbers.of_kernel(number)):
             return await self.numbers.inode(number)
         return await self.at_path(number)
 
