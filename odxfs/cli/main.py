@@ -17,6 +17,8 @@ COMMANDS = {
     "mount": "mount a pool and share it over SMB",
     "serve": "share a pool over SMB without mounting it",
     "umount": "unmount, or stop serving, and leave the pool clean",
+    "config": "the configuration file: check, show, schema, reload",
+    "svm": "virtual SMB servers (SVMs) over one pool: add, set, list, del",
     "user": "users who may log in over SMB: add, passwd, del, list",
     "peer": "servers whose copy tokens may be written here: add, list, del",
     "share": "shares: add, del, list",

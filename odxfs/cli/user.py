@@ -1,7 +1,8 @@
 """Users who may log in over SMB.
 
-They are the pool's own, not the machine's: a user acts on the volume as the uid and gid given here (default: your own).
-Passwords are kept as NT hashes in DIR/users.json, readable by its owner only. An NT hash is as good as the password.
+They are the SVM's own, not the machine's, and unknown to other SVMs. A user acts on the volume as the uid and gid given here
+(default: your own). Passwords are kept as NT hashes in DIR/users.json, or DIR/svms/NAME/users.json, readable by its owner only.
+An NT hash is as good as the password.
 A running server notices changes by itself.
 """
 
@@ -9,6 +10,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
+from odxfs.cli.configurations import add_svm_option, state_of_svm
 from odxfs.cli.output import add_json_option, print_json, print_table, say
 from odxfs.cli.passwords import add_password_option, read_new_password
 from odxfs.cli.pools import add_directory, require_pool
@@ -34,19 +36,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_user_arguments(verbs.add_parser("del", help="remove a user", description="Remove a user."))
     listing = verbs.add_parser("list", help="list the users", description="List the users.")
     add_directory(listing)
+    add_svm_option(listing)
     add_json_option(listing)
 
 
 def _add_user_arguments(parser: argparse.ArgumentParser) -> None:
     add_directory(parser)
     parser.add_argument("name", metavar="NAME", help="the user's name; compared without case")
+    add_svm_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the verb says."""
     from odxfs.smb.auth.users import UserStore
 
-    store = UserStore(require_pool(arguments.directory))
+    store = UserStore(state_of_svm(require_pool(arguments.directory), arguments.svm))
     if arguments.verb == "list":
         _print_users([_as_json(user) for user in store.list()], arguments)
     elif arguments.verb == "del":

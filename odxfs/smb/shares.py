@@ -1,4 +1,4 @@
-"""The shares of a server and the file they are kept in, DIR/shares.json."""
+"""The shares of a server, and the file they are kept in unless a configuration declares them: DIR/shares.json."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from odxfs.errors import ExitCode, UserError
 
@@ -53,6 +54,31 @@ TOKENS_SHARE = Share(TOKENS_NAME, volume="", read_only=True, copy_offload=False,
 _ALWAYS_THERE = {share.name.casefold(): share for share in (IPC_SHARE, TOKENS_SHARE)}
 
 
+class Shares(Protocol):
+    """The shares that a server serves, wherever they are kept."""
+
+    def list(self) -> list[Share]:
+        """The file shares by name, without IPC$."""
+
+    def find(self, name: str) -> Share | None:
+        """The share of that name, IPC$ included; None when there is none. Raises UserError when they cannot be read."""
+
+
+class DeclaredShares:
+    """Shares that a configuration declares: these and no others."""
+
+    def __init__(self, shares: Iterable[Share]) -> None:
+        self._shares = {share.name.casefold(): share for share in shares}
+
+    def list(self) -> list[Share]:
+        """The file shares by name, without IPC$."""
+        return sorted(self._shares.values(), key=lambda share: share.name.casefold())
+
+    def find(self, name: str) -> Share | None:
+        """The share of that name, IPC$ included; None when there is none."""
+        return IPC_SHARE if name.casefold() == IPC_NAME.casefold() else self._shares.get(name.casefold())
+
+
 class ShareStore:
     """Reads the file again when somebody else changed it; writes it atomically. Names are compared without case."""
 
@@ -75,7 +101,7 @@ class ShareStore:
 
     def add(self, share: Share) -> None:
         """Add `share`; UserError when the name is taken or no share can be called so."""
-        _check_name(share.name)
+        check_share_name(share.name)
         self._refresh()
         if share.name.casefold() in self._shares:
             raise UserError(f"there is already a share {share.name!r}", ExitCode.EXISTS)
@@ -117,7 +143,8 @@ class ShareStore:
         self._refresh()
 
 
-def _check_name(name: str) -> None:
+def check_share_name(name: str) -> None:
+    """Raise UserError for a name that no share of files may have."""
     if not 1 <= len(name) <= MAX_SHARE_NAME_CHARACTERS or not name.isprintable() or _FORBIDDEN & set(name):
         raise UserError(f"{name!r} cannot be the name of a share")
     if name.casefold() in _ALWAYS_THERE:

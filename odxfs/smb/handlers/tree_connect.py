@@ -85,6 +85,10 @@ async def _connect(context: RequestContext, session: Session, share: Share) -> T
     except (NotFound, NotADirectory) as error:
         raise SmbError(Status.BAD_NETWORK_NAME, f"share {share.name!r} leads nowhere: {error}") from error
     access = maximal_access(await volume.inode(root), None, session.uid, session.gid)
+    if not context.server.owns_volume(
+        share.volume
+    ):  # behind the last wait: it may have changed hands meanwhile
+        raise SmbError(Status.BAD_NETWORK_NAME, f"volume {share.volume!r} is not this server's")
     if share.read_only:
         access &= READ_ONLY_ACCESS
     return Tree(session.next_tree_id, session, share, View(volume, root), access, share.encrypt_required)
