@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from odxfs.errors import Refusal
 from tests.volume.model.machine.base import Machine, picks
 
 
