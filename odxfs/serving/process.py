@@ -28,6 +28,7 @@ from odxfs.observe.trace import OffloadTrace
 from odxfs.offload import OffloadEngine, TokenRegistry
 from odxfs.opens import OpenTable
 from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
+from odxfs.peers import Fetcher, PeerStore
 from odxfs.scrubbing import Scrubbing
 from odxfs.serving.errors import single_errors
 from odxfs.serving.live import Live
@@ -134,12 +135,17 @@ class Serving:
             lambda: pool.statistics().pinned_only_bytes,
         )
         trace = OffloadTrace(pool.directory)
+        fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
         engine = self._engine = OffloadEngine(
-            registry, time.monotonic, observe=lambda event: trace.record(event, time.time())
+            registry,
+            time.monotonic,
+            observe=lambda event: trace.record(event, time.time()),
+            foreign=fetcher,
         )
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_sweep_tokens, registry)
+                await nursery.start(fetcher.run)
                 await nursery.start(self._scrubbing.run, pool)
                 svms = RunningSvms(self._configuration, pool, opens, engine)
                 await nursery.start(svms.run)
