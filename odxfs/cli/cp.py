@@ -141,7 +141,7 @@ async def _log_on(stack: AsyncExitStack, url: SmbUrl, password: str) -> "Client"
 
 async def _place(location: Location, clients: "dict[tuple[str, int, str], Client]") -> "Place":
     from odxfs.client.local import LocalPlace
-    from odxfs.client.places import SmbPlace
+    from odxfs.client.smb_place import SmbPlace
 
     if isinstance(location, SmbUrl):
         return SmbPlace(await clients[_server(location)].tree(location.share), location.path)

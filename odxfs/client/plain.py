@@ -14,25 +14,25 @@ PIECES_IN_FLIGHT = 8
 
 
 async def copy_plainly(
-    source: File, destination: File, ranges: Iterable[tuple[int, int]], progress: Callable[[int], None]
+    source: File, destination: File, ranges: Iterable[tuple[int, int]], progress: Callable[[int, int], None]
 ) -> None:
-    """Copy the (offset, length) ranges; `progress` is told of every piece's bytes when they have arrived.
+    """Copy the (offset, length) ranges; `progress` is told of every piece's offset and length when it has arrived.
 
     Raises RequestRefused, NetworkFailed or UserError, also when the source turns out shorter than its ranges.
     """
     size = min(PIECE_BYTES, source.max_read_bytes, destination.max_write_bytes)
-    pieces = _pieces(ranges, size)
+    pieces = cut(ranges, size)
     async with open_nursery() as nursery:
         for _ in range(PIECES_IN_FLIGHT):
             nursery.start_soon(_copy_pieces, source, destination, pieces, progress)
 
 
 async def _copy_pieces(
-    source: File, destination: File, pieces: Iterator[tuple[int, int]], progress: Callable[[int], None]
+    source: File, destination: File, pieces: Iterator[tuple[int, int]], progress: Callable[[int, int], None]
 ) -> None:
     for offset, length in pieces:
         await _copy_piece(source, destination, offset, length)
-        progress(length)
+        progress(offset, length)
 
 
 async def _copy_piece(source: File, destination: File, offset: int, length: int) -> None:
@@ -49,7 +49,7 @@ async def _copy_piece(source: File, destination: File, offset: int, length: int)
             data = data[written:]
 
 
-def _pieces(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+def cut(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
     """The ranges cut at multiples of `size`, so that a server sees aligned requests."""
     for start, length in ranges:
         offset, end = start, start + length
