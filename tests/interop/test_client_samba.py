@@ -192,12 +192,13 @@ def test_nobody_listening_is_a_network_error(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_removes_the_partial_destination(samba: Samba, tmp_path: Path) -> None:
-    endless, target = tmp_path / "endless.bin", samba.data / "partial.bin"
-    with endless.open("wb") as stream:
-        stream.truncate(1 << 40)
+    long, target = tmp_path / "long.bin", samba.data / "partial.bin"
+    with long.open("wb") as stream:
+        for _ in range(96):
+            stream.write(b"x" * 8 * MIB)
     command = [sys.executable, "-c", "from odxfs.cli.main import main; raise SystemExit(main())", "cp"]
     process = subprocess.Popen(
-        [*command, str(endless), samba.url("partial.bin")],
+        [*command, str(long), samba.url("partial.bin")],
         env={**os.environ, "ODXFS_PASSWORD": samba.password},
         stderr=subprocess.PIPE,
         text=True,
