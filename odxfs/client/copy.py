@@ -5,11 +5,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from odxfs.client.closing import closing
+from odxfs.client.entry import Kind
 from odxfs.client.errors import NotOffloaded
 from odxfs.client.explain import Cause
 from odxfs.client.file import SmbFile
 from odxfs.client.keeping import keep
-from odxfs.client.metadata import Lost
+from odxfs.client.metadata import Lost, is_same_time
 from odxfs.client.movement import Movement
 from odxfs.client.offload import find_refusal
 from odxfs.client.partial import PartialRecord
@@ -30,6 +31,7 @@ class Copy:
     ) -> None:
         self._source = source
         self._destination = destination
+        self._sides = source.side, destination.side
         self._options = options
         self._observe = observe
         self._tally = Tally()
@@ -44,26 +46,40 @@ class Copy:
     async def run(self) -> CopyResult:
         """See `copy_file`."""
         started = time.perf_counter()
-        source_side, destination_side = self._source.side, self._destination.side
         async with closing(await self._source.open_to_read()) as source:
             self._tally.logical_bytes = source.size
-            cause = cause_against_tokens(source_side, destination_side, source.size, self._options.wish)
-            self._insist(cause)
-            self._cause = cause
-            arrived = RangeSet()
-            async with await self._target(source, arrived) as destination:
-                self._movement = Movement(source, destination, arrived, self._count)
-                await self._move(self._movement)
+            if self._options.resume and await self._is_there(source):
+                self._tally.resumed_bytes = self._tally.done_bytes = source.size
+            else:
+                await self._fill(source)
         digest = await verify(self._source, self._destination) if self._options.verify else None
         self._count()
         return self._result(time.perf_counter() - started, digest)
+
+    async def _fill(self, source: File) -> None:
+        self._cause = cause_against_tokens(*self._sides, source.size, self._options.wish)
+        self._insist(self._cause)
+        arrived = RangeSet()
+        async with await self._target(source, arrived) as destination:
+            self._movement = Movement(source, destination, arrived, self._count)
+            await self._move(self._movement)
+
+    async def _is_there(self, source: File) -> bool:
+        """Whether an earlier run has finished this file: one of its size and time of last write is there."""
+        found = await self._destination.look()
+        return (
+            found is not None
+            and found.kind is Kind.FILE
+            and found.size == source.size
+            and is_same_time(found.metadata.written_ns, source.metadata.written_ns)
+        )
 
     async def _move(self, movement: Movement) -> None:
         if self._cause is None:
             await movement.by_token()
             self._cause = movement.cause
             self._insist(self._cause)
-        self._lost |= await movement.rest((self._source.side, self._destination.side), self._options.wish)
+        self._lost |= await movement.rest(self._sides, self._options.wish)
 
     async def _target(self, source: File, arrived: RangeSet) -> AbstractAsyncContextManager[File]:
         """The file to fill; see `targets`."""

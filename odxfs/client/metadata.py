@@ -71,6 +71,11 @@ class Metadata:
         )
 
 
+def is_same_time(first: int | None, second: int | None) -> bool:
+    """Whether two times are one, as far as SMB can tell them (100 ns)."""
+    return first is not None and second is not None and first // 100 == second // 100
+
+
 def smb_metadata(
     created: Filetime, accessed: Filetime, written: Filetime, changed: Filetime, attributes: int
 ) -> Metadata:

@@ -34,9 +34,13 @@ class Tally:
 
     @property
     def mechanism(self) -> str:
-        """`token`, `copychunk`, `plain`, or those that had a part in it, in that order, joined by `+`."""
+        """`token`, `copychunk`, `plain`, or those that had a part in it, in that order, joined by `+`.
+
+        `none` where all was in place already from an earlier run.
+        """
         parts = {"token": self.offloaded_bytes, "copychunk": self.copychunk_bytes, "plain": self.plain_bytes}
-        return "+".join(name for name, count in parts.items() if count) or "plain"
+        nothing = "none" if self.resumed_bytes else "plain"
+        return "+".join(name for name, count in parts.items() if count) or nothing
 
     def counts(self) -> dict[str, int]:
         """All counts by the keys of the JSON."""

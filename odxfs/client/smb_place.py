@@ -70,11 +70,11 @@ class SmbPlace:
 
     async def look(self) -> Entry | None:
         """What is there, or None. Raises RequestRefused."""
-        metadata = await self.tree.look(self.path)
-        if metadata is None:
+        found = await self.tree.look(self.path)
+        if found is None:
             return None
-        kind = Kind.FOLDER if is_directory(metadata) else Kind.FILE
-        return Entry(self.path.rpartition("\\")[2], kind, 0, metadata)
+        kind = Kind.FOLDER if is_directory(found.metadata) else Kind.FILE
+        return Entry(self.path.rpartition("\\")[2], kind, found.size, found.metadata)
 
     async def pages(self) -> AsyncGenerator[list[Entry], None]:
         """The entries of this folder. Raises RequestRefused."""

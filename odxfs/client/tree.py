@@ -52,6 +52,11 @@ class Tree:
         self.name = name
         self._encrypt = encrypt
 
+    @property
+    def share(self) -> str:
+        """The share's name."""
+        return self.name.rpartition("/")[2]
+
     def submit(self, command: Command, body: bytes, credit_charge: int = 1) -> Pending:
         """`Connection.submit` on this share."""
         return self.session.submit(
@@ -92,11 +97,11 @@ class Tree:
 
     async def is_directory(self, path: str) -> bool:
         """Whether `path` is a directory that exists. Raises RequestRefused unless it is a file or is missing."""
-        metadata = await self.look(path) if path else None
-        return not path or (metadata is not None and is_directory(metadata))
+        found = await self.look(path) if path else None
+        return not path or (found is not None and is_directory(found.metadata))
 
-    async def look(self, path: str) -> Metadata | None:
-        """Times and attributes of whatever has this path; None when nothing has. Raises RequestRefused."""
+    async def look(self, path: str) -> SmbFile | None:
+        """Whatever has this path, as it is, and closed again; None when nothing has. Raises RequestRefused."""
         try:
             found = await self.open(path, LOOK_ACCESS)
         except RequestRefused as error:
@@ -104,7 +109,7 @@ class Tree:
                 return None
             raise
         await found.close()
-        return found.metadata
+        return found
 
     async def make_directory(self, path: str) -> bool:
         """Make a directory unless it is there; whether it was made. Raises RequestRefused, also where a file is."""
