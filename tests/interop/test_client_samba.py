@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from odxfs.errors import ExitCode
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiate_contexts import SigningAlgorithm
 from tests.interop.samba import Samba, run_samba
+from tests.support.cp import COMMAND, cp, variables
 
 MIB = 1024 * 1024
 
@@ -30,24 +30,6 @@ MIB = 1024 * 1024
 def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
     with run_samba(tmp_path_factory.mktemp("samba")) as server:
         yield server
-
-
-def cp(
-    *arguments: object, password: str | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Run `odxfs cp` as a user does."""
-    command = [sys.executable, "-c", "from odxfs.cli.main import main; raise SystemExit(main())", "cp"]
-    variables = {**os.environ, **environment}
-    if password is not None:
-        variables["ODXFS_PASSWORD"] = password
-    return subprocess.run(
-        [*command, *map(str, arguments)],
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -196,10 +178,9 @@ def test_ctrl_c_removes_the_partial_destination(samba: Samba, tmp_path: Path) ->
     with long.open("wb") as stream:
         for _ in range(96):
             stream.write(b"x" * 8 * MIB)
-    command = [sys.executable, "-c", "from odxfs.cli.main import main; raise SystemExit(main())", "cp"]
     process = subprocess.Popen(
-        [*command, str(long), samba.url("partial.bin")],
-        env={**os.environ, "ODXFS_PASSWORD": samba.password},
+        [*COMMAND, str(long), samba.url("partial.bin")],
+        env=variables(samba.password),
         stderr=subprocess.PIPE,
         text=True,
     )
