@@ -6,7 +6,7 @@ from odxfs.client.closing import closing
 from odxfs.client.errors import NetworkFailed
 from odxfs.client.metadata import Lost
 from odxfs.client.places import File, Place
-from odxfs.client.plain import copy_plainly
+from odxfs.client.plain import copy_plainly, make_zeros
 from odxfs.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -19,7 +19,10 @@ async def keep(source_place: Place, source: File, place: Place, file: File) -> s
     """
     lost = await _keep_streams(source_place, source, place)
     lost |= await _keep_attributes(source, file)
-    return lost | await file.set_metadata(source.metadata)
+    lost |= await file.set_metadata(source.metadata)
+    if source.sparse:
+        await file.mark_sparse()  # once more: Samba takes the mark off when attributes are set
+    return lost
 
 
 async def _keep_streams(source_place: Place, source: File, place: Place) -> set[Lost]:
@@ -39,7 +42,7 @@ async def _copy_stream(source: Place, destination: Place) -> None:
         closing(await source.open_to_read()) as opened,
         closing(await destination.open_to_write()) as made,
     ):
-        await made.set_end_of_file(opened.size)
+        await make_zeros(made, opened.size)
         await copy_plainly(opened, made, [(0, opened.size)], lambda offset, length: None)
 
 

@@ -41,7 +41,7 @@ class LocalFile:
         self.max_read_bytes = NO_LIMIT
         self.max_write_bytes = NO_LIMIT
         self.descriptor = descriptor
-        self.sparse = status.st_blocks * 512 < status.st_size
+        self.sparse = False  # Linux has no such mark; and Hyper-V attaches no disk that a copy has given one
         self._path = path
 
     @property

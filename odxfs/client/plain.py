@@ -1,4 +1,7 @@
-"""Copying by reading and writing, several pieces in flight."""
+"""Copying by reading and writing, several pieces in flight.
+
+The destination is all zeros before, so a piece of zeros is read, since nobody could say that it is a hole, but not written.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -11,6 +14,16 @@ PIECE_BYTES = 1024 * 1024
 """One read and one write. Larger pieces are not faster and hold more of the server's memory."""
 
 PIECES_IN_FLIGHT = 8
+
+_ZEROS = memoryview(bytes(PIECE_BYTES))
+
+
+async def make_zeros(file: File, size: int) -> None:
+    """Give the file this size and nothing but zeros. Raises UserError."""
+    if file.size:
+        await file.set_end_of_file(0)
+    if size:
+        await file.set_end_of_file(size)
 
 
 async def copy_plainly(
@@ -42,6 +55,8 @@ async def _copy_piece(source: File, destination: File, offset: int, length: int)
         if not data:
             raise RequestRefused(Status.END_OF_FILE, source.name)
         offset += len(data)
+        if data == _ZEROS[: len(data)]:
+            continue
         while data:
             written = await destination.write(offset - len(data), data)
             if not 0 < written <= len(data):

@@ -16,6 +16,7 @@ from odxfs.client.entry import Kind
 from odxfs.client.nursery import open_nursery
 from odxfs.client.partial import RECORD_BYTES, PartialRecord, partial_size, record_offset
 from odxfs.client.places import File, Place
+from odxfs.client.plain import make_zeros
 from odxfs.client.ranges import RangeSet
 from odxfs.errors import ExitCode, UserError
 from odxfs.types import BLOCK_BYTES
@@ -40,7 +41,7 @@ async def direct_target(place: Place, size: int, check: Check, finish: Finish) -
     try:
         await check(file)
         begun = True
-        await _make_zeros(file, size)
+        await make_zeros(file, size)
         yield file
         await finish(place, file)
         await file.close()
@@ -154,10 +155,3 @@ async def _clean_up(place: Place, file: File, *, delete: bool) -> None:
             await place.delete()
         except UserError as error:
             _log.info("the partial destination %s could not be removed: %s", file.name, error)
-
-
-async def _make_zeros(file: File, size: int) -> None:
-    if file.size:
-        await file.set_end_of_file(0)
-    if size:
-        await file.set_end_of_file(size)
