@@ -18,6 +18,7 @@ from odxfs.client.plan import Wish
 from odxfs.client.result import Tally
 from odxfs.client.smb_place import SmbPlace
 from odxfs.offload import OffloadSettings
+from odxfs.smb.settings import ServerSettings
 from odxfs.smb.shares import Share
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiation import SERVED_DIALECTS
@@ -211,3 +212,21 @@ async def test_a_cancelled_copy_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(RequestRefused, match="no such file"):
             await target.open_to_read()
         assert await served.pool.check() == []
+
+
+@pytest.mark.parametrize(("token_bytes", "most_bytes_per_token"), [(8 * MIB, 2400), (64 * MIB, 2400)])
+async def test_bytes_on_the_wire_grow_with_the_tokens_alone(
+    tmp_path: Path, token_bytes: int, most_bytes_per_token: int
+) -> None:
+    """Measured at the sockets. 3 MiB for 10 GiB of 8 MiB tokens are 2457 bytes a token; 120 KiB of 256 MiB ones, 3072."""
+    settings = ServerSettings(failed_login_seconds=0.0, offload=OffloadSettings(token_bytes=token_bytes))
+    async with serve(tmp_path / "pool", settings) as served, client_of(served) as client:
+        source = await place(client, "source.bin")
+        file = await source.open_to_write()
+        await file.set_end_of_file(40 * token_bytes)
+        for number in range(40):
+            await file.write(number * token_bytes + 4096, b"data")
+        await file.close()
+        result = await copy_file(source, await place(client, "target.bin"), Wish.REQUIRED)
+    assert result.tokens == 40
+    assert (result.wire_sent_bytes + result.wire_received_bytes) / 40 < most_bytes_per_token
