@@ -23,7 +23,7 @@ from odxfs.types import BLOCK_BYTES
 
 _log = logging.getLogger(__name__)
 
-CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SECONDS = 0.5
 """How much of a partial copy's time may be lost with the client or the server; each time costs one flush."""
 
 Finish = Callable[[Place, File], Awaitable[None]]

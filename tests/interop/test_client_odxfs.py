@@ -203,14 +203,15 @@ async def test_when_offload_is_switched_off_on_the_way_the_rest_is_copied(tmp_pa
 
 
 async def test_a_cancelled_copy_leaves_nothing(tmp_path: Path) -> None:
-    async with serve(tmp_path / "pool") as served, client_of(served) as client:
-        source = await put(client, tmp_path, "source.bin", os.urandom(30 * MIB))
-        target = await place(client, "target.bin")
-        with trio.CancelScope() as scope:
-            await copy_file(source, target, Wish.OFF, lambda _: scope.cancel())
-        assert scope.cancelled_caught
-        with pytest.raises(RequestRefused, match="no such file"):
-            await target.open_to_read()
+    async with serve(tmp_path / "pool") as served:
+        async with client_of(served) as client:
+            source = await put(client, tmp_path, "source.bin", os.urandom(30 * MIB))
+            target = await place(client, "target.bin")
+            with trio.CancelScope() as scope:
+                await copy_file(source, target, Wish.OFF, lambda _: scope.cancel())
+            assert scope.cancelled_caught
+            with pytest.raises(RequestRefused, match="no such file"):
+                await target.open_to_read()
         assert await served.pool.check() == []
 
 
