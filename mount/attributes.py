@@ -17,6 +17,9 @@ from .front_end import FrontEnd
 MAX_XATTR_NAME_BYTES = 255
 """Linux's XATTR_NAME_MAX."""
 
+CAPABILITY = b"security.capability"
+"""What the kernel asks for before each write."""
+
 NAMESPACES = (b"user", b"trusted", b"security")
 
 
@@ -65,8 +68,10 @@ class AttributeOperations(FrontEnd):
         self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext
     ) -> bytes:
         """One extended attribute; ENODATA when it is not there."""
-        _require_namespace(name)
         target = await self.at_path_or_open(inode)
+        if name == CAPABILITY and not target.has_xattrs:
+            raise pyfuse3.FUSEError(errno.ENODATA)
+        _require_namespace(name)
         if name.startswith(RESERVED):
             return await self.tokens.read(target, name, ctx)
         return await self.volume.get_xattr(target, name)

@@ -4,7 +4,7 @@ import pyfuse3
 
 from odxfs.errors import NotFound
 from odxfs.types import InodeNumber
-from odxfs.volume import DirectoryEntry, Inode
+from odxfs.volume import Inode
 
 from .answers import answered
 from .front_end import FrontEnd
@@ -39,8 +39,17 @@ class DirectoryOperations(FrontEnd):
         while True:
             page = await self.volume.list_directory(directory.number, after, PAGE_ENTRIES)
             for entry in page:
-                if not await self._reply_entry(entry, token):
+                known = self.numbers.known(entry.number)
+                inode = known.inode if known is not None else await self._inode_or_none(entry.number)
+                if inode is None:
+                    continue  # it went away since it was listed
+                attributes, position = self.describe(inode), entry.cookie + DOT_DOT
+                if not pyfuse3.readdir_reply(token, entry.name, attributes, position):
                     return
+                if known is not None:
+                    known.lookups += 1
+                else:
+                    self.numbers.told(inode)
             if len(page) < PAGE_ENTRIES:
                 return
             after = page[-1].cookie
@@ -58,21 +67,11 @@ class DirectoryOperations(FrontEnd):
             return directory
         return await self.volume.inode(InodeNumber(await self.volume.parent_of(directory.number)))
 
-    async def _reply_entry(self, entry: DirectoryEntry, token: pyfuse3.ReaddirToken) -> bool:
-        """False when the buffer is full. An entry that went away since it was listed is passed over."""
-        inode = self.numbers.known(entry.number)
-        if inode is None:
-            try:
-                inode = await self.volume.inode(entry.number)
-            except NotFound:
-                return True
-        attributes = self.describe(inode)
-        if not pyfuse3.readdir_reply(
-            token, pyfuse3.FileNameT(entry.name), attributes, entry.cookie + DOT_DOT
-        ):
-            return False
-        self.numbers.told(inode)
-        return True
+    async def _inode_or_none(self, number: InodeNumber) -> Inode | None:
+        try:
+            return await self.volume.inode(number)
+        except NotFound:
+            return None
 
     @answered
     async def releasedir(self, fh: pyfuse3.FileHandleT) -> None:

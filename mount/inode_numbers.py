@@ -4,10 +4,14 @@ from dataclasses import dataclass
 
 import pyfuse3
 
+from odxfs.offload import TOKENS_FOLDER
 from odxfs.types import InodeNumber
 from odxfs.volume import Inode, Volume
 
 from .snapshots import FOLDER
+
+_SHOWING = frozenset({FOLDER, TOKENS_FOLDER})
+"""Folders whose attributes follow from the snapshots or tokens that there are."""
 
 
 @dataclass(slots=True)
@@ -40,16 +44,15 @@ class InodeNumbers:
         """The kernel's number for the volume's."""
         return pyfuse3.ROOT_INODE if number == self._volume.root else pyfuse3.InodeT(number)
 
-    def known(self, number: InodeNumber) -> Inode | None:
-        """The inode of the volume's number if the kernel knows it."""
-        known = self._known.get(number)
-        return None if known is None else known.inode
+    def known(self, number: InodeNumber) -> KnownInode | None:
+        """The inode of the volume's number if the kernel knows it; who tells the kernel of it once more counts it there."""
+        return self._known.get(number)
 
     async def inode(self, number: pyfuse3.InodeT) -> Inode:
         """The live inode for the kernel's number; raises NotFound."""
         mine = self.of_kernel(number)
         known = self._known.get(mine)
-        if known is None or mine == FOLDER:  # what that shows follows from the snapshots there are
+        if known is None or mine in _SHOWING:
             return await self._volume.inode(mine)
         return known.inode
 

@@ -48,6 +48,11 @@ class Invalidation:
         self._resized: set[InodeNumber] = set()
         self._wake = trio.Event()
 
+    @property
+    def doubts_names(self) -> bool:
+        """Whether the kernel may have come to any inode by a name that is gone."""
+        return bool(self._renamed)
+
     def name_is_doubtful(self, number: InodeNumber) -> bool:
         """Whether the kernel may have come to the inode by a name that is gone; true once for each change."""
         if number not in self._renamed:

@@ -107,8 +107,7 @@ class NameOperations(FrontEnd):
     ) -> None:
         """Remove a name; open files live on. EBUSY when an SMB open does not share deletion."""
         parent = self.numbers.of_kernel(parent_inode)
-        self._require_removable(await self.volume.lookup(parent, name))
-        await self.volume.unlink(parent, name)
+        await self.volume.unlink(parent, name, self._require_removable)
 
     @answered
     async def rmdir(
@@ -116,8 +115,7 @@ class NameOperations(FrontEnd):
     ) -> None:
         """Remove an empty directory."""
         parent = self.numbers.of_kernel(parent_inode)
-        self._require_removable(await self.volume.lookup(parent, name))
-        await self.volume.rmdir(parent, name)
+        await self.volume.rmdir(parent, name, self._require_removable)
 
     @answered
     async def rename(

@@ -13,6 +13,7 @@ from odxfs.volume import (
     AttributeChange,
     DirectoryEntry,
     Inode,
+    Permit,
     Pin,
     RenameFlags,
     Snapshot,
@@ -178,18 +179,18 @@ class VolumeWithSnapshots(Volume):
             raise ReadOnly("what is in a snapshot gets no further name")
         await self._of(parent).link(inode, parent, name)
 
-    async def unlink(self, parent: InodeNumber, name: bytes) -> None:
+    async def unlink(self, parent: InodeNumber, name: bytes, permit: Permit | None = None) -> None:
         """See Volume.unlink."""
-        await self._of(parent).unlink(parent, name)
+        await self._of(parent).unlink(parent, name, permit)
 
-    async def rmdir(self, parent: InodeNumber, name: bytes) -> None:
+    async def rmdir(self, parent: InodeNumber, name: bytes, permit: Permit | None = None) -> None:
         """See Volume.rmdir; a directory in `.snapshots` is a snapshot, which is deleted with all that is in it."""
         if parent == self.root and name == SNAPSHOTS_FOLDER:
             raise NotPermitted("the folder of snapshots stays")
         if parent == FOLDER:
             await self.pool.snapshots.delete(self.name, self._folder.named(name).name)
         else:
-            await self._of(parent).rmdir(parent, name)
+            await self._of(parent).rmdir(parent, name, permit)
 
     async def rename(
         self,
@@ -237,9 +238,11 @@ class VolumeWithSnapshots(Volume):
 
     # Data that is only read; what changes a snapshot's inode is refused where all data is changed
 
-    def read_nowait(self, inode: Inode, offset: int, length: int) -> Buffer | None:
+    def read_nowait(
+        self, inode: Inode, offset: int, length: int, page: bytearray | None = None
+    ) -> Buffer | None:
         """See Volume.read_nowait."""
-        return self._of(inode.number).read_nowait(inode, offset, length)
+        return self._of(inode.number).read_nowait(inode, offset, length, page)
 
     async def read(self, inode: Inode, offset: int, length: int) -> Buffer:
         """See Volume.read."""

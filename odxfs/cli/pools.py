@@ -12,9 +12,10 @@ POOL_FILE = "pool.json"
 MAX_NAME_CHARACTERS = 64
 
 
-def add_directory(parser: argparse.ArgumentParser) -> None:
+def add_directory(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """The DIR argument."""
-    parser.add_argument("directory", metavar="DIR", type=Path, help="the pool's directory")
+    count = "?" if optional else None
+    parser.add_argument("directory", metavar="DIR", type=Path, nargs=count, help="the pool's directory")
 
 
 def require_pool(directory: Path) -> Path:

@@ -1,6 +1,7 @@
-"""Share a pool over SMB without mounting it.
+"""Share a pool over SMB without mounting it, or serve whatever a configuration says (--config FILE, or DIR/odxfs.toml).
 
-Stays in the foreground, with its log on stderr, until Ctrl-C, SIGTERM or 'odxfs umount DIR'. Needs no FUSE.
+Stays in the foreground, with its log on stderr, until Ctrl-C, SIGTERM or 'odxfs umount DIR'. SIGHUP, like 'odxfs config reload
+DIR', reads the configuration again. Needs no FUSE, unless the configuration has mounts.
 """
 
 import argparse
@@ -8,27 +9,27 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from odxfs.cli.mount import run_in_foreground
+from odxfs.cli.mount import check_mounts, run_in_foreground
 from odxfs.cli.output import add_json_option
 from odxfs.cli.pools import add_directory
-from odxfs.cli.serving_options import add_serving_options, prepare_pool, serving_options
+from odxfs.cli.serving_options import add_serving_options, serving_options
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    add_directory(parser)
+    add_directory(parser, optional=True)
     add_serving_options(parser)
     add_json_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped."""
-    directory = prepare_pool(arguments.directory, arguments.volume, create=arguments.create)
+    options = serving_options(arguments)
+    check_mounts(options)
 
     def work(ready: Callable[[dict[str, Any]], None]) -> None:
         from odxfs.serving import serve
 
-        options = serving_options(arguments, directory)
         serve(options, lambda live: ready(asdict(live)))
 
     return run_in_foreground(work, arguments)

@@ -1,27 +1,33 @@
-"""The arguments that `odxfs mount` and `odxfs serve` have in common, and the checks before anything is started."""
+"""The arguments that `odxfs mount` and `odxfs serve` have in common, and what they ask to be served."""
 
 import argparse
-import errno
-import os
-import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from odxfs.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
+    from odxfs.configuration import Configuration, SvmConfiguration
+    from odxfs.configuration.source import ConfigurationSource
     from odxfs.serving import ServingOptions
 
-FUSE_DEVICE = Path("/dev/fuse")
-
-MAX_PORT = 65535
+DEFAULT_VOLUME = "main"
 MEBIBYTE = 1024 * 1024
 MAX_TOKEN_MEBIBYTES = 256
 MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS = 5, 600
 
+_OPTIONS_OF_A_FILE = ("share", "smb_listen", "signing", "encryption", "token_size", "token_lifetime")
+"""What a configuration file says, so that no option may say otherwise."""
+
 
 def add_serving_options(parser: argparse.ArgumentParser) -> None:
-    """Which volume, which share, where, and how SMB and tokens behave."""
+    """Which configuration, or else which volume, which share, where, and how SMB and tokens behave."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="serve what FILE says (default DIR/odxfs.toml if there is one; see 'odxfs help svms')",
+    )
     parser.add_argument("--create", action="store_true", help="make the pool if DIR is empty or missing")
     parser.add_argument("--share", metavar="NAME", help="share the volume as NAME; the share is kept")
     parser.add_argument(
@@ -30,60 +36,119 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
         type=parse_endpoint,
         help="where to serve SMB (default 127.0.0.1:4450 once there is a share)",
     )
-    parser.add_argument("--volume", default="main", metavar="NAME", help="the volume (default main)")
+    parser.add_argument("--volume", metavar="NAME", help="the volume (default main)")
     smb = parser.add_argument_group("SMB and tokens")
     smb.add_argument(
         "--signing",
         choices=("required", "offered"),
-        default="required",
         help="whether clients must sign (default required)",
     )
     smb.add_argument(
         "--encryption",
         choices=("off", "offered", "required"),
-        default="offered",
         help="whether clients may or must encrypt (default offered)",
     )
     smb.add_argument(
         "--token-size",
         metavar="MIB",
         type=parse_token_size,
-        default=8 * MEBIBYTE,
         help="what one copy token stands for at most, 1 to 256 MiB (default 8)",
     )
     smb.add_argument(
         "--token-lifetime",
         metavar="SECONDS",
         type=parse_token_lifetime,
-        default=60.0,
         help="how long an unused token lives when the client does not say, 5 to 600 (default 60)",
     )
 
 
-def serving_options(
-    arguments: argparse.Namespace, directory: Path, mountpoint: Path | None = None
-) -> "ServingOptions":
-    """What the arguments ask to be served."""
-    from odxfs.offload import OffloadSettings, TokenLimits
+def serving_options(arguments: argparse.Namespace) -> "ServingOptions":
+    """What the arguments ask to be served; the pool is made first where they allow it. Raises UserError."""
     from odxfs.serving import ServingOptions
-    from odxfs.smb.settings import Encryption, ServerSettings
 
-    settings = ServerSettings(
-        signing_required=arguments.signing == "required",
-        encryption=Encryption(arguments.encryption),
-        offload=OffloadSettings(
-            token_bytes=arguments.token_size,
-            limits=TokenLimits(default_lifetime=arguments.token_lifetime),
-        ),
+    mountpoint: Path | None = getattr(arguments, "mountpoint", None)
+    file = _configuration_file(arguments)
+    if file is not None:
+        _refuse_what_the_file_says(arguments, file, mountpoint)
+        source = _source_of_file(arguments, file, mountpoint)
+        _prepare_pool(source.read().pool, arguments.volume or DEFAULT_VOLUME, create=arguments.create)
+        configuration = source.read()
+        _require_same_pool(arguments, configuration)
+        return ServingOptions(source, configuration)
+    return _options_of_command_line(arguments, mountpoint)
+
+
+def _configuration_file(arguments: argparse.Namespace) -> Path | None:
+    """The file that counts, if any."""
+    from odxfs.configuration import FILE_NAME
+
+    if arguments.config is not None:
+        file: Path = arguments.config
+        return file.absolute()
+    if arguments.directory is None:
+        raise UserError("give the pool's DIR, or --config FILE")
+    found: Path = arguments.directory.resolve() / FILE_NAME
+    return found if found.exists() else None
+
+
+def _refuse_what_the_file_says(arguments: argparse.Namespace, file: Path, mountpoint: Path | None) -> None:
+    options = [*_OPTIONS_OF_A_FILE, *(["volume"] if mountpoint is None else [])]
+    for option in options:
+        if getattr(arguments, option) is not None:
+            raise UserError(f"--{option.replace('_', '-')} cannot be given beside {file}: change it there")
+
+
+def _source_of_file(
+    arguments: argparse.Namespace, file: Path, mountpoint: Path | None
+) -> "ConfigurationSource":
+    from odxfs.configuration.source import ConfigurationSource
+
+    mounts = None if mountpoint is None else {arguments.volume or DEFAULT_VOLUME: mountpoint}
+    return ConfigurationSource(file, mounts=mounts)
+
+
+def _require_same_pool(arguments: argparse.Namespace, configuration: "Configuration") -> None:
+    directory: Path | None = arguments.directory
+    if directory is not None and directory.resolve() != configuration.pool:
+        raise UserError(
+            f"the configuration is for {configuration.pool}, not for {directory}", ExitCode.CONFIG
+        )
+
+
+def _options_of_command_line(arguments: argparse.Namespace, mountpoint: Path | None) -> "ServingOptions":
+    from odxfs.configuration import DEFAULT_SVM, FILE_NAME, Configuration
+    from odxfs.configuration.source import ConfigurationSource
+    from odxfs.serving import ServingOptions
+    from odxfs.smb.shares import Share, ShareStore
+
+    volume = arguments.volume or DEFAULT_VOLUME
+    directory = _prepare_pool(arguments.directory, volume, create=arguments.create)
+    share = Share(arguments.share, volume=volume) if arguments.share is not None else None
+    mounts = {volume: mountpoint} if mountpoint is not None else {}
+    is_shared = not mounts or share or arguments.smb_listen or ShareStore(directory).list()
+    svms = {DEFAULT_SVM: _default_svm(arguments)} if is_shared else {}
+    source = ConfigurationSource(
+        directory / FILE_NAME, Configuration(pool=directory, mounts=mounts, svm=svms), mounts or None
     )
-    return ServingOptions(
-        directory,
-        arguments.volume,
-        mountpoint,
-        arguments.share,
-        arguments.smb_listen,
-        settings=settings,
-    )
+    return ServingOptions(source, source.read(), share)
+
+
+def _default_svm(arguments: argparse.Namespace) -> "SvmConfiguration":
+    from odxfs.configuration import Endpoint, Signing, SvmConfiguration, TokenBounds
+    from odxfs.smb.settings import Encryption
+
+    given: dict[str, Any] = {}
+    if arguments.smb_listen is not None:
+        given["listen"] = (Endpoint(*arguments.smb_listen),)
+    if arguments.signing is not None:
+        given["signing"] = Signing(arguments.signing)
+    if arguments.encryption is not None:
+        given["encryption"] = Encryption(arguments.encryption)
+    if arguments.token_size is not None:
+        given["token_size"] = arguments.token_size
+    if arguments.token_lifetime is not None:
+        given["tokens"] = TokenBounds(default_lifetime=arguments.token_lifetime)
+    return SvmConfiguration(**given)
 
 
 def parse_token_size(text: str) -> int:
@@ -104,13 +169,15 @@ def parse_token_lifetime(text: str) -> float:
 
 def parse_endpoint(text: str) -> tuple[str, int]:
     """`ADDR:PORT`, `[ADDR]:PORT` for IPv6, or a port alone on 127.0.0.1."""
-    address, separator, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > MAX_PORT or (separator and not address):
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDR:PORT")
-    return address.strip("[]") or "127.0.0.1", int(port)
+    from odxfs.configuration.endpoint import Endpoint
+
+    try:
+        return Endpoint.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def prepare_pool(directory: Path, volume: str, *, create: bool) -> Path:
+def _prepare_pool(directory: Path, volume: str, *, create: bool) -> Path:
     """The real path of the pool, made first where `create` allows it. Raises UserError."""
     from odxfs.cli.pools import check_volume_name, is_pool, require_pool
 
@@ -119,61 +186,3 @@ def prepare_pool(directory: Path, volume: str, *, create: bool) -> Path:
 
         create_pool(directory, volume=check_volume_name(volume))
     return require_pool(directory)
-
-
-def check_mountpoint(mountpoint: Path) -> Path:
-    """The real path of a directory that can be mounted on. Raises UserError(MOUNT_POINT).
-
-    It need not be empty, as with mount(8): what is in it is hidden while the mount lasts.
-    """
-    try:
-        mode = mountpoint.stat().st_mode
-    except FileNotFoundError as error:
-        raise UserError(f"mount point {mountpoint} does not exist", ExitCode.MOUNT_POINT) from error
-    except OSError as error:
-        raise UserError(_unusable(mountpoint, error), ExitCode.MOUNT_POINT) from error
-    if not stat.S_ISDIR(mode):
-        raise UserError(f"mount point {mountpoint} is not a directory", ExitCode.MOUNT_POINT)
-    resolved = mountpoint.resolve()
-    _require_unmounted(resolved)
-    if not os.access(resolved, os.W_OK):
-        raise UserError(f"mount point {mountpoint} may not be written by you", ExitCode.MOUNT_POINT)
-    return resolved
-
-
-def check_apart(directory: Path, mountpoint: Path) -> None:
-    """Refuse to hide the pool under its own mount, or to mount inside it: the server would wait for itself.
-
-    Both are real paths. Raises UserError(MOUNT_POINT).
-    """
-    if directory.is_relative_to(mountpoint) or mountpoint.is_relative_to(directory):
-        raise UserError(
-            f"mount point {mountpoint} and pool {directory} lie inside one another; choose another mount point",
-            ExitCode.MOUNT_POINT,
-        )
-
-
-def _unusable(mountpoint: Path, error: OSError) -> str:
-    if error.errno == errno.ENOTCONN:
-        return f"mount point {mountpoint} holds a dead mount; 'odxfs umount {mountpoint}' clears it"
-    return f"mount point {mountpoint}: {error.strerror}"
-
-
-def _require_unmounted(mountpoint: Path) -> None:
-    from odxfs_mount.unmounting import find_mount
-
-    mounted = find_mount(str(mountpoint))
-    if mounted is not None:
-        raise UserError(f"{mounted.source} is mounted on {mountpoint} already", ExitCode.MOUNT_POINT)
-
-
-def check_fuse(device: Path = FUSE_DEVICE) -> None:
-    """Raise UserError(FUSE) where this machine has no FUSE for us, saying what is missing."""
-    if not device.exists():
-        raise UserError(f"there is no {device}: load it with 'modprobe fuse'", ExitCode.FUSE)
-    if not os.access(device, os.R_OK | os.W_OK):
-        raise UserError(f"{device} may not be opened by you", ExitCode.FUSE)
-    try:
-        import odxfs_mount.session  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"pyfuse3 cannot be loaded: {error}", ExitCode.FUSE) from error

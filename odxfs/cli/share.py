@@ -7,12 +7,16 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from odxfs.cli.configurations import add_svm_option, find_svm, known_configuration, state_of_svm
 from odxfs.cli.output import add_json_option, print_json, print_table, say
 from odxfs.cli.pools import add_directory, require_pool
-from odxfs.errors import UserError
+from odxfs.cli.serving_options import DEFAULT_VOLUME
+from odxfs.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
-    from odxfs.smb.shares import Share
+    from odxfs.cli.configurations import Known
+    from odxfs.configuration import SvmConfiguration
+    from odxfs.smb.shares import Share, ShareStore
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     add = verbs.add_parser("add", help="add a share", description="Add a share.")
     _add_share_arguments(add)
-    add.add_argument("--volume", default="main", metavar="NAME", help="the volume to serve (default main)")
+    add.add_argument(
+        "--volume", metavar="NAME", help="the volume to serve (default: the SVM's first, or main)"
+    )
     add.add_argument("--path", default="", metavar="FOLDER", help="serve only this folder of the volume")
     add.add_argument("--comment", default="", help="what clients show beside the name")
     add.add_argument("--read-only", action="store_true", help="let nobody write through this share")
@@ -29,38 +35,64 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_share_arguments(verbs.add_parser("del", help="remove a share", description="Remove a share."))
     listing = verbs.add_parser("list", help="list the shares", description="List the shares.")
     add_directory(listing)
+    add_svm_option(listing)
     add_json_option(listing)
 
 
 def _add_share_arguments(parser: argparse.ArgumentParser) -> None:
     add_directory(parser)
     parser.add_argument("name", metavar="NAME", help="the share's name; compared without case")
+    add_svm_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the verb says."""
     from odxfs.smb.shares import ShareStore
 
-    store = ShareStore(require_pool(arguments.directory))
+    directory = require_pool(arguments.directory)
+    known = known_configuration(directory)
+    svm = find_svm(known, arguments.svm)
+    store = ShareStore(state_of_svm(directory, arguments.svm))
     if arguments.verb == "list":
-        _print_shares([asdict(share) for share in store.list()], arguments)
-    elif arguments.verb == "del":
+        _print_shares([asdict(share) for share in _shares(svm, store)], arguments)
+        return 0
+    if svm.share:
+        raise UserError(
+            f"the shares of SVM {arguments.svm} are declared in {known.file}: change them there",
+            ExitCode.REFUSED,
+        )
+    if arguments.verb == "del":
         store.delete(arguments.name)
         say(f"share {arguments.name} is removed")
     else:
-        store.add(_new_share(arguments))
+        store.add(_new_share(arguments, known, svm))
         say(f"share {arguments.name} is added")
     return 0
 
 
-def _new_share(arguments: argparse.Namespace) -> "Share":
+def _shares(svm: "SvmConfiguration", store: "ShareStore") -> "list[Share]":
+    from odxfs.configuration.effects import declared_shares
+
+    return declared_shares(svm) or store.list()
+
+
+def _volume(arguments: argparse.Namespace, known: "Known", svm: "SvmConfiguration") -> str:
+    """The volume to share, one of the SVM's."""
+    volume: str = arguments.volume or (svm.volumes[0] if svm.volumes else DEFAULT_VOLUME)
+    owner = known.configuration.owner_of(volume)
+    if owner != arguments.svm:
+        raise UserError(f"volume {volume!r} belongs to SVM {owner!r}, not to {arguments.svm!r}")
+    return volume
+
+
+def _new_share(arguments: argparse.Namespace, known: "Known", svm: "SvmConfiguration") -> "Share":
     from odxfs.smb.shares import Share
 
     if {".", ".."} & set(arguments.path.split("/")):
         raise UserError(f"{arguments.path!r} is not a path from the volume's root")
     return Share(
         arguments.name,
-        volume=arguments.volume,
+        volume=_volume(arguments, known, svm),
         path=arguments.path.strip("/"),
         comment=arguments.comment,
         read_only=arguments.read_only,

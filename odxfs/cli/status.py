@@ -50,8 +50,7 @@ def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
         return rows + _scrub(status)
     rows += [
         ("mounted on", status["mountpoint"] or "nothing"),
-        ("shared on", status["smb"] or "nothing"),
-        ("shares", ", ".join(status["shares"]) or "none"),
+        *_shared(status),
         ("process", str(status["pid"])),
     ]
     if pool["failure"]:
@@ -60,6 +59,21 @@ def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("tokens", str(status["tokens"])))
     rows += [(key, str(value)) for key, value in status.get("smb_server", {}).items() if key != "users"]
     return rows + _scrub(status) + _copies(status["offload"])
+
+
+def _shared(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where and what is shared: of a single SVM two rows, else one an SVM."""
+    if len(status["svms"]) <= 1:
+        return [("shared on", status["smb"] or "nothing"), ("shares", ", ".join(status["shares"]) or "none")]
+    return [(f"SVM {svm['name']}", _svm(svm)) for svm in status["svms"]]
+
+
+def _svm(svm: dict[str, Any]) -> str:
+    clients = svm["clients"]
+    return (
+        f"{svm['server_name']} on {', '.join(svm['listen'])}: shares {', '.join(svm['shares']) or 'none'}; "
+        f"volumes {', '.join(svm['volumes']) or 'none'}; {clients['sessions']} sessions, {clients['opens']} opens"
+    )
 
 
 def _last_scrub(directory: Path) -> dict[str, Any] | None:

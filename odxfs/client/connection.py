@@ -82,8 +82,8 @@ class Connection:
         self._failure: NetworkFailed | None = None
 
     @property
-    def failed(self) -> bool:
-        """Whether it has ended; nothing can be asked over it any more."""
+    def has_failed(self) -> bool:
+        """Whether the connection has ended, so that every request fails."""
         return self._failure is not None
 
     def has_room(self, credit_charge: int = 1) -> bool:

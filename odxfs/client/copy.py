@@ -14,7 +14,7 @@ from odxfs.client.metadata import Lost, is_same_time
 from odxfs.client.movement import Movement
 from odxfs.client.offload import find_refusal
 from odxfs.client.partial import PartialRecord
-from odxfs.client.places import File, Place
+from odxfs.client.place import File, Place
 from odxfs.client.plan import CopyOptions, Wish, cause_against_tokens
 from odxfs.client.ranges import RangeSet
 from odxfs.client.result import CopyResult, Observer, Tally

@@ -64,7 +64,7 @@ class Cause(Enum):
         "the destination's server does no copy offload, or has it switched off for the share"
     )
     OTHER_SERVER = "the token is from another server, which the destination's server does not know"
-    UNREACHABLE = "the destination's server does not get at the data of the token's server"
+    UNREACHABLE = "the token is from another server, whose data the destination's server does not get at"
     EXPIRED = "the token has expired or was withdrawn by the server"
     FILE_KIND = "the server does not offload this kind of file"
     LOCKED = "a byte-range lock stands in the way of the offload"

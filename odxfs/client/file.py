@@ -1,10 +1,10 @@
 """One open of an SMB file: the calls that a copy makes on it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from odxfs.client.connection import Pending
 from odxfs.client.errors import RequestRefused
-from odxfs.client.metadata import Lost, Metadata, smb_metadata
+from odxfs.client.metadata import NO_METADATA, Lost, Metadata, smb_metadata
 from odxfs.client.session import expect_success
 from odxfs.ntstatus import Status
 from odxfs.types import Buffer
@@ -43,21 +43,37 @@ _STREAM_TYPE = ":$DATA"
 class SmbFile:
     """An open. `size` is the end of file in bytes as the CREATE told it; `created` whether that CREATE made the file."""
 
-    def __init__(self, tree: "Tree", path: str, made: CreateResponse) -> None:
+    def __init__(
+        self,
+        tree: "Tree",
+        path: str,
+        file_id: FileId,
+        size: int,
+        *,
+        created: bool,
+        metadata: Metadata = NO_METADATA,
+    ) -> None:
         self.tree = tree
         self.path = path
-        self.size = made.end_of_file
-        self.created = made.create_action == CreateAction.CREATED
-        self.metadata = smb_metadata(
+        self.size = size
+        self.created = created
+        self.metadata = metadata
+        self.max_read_bytes = _bounded(tree, tree.session.connection.wire.max_read_bytes)
+        self.max_write_bytes = _bounded(tree, tree.session.connection.wire.max_write_bytes)
+        self._file_id = file_id
+
+    @classmethod
+    def of(cls, tree: "Tree", path: str, made: CreateResponse) -> Self:
+        """What a CREATE has made."""
+        metadata = smb_metadata(
             made.creation_time,
             made.last_access_time,
             made.last_write_time,
             made.change_time,
             made.file_attributes,
         )
-        self.max_read_bytes = _bounded(tree, tree.session.connection.wire.max_read_bytes)
-        self.max_write_bytes = _bounded(tree, tree.session.connection.wire.max_write_bytes)
-        self._file_id = made.file_id
+        created = made.create_action == CreateAction.CREATED
+        return cls(tree, path, made.file_id, made.end_of_file, created=created, metadata=metadata)
 
     @property
     def file_id(self) -> FileId:
@@ -81,6 +97,18 @@ class SmbFile:
         if response.header.status == Status.END_OF_FILE:
             return b""
         return ReadResponse.unpack(expect_success(response, self.name).pdu).data
+
+    def try_submit_read(self, offset: int, length: int) -> Pending | None:
+        """Queue a read if the server's credits allow it now; the caller flushes the connection, and judges the answer."""
+        charge = charge_of(length)
+        if not self.tree.session.connection.has_room(charge):
+            return None
+        request = ReadRequest(self._file_id, offset, length)
+        return self.tree.submit(Command.READ, request.pack(), credit_charge=charge)
+
+    async def wait_to_read(self, length: int) -> None:
+        """Return when the server's credits allow a read of that length. Raises NetworkFailed."""
+        await self.tree.session.connection.wait_for_room(charge_of(length))
 
     async def write(self, offset: int, data: Buffer) -> int:
         """Write at most `max_write_bytes`; how many bytes the server took."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 
-from odxfs.client.places import File
+from odxfs.client.place import File
 
 ASKING_PAYS_BYTES = 64 * 1024
 """A shorter range is taken for data: to ask costs as much as to read it."""

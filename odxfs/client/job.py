@@ -11,7 +11,7 @@ from odxfs.client.copy import copy_file
 from odxfs.client.entry import Entry, Kind
 from odxfs.client.errors import NetworkFailed, RequestRefused
 from odxfs.client.nursery import open_nursery
-from odxfs.client.places import Place
+from odxfs.client.place import Place
 from odxfs.client.plan import CopyOptions
 from odxfs.client.result import CopyResult, Tally
 from odxfs.client.servers import Servers

@@ -5,7 +5,7 @@ import logging
 from odxfs.client.closing import closing
 from odxfs.client.errors import NetworkFailed
 from odxfs.client.metadata import Lost
-from odxfs.client.places import File, Place
+from odxfs.client.place import File, Place
 from odxfs.client.plain import copy_plainly, make_zeros
 from odxfs.errors import UserError
 

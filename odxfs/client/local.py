@@ -19,7 +19,7 @@ from odxfs.client.local_file import (
     user_error,
 )
 from odxfs.client.metadata import Lost, Metadata
-from odxfs.client.places import PARTIAL_SUFFIX, File
+from odxfs.client.place import PARTIAL_SUFFIX, File
 from odxfs.client.plan import Side
 from odxfs.errors import ExitCode, UserError
 

@@ -71,6 +71,10 @@ class Metadata:
         )
 
 
+NO_METADATA = Metadata()
+"""Nothing is known."""
+
+
 def is_same_time(first: int | None, second: int | None) -> bool:
     """Whether two times are one, as far as SMB can tell them (100 ns)."""
     return first is not None and second is not None and first // 100 == second // 100

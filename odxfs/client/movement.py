@@ -13,7 +13,7 @@ from odxfs.client.local_file import LocalFile
 from odxfs.client.local_offload import copy_by_local_token
 from odxfs.client.metadata import Lost
 from odxfs.client.offload import copy_by_token
-from odxfs.client.places import File
+from odxfs.client.place import File
 from odxfs.client.plain import copy_plainly
 from odxfs.client.plan import Side, Wish, cause_against_chunks
 from odxfs.client.ranges import RangeSet

@@ -1,122 +1,151 @@
-"""The two ends of a copy, an SMB file or a local one, behind one shape."""
+"""A path on a share as the end of a copy."""
 
 from collections.abc import AsyncGenerator
-from typing import Protocol, Self
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
+from odxfs.client.closing import closing
 from odxfs.client.connection import Connection
-from odxfs.client.entry import Entry
+from odxfs.client.entry import Entry, Kind
+from odxfs.client.errors import RequestRefused
+from odxfs.client.file import SmbFile
+from odxfs.client.folder import list_pages, open_folder
 from odxfs.client.metadata import Lost, Metadata
+from odxfs.client.place import PARTIAL_SUFFIX, File
 from odxfs.client.plan import Side
-from odxfs.types import Buffer
+from odxfs.client.tree import Tree, is_directory
+from odxfs.errors import ExitCode, UserError
+from odxfs.ntstatus import Status
+from odxfs.wire.access_mask import Access
+from odxfs.wire.create import CreateOptions
 
-PARTIAL_SUFFIX = ".odxfs-partial"
-
-
-class File(Protocol):
-    """An open file. Offsets, lengths and sizes are bytes. Every call may raise UserError."""
-
-    size: int
-    created: bool
-    metadata: Metadata
-    max_read_bytes: int
-    max_write_bytes: int
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def sparse(self) -> bool:
-        """Whether it is marked as a file that has holes on purpose."""
-        ...
-
-    async def read(self, offset: int, length: int) -> Buffer: ...
-    async def write(self, offset: int, data: Buffer) -> int: ...
-    async def set_end_of_file(self, size: int) -> None: ...
-    async def find_data(self, offset: int, length: int) -> tuple[list[tuple[int, int]], int]:
-        """Where the range holds data: (offset, length) ranges, and the offset up to which they tell all."""
-        ...
-
-    async def mark_sparse(self) -> bool: ...
-    async def flush(self) -> None:
-        """On stable storage on return."""
-        ...
-
-    async def set_metadata(self, metadata: Metadata) -> set[Lost]: ...
-    async def streams(self) -> list[str]:
-        """Names of the streams beside the unnamed one."""
-        ...
-
-    async def attributes(self) -> dict[bytes, bytes]:
-        """The extended attributes; a local one's name without its `user.`."""
-        ...
-
-    async def set_attributes(self, attributes: dict[bytes, bytes]) -> None: ...
-    async def close(self) -> None: ...
+_FORBIDDEN = frozenset('\\/:*?"<>|') | frozenset(map(chr, range(32)))
+_FOLDER_ACCESS = Access.FILE_READ_ATTRIBUTES | Access.FILE_WRITE_ATTRIBUTES
 
 
-class Place(Protocol):
-    """Where a file or a folder is or will be. Every call may raise UserError."""
+@dataclass(frozen=True, slots=True)
+class SmbPlace:
+    """A path on a share, parts joined by backslashes; empty for the share itself."""
+
+    tree: Tree
+    path: str
 
     @property
-    def side(self) -> Side: ...
+    def side(self) -> Side:
+        """Which dialect the file is reached by."""
+        return Side(self.tree.session.connection.wire.dialect)
+
     @property
-    def connection(self) -> Connection | None: ...
+    def connection(self) -> Connection:
+        """The connection whose bytes a copy counts."""
+        return self.tree.session.connection
+
     @property
     def name(self) -> str:
-        """What messages call it."""
-        ...
+        """//host/share/path."""
+        return self.tree.describe(self.path)
 
-    def inside(self, name: str) -> Self:
+    def inside(self, name: str) -> "SmbPlace":
         """The place of that name in this folder."""
-        ...
+        return replace(self, path=f"{self.path}\\{name}" if self.path else name)
 
-    def partial(self) -> Self:
+    def partial(self) -> "SmbPlace":
         """The place beside this one where a copy that can be resumed grows."""
-        ...
+        return replace(self, path=self.path + PARTIAL_SUFFIX)
 
-    def stream(self, name: str) -> Self:
+    def stream(self, name: str) -> "SmbPlace":
         """A named stream of this file."""
-        ...
+        return replace(self, path=f"{self.path}:{name}")
 
     def refuse_name(self, name: str) -> str | None:
-        """Why no file of this name can be made in this folder, as far as that is known without asking."""
-        ...
+        """Letters that SMB gives a meaning of its own would make another file than the one meant."""
+        found = sorted(_FORBIDDEN.intersection(name))
+        if found:
+            return f"an SMB name cannot hold {found[0]!r}"
+        try:
+            name.encode("utf-16-le")
+        except UnicodeEncodeError:
+            return "the name is not UTF-8, and SMB names are Unicode"
+        return None
 
     async def look(self) -> Entry | None:
-        """What is there, or None."""
-        ...
+        """What is there, or None. Raises RequestRefused."""
+        found = await self.tree.look(self.path)
+        if found is None:
+            return None
+        kind = Kind.FOLDER if is_directory(found.metadata) else Kind.FILE
+        return Entry(self.path.rpartition("\\")[2], kind, found.size, found.metadata)
 
-    def pages(self) -> AsyncGenerator[list[Entry], None]:
-        """The entries of this folder, some at a time."""
-        ...
+    async def pages(self) -> AsyncGenerator[list[Entry], None]:
+        """The entries of this folder. Raises RequestRefused."""
+        async with (
+            closing(await open_folder(self.tree, self.path)) as folder,
+            aclosing(list_pages(folder)) as pages,
+        ):
+            async for page in pages:
+                yield page
 
     async def folder_identity(self) -> tuple[object, ...]:
-        """`identity` of this folder."""
-        ...
+        """The folder's number on the server."""
+        async with closing(await open_folder(self.tree, self.path)) as folder:
+            return await self.identity(folder)
 
     async def make_folder(self) -> bool:
-        """Make a folder unless it is there; whether it was made."""
-        ...
+        """Raises RequestRefused."""
+        return await self.tree.make_directory(self.path)
 
-    async def set_folder_metadata(self, metadata: Metadata) -> set[Lost]: ...
+    async def set_folder_metadata(self, metadata: Metadata) -> set[Lost]:
+        """Give the folder these times and attributes; what was not kept."""
+        options = CreateOptions.DIRECTORY_FILE
+        async with closing(await self.tree.open(self.path, _FOLDER_ACCESS, options=options)) as folder:
+            return await folder.set_metadata(metadata)
+
     async def make_link(self, target: str) -> None:
-        """A symbolic link."""
-        ...
+        """Never: what a link means is the client's affair, and each client has its own."""
+        raise UserError(
+            f"{self.name}: a symbolic link (to {target}) is not copied to a share", ExitCode.REFUSED
+        )
 
-    async def open_to_read(self) -> File: ...
-    async def open_to_write(self) -> File: ...
-    async def open_partial(self) -> File:
-        """To write, read back and `rename`; nobody else can open it so meanwhile."""
-        ...
+    async def open_to_read(self) -> SmbFile:
+        """Raises RequestRefused."""
+        return await self.tree.open_to_copy(self.path)
 
-    async def rename(self, file: File, target: Self) -> None:
-        """The open `file`, which is here, becomes `target`, in the place of a file that may be there."""
-        ...
+    async def open_to_write(self) -> SmbFile:
+        """Made new when it is missing, otherwise left as it is. Raises RequestRefused."""
+        return await self.tree.open_to_write(self.path)
 
-    async def delete(self) -> None: ...
+    async def open_partial(self) -> SmbFile:
+        """`open_to_write`, and to read back and rename, too. Raises RequestRefused."""
+        return await self.tree.open_partial(self.path)
+
+    async def rename(self, file: File, target: "SmbPlace") -> None:
+        """Raises RequestRefused."""
+        assert isinstance(file, SmbFile)
+        await file.rename(target.path)
+
+    async def delete(self) -> None:
+        """Raises RequestRefused."""
+        await self.tree.delete(self.path)
+
     async def identity(self, file: File) -> tuple[object, ...]:
-        """What two opens of the same file have in common; files of different volumes may share it by chance."""
-        ...
+        """The file's number on the server; its path where the server keeps no numbers.
+
+        Not the volume's serial number: Samba makes one up for every share, also for two shares of one folder.
+        """
+        assert isinstance(file, SmbFile)
+        guid = self.connection.wire.server_guid
+        try:
+            return guid, await file.index_number()
+        except RequestRefused:
+            return guid, self.tree.name.casefold(), self.path.casefold()
 
     async def is_being_written(self) -> bool:
-        """Whether somebody holds the file open to write it."""
-        ...
+        """Ask for an open that allows no writer beside it; the server knows better than any comparison of names."""
+        try:
+            file = await self.tree.open_unless_written(self.path)
+        except RequestRefused as error:
+            if error.status == Status.SHARING_VIOLATION:
+                return True
+            raise
+        await file.close()
+        return False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from odxfs.client.errors import RequestRefused
 from odxfs.client.nursery import open_nursery
-from odxfs.client.places import File
+from odxfs.client.place import File
 from odxfs.ntstatus import Status
 
 PIECE_BYTES = 1024 * 1024

@@ -10,8 +10,8 @@ from odxfs.client.client import Client, connect
 from odxfs.client.connection import Connection
 from odxfs.client.local import LocalPlace
 from odxfs.client.nursery import open_nursery
-from odxfs.client.places import Place
-from odxfs.client.smb_place import SmbPlace
+from odxfs.client.place import Place
+from odxfs.client.places import SmbPlace
 from odxfs.client.url import Location, SmbUrl
 
 Passwords = Callable[[SmbUrl], str]
@@ -38,7 +38,7 @@ class Servers:
 
     async def renew(self, place: Place) -> Place:
         """The same place over a connection that works. Raises NetworkFailed, LogonFailed, RequestRefused."""
-        if not isinstance(place, SmbPlace) or not place.connection.failed:
+        if not isinstance(place, SmbPlace) or not place.connection.has_failed:
             return place
         client = await self._client(self._urls[place.connection])
         return replace(place, tree=await client.tree(place.tree.share))
@@ -56,7 +56,7 @@ class Servers:
         key = url.host.casefold(), url.port, url.user
         async with self._logging_on:
             client = self._clients.get(key)
-            if client is None or client.connection.failed:
+            if client is None or client.connection.has_failed:
                 client = await self._nursery.start(self._hold, url)
                 self._clients[key] = client
                 self._urls[client.connection] = url

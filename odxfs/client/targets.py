@@ -15,7 +15,7 @@ from odxfs.client.closing import CLEANING_SECONDS, close_quietly, closing
 from odxfs.client.entry import Kind
 from odxfs.client.nursery import open_nursery
 from odxfs.client.partial import RECORD_BYTES, PartialRecord, partial_size, record_offset
-from odxfs.client.places import File, Place
+from odxfs.client.place import File, Place
 from odxfs.client.plain import make_zeros
 from odxfs.client.ranges import RangeSet
 from odxfs.errors import ExitCode, UserError

@@ -29,7 +29,8 @@ from odxfs.wire.negotiate import Dialect
 from odxfs.wire.tree_connect import ShareFlags, TreeConnectRequest, TreeConnectResponse
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 
-READ_ACCESS = Access.FILE_READ_DATA | Access.FILE_READ_EA | Access.FILE_READ_ATTRIBUTES | Access.SYNCHRONIZE
+READ_ACCESS = Access.FILE_READ_DATA | Access.FILE_READ_ATTRIBUTES | Access.SYNCHRONIZE
+COPY_ACCESS = READ_ACCESS | Access.FILE_READ_EA
 WRITE_ACCESS = (
     Access.FILE_WRITE_DATA
     | Access.FILE_WRITE_EA
@@ -74,6 +75,15 @@ class Tree:
     async def open_to_read(self, path: str) -> SmbFile:
         """Open a file that exists. Others may do to it what they like: a disk in use can be copied."""
         return await self._open_file(path, READ_ACCESS, ShareAccess.ALL, CreateDisposition.OPEN)
+
+    async def open_to_copy(self, path: str) -> SmbFile:
+        """`open_to_read`, and to read the extended attributes, too, where the user may."""
+        try:
+            return await self._open_file(path, COPY_ACCESS, ShareAccess.ALL, CreateDisposition.OPEN)
+        except RequestRefused as error:
+            if error.status != Status.ACCESS_DENIED:
+                raise
+        return await self.open_to_read(path)
 
     async def open_unless_written(self, path: str) -> SmbFile:
         """Open a file to read; STATUS_SHARING_VIOLATION while anybody has it open to write."""
@@ -139,7 +149,7 @@ class Tree:
         request = _request(path, access, share, disposition, options)
         response = await self.call(Command.CREATE, request.pack())
         made = CreateResponse.unpack(expect_success(response, self.describe(path)).pdu)
-        return SmbFile(self, path, made)
+        return SmbFile.of(self, path, made)
 
     async def _open_file(
         self, path: str, access: int, share: int, disposition: CreateDisposition, options: int = 0

@@ -6,7 +6,7 @@ import trio
 
 from odxfs.client.entry import Entry, Kind
 from odxfs.client.errors import NetworkFailed
-from odxfs.client.places import Place
+from odxfs.client.place import Place
 from odxfs.client.summary import Record, Summary
 from odxfs.client.walk import Folder, Walk
 from odxfs.errors import ExitCode, UserError

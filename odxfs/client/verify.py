@@ -14,7 +14,7 @@ from odxfs.client.closing import closing
 from odxfs.client.errors import Mismatch, RequestRefused
 from odxfs.client.holes import data_batches
 from odxfs.client.nursery import open_nursery
-from odxfs.client.places import File, Place
+from odxfs.client.place import File, Place
 from odxfs.client.plain import PIECE_BYTES, cut
 from odxfs.ntstatus import Status
 from odxfs.types import Buffer

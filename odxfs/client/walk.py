@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from odxfs.client.entry import Entry, Kind
-from odxfs.client.places import Place
+from odxfs.client.place import Place
 
 
 @dataclass(slots=True, eq=False)

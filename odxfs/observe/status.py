@@ -4,6 +4,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from odxfs.offload import TokenInfo
     from odxfs.smb.server import SmbServer
     from odxfs.volume import Pool
@@ -30,6 +32,13 @@ def smb_as_json(server: "SmbServer") -> dict[str, Any]:
             {session.user.name for session in server.sessions.values() if session.user is not None}
         ),
     }
+
+
+def total_of(servers: "Iterable[dict[str, Any]]") -> dict[str, Any]:
+    """Who is connected to any of several servers."""
+    parts = list(servers)
+    counted = {key: sum(part[key] for part in parts) for key in ("connections", "sessions", "opens")}
+    return counted | {"users": sorted({user for part in parts for user in part["users"]})}
 
 
 def token_as_json(token: "TokenInfo") -> dict[str, Any]:

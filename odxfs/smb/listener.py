@@ -40,19 +40,10 @@ _OF_ONE_CONNECTION = {
 logger = logging.getLogger(__name__)
 
 
-async def serve_listener(
-    server: SmbServer,
-    address: str,
-    port: int,
-    *,
-    task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Accept connections on `address`:`port` until cancelled; reports the bound address. OSError when it cannot be bound."""
-    listening = await _bind(address, port)
+async def serve_listener(server: SmbServer, listening: socket.socket) -> None:
+    """Accept connections on a bound socket, which it closes, until cancelled."""
     try:
-        bound = listening.getsockname()
         async with trio.open_nursery() as nursery:
-            task_status.started((bound[0], bound[1]))
             while True:
                 accepted = await _accept(listening)
                 if accepted is not None:
@@ -62,7 +53,8 @@ async def serve_listener(
         listening.close()
 
 
-async def _bind(address: str, port: int) -> socket.socket:
+async def bind(address: str, port: int) -> socket.socket:
+    """A socket that listens on `address`:`port`; the caller owns it. Raises OSError when it cannot be bound."""
     found = await trio.socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, target = found[0]
     listening = socket.socket(family, kind, protocol)

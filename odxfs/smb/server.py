@@ -5,28 +5,36 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import trio
 
 from odxfs.smb.auth.login_delays import LoginDelays
-from odxfs.smb.listener import serve_listener
+from odxfs.smb.closing import close_tree
+from odxfs.smb.listener import bind, serve_listener
 from odxfs.smb.notify.hub import NotifyHub
 from odxfs.smb.opens import OpenRegistry
 
 if TYPE_CHECKING:
+    import socket
+
     from odxfs.offload import OffloadEngine
     from odxfs.opens import OpenTable
     from odxfs.smb.auth.users import UserStore
     from odxfs.smb.connection import Connection
     from odxfs.smb.sessions import Session
     from odxfs.smb.settings import ServerSettings
-    from odxfs.smb.shares import ShareStore
+    from odxfs.smb.shares import Shares
     from odxfs.volume import Pool
 
 
 class SmbServer:
-    """One virtual SMB server over one pool. Handlers reach everything shared through it; it owns sessions and opens."""
+    """One virtual SMB server over one pool: an SVM, called `name`. It owns its sessions and opens.
+
+    Several of a process share `opens`, `engine` and the pool. `settings`, `shares` and `owns_volume`, which says whether a
+    volume is this server's to serve, may be replaced at any time: handlers read them at each call.
+    """
 
     def __init__(
         self,
@@ -35,15 +43,19 @@ class SmbServer:
         opens: OpenTable,
         engine: OffloadEngine,
         users: UserStore,
-        shares: ShareStore,
+        shares: Shares,
         settings: ServerSettings,
+        name: str = "default",
+        owns_volume: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        self.name = name
         self.pool = pool
         self.opens = opens
         self.engine = engine
         self.users = users
         self.shares = shares
         self.settings = settings
+        self.owns_volume = owns_volume
         self.login_delays = LoginDelays(settings.failed_login_seconds)
         self.guid = uuid.UUID(bytes=secrets.token_bytes(16))
         self.start_time_ns = time.time_ns()
@@ -63,6 +75,21 @@ class SmbServer:
 
         Cancelling closes every connection, and with it every open. Raises OSError when the address cannot be bound.
         """
+        listening = await bind(address, port)
+        bound = listening.getsockname()
+        task_status.started((bound[0], bound[1]))
+        await self.serve_on([listening])
+
+    async def serve_on(self, listening: Iterable[socket.socket]) -> None:
+        """Serve on bound sockets, which it closes, until cancelled."""
         async with trio.open_nursery() as nursery:
+            for each in listening:
+                nursery.start_soon(serve_listener, self, each)
             nursery.start_soon(self.notifications.run)
-            await serve_listener(self, address, port, task_status=task_status)
+
+    async def leave_foreign_volumes(self) -> None:
+        """End the tree connects that lead to volumes which are not this server's any more."""
+        trees = [tree for session in self.sessions.values() for tree in session.trees.values()]
+        for tree in trees:
+            if not tree.is_ipc and not self.owns_volume(tree.share.volume):
+                await close_tree(self, tree)

@@ -18,7 +18,7 @@ class Encryption(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Immutable for the life of a server; dialects are MS-SMB2 revision numbers, sizes are bytes.
+    """A change is a new object, which new connections and calls go by; dialects are MS-SMB2 revision numbers, sizes are bytes.
 
     `failed_login_seconds` is how long a client waits after a failed login, and with it every further attempt on the account
     from its address, so that passwords cannot be tried by the thousand; Windows waits as long.

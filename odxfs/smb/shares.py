@@ -1,4 +1,4 @@
-"""The shares of a server and the file they are kept in, DIR/shares.json."""
+"""The shares of a server, and the file they are kept in unless a configuration declares them: DIR/shares.json."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from odxfs.errors import ExitCode, UserError
 
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "shares.json"
 FORMAT_VERSION = 1
 IPC_NAME = "IPC$"
+TOKENS_NAME = "TOKENS$"
 MAX_SHARE_NAME_CHARACTERS = 80
 """The longest share name that NetShareEnum's clients show (NNLEN in Windows' lmcons.h)."""
 
@@ -41,8 +43,40 @@ class Share:
         """True for IPC$, which holds pipes instead of files."""
         return self.name == IPC_NAME
 
+    @property
+    def is_tokens(self) -> bool:
+        """True for TOKENS$, on which other servers read tokens."""
+        return self.name == TOKENS_NAME
+
 
 IPC_SHARE = Share(IPC_NAME, volume="", comment="Remote IPC")
+TOKENS_SHARE = Share(TOKENS_NAME, volume="", read_only=True, copy_offload=False, encrypt_required=True)
+_ALWAYS_THERE = {share.name.casefold(): share for share in (IPC_SHARE, TOKENS_SHARE)}
+
+
+class Shares(Protocol):
+    """The shares that a server serves, wherever they are kept."""
+
+    def list(self) -> list[Share]:
+        """The file shares by name, without IPC$."""
+
+    def find(self, name: str) -> Share | None:
+        """The share of that name, IPC$ included; None when there is none. Raises UserError when they cannot be read."""
+
+
+class DeclaredShares:
+    """Shares that a configuration declares: these and no others."""
+
+    def __init__(self, shares: Iterable[Share]) -> None:
+        self._shares = {share.name.casefold(): share for share in shares}
+
+    def list(self) -> list[Share]:
+        """The file shares by name, without IPC$."""
+        return sorted(self._shares.values(), key=lambda share: share.name.casefold())
+
+    def find(self, name: str) -> Share | None:
+        """The share of that name, IPC$ included; None when there is none."""
+        return IPC_SHARE if name.casefold() == IPC_NAME.casefold() else self._shares.get(name.casefold())
 
 
 class ShareStore:
@@ -54,20 +88,20 @@ class ShareStore:
         self._shares: dict[str, Share] = {}
 
     def list(self) -> list[Share]:
-        """The file shares by name, without IPC$."""
+        """The file shares by name, without IPC$ and TOKENS$."""
         self._refresh()
         return sorted(self._shares.values(), key=lambda share: share.name.casefold())
 
     def find(self, name: str) -> Share | None:
-        """The share of that name, IPC$ included; None when there is none."""
-        if name.casefold() == IPC_NAME.casefold():
-            return IPC_SHARE
+        """The share of that name, IPC$ and TOKENS$ included; None when there is none."""
+        if name.casefold() in _ALWAYS_THERE:
+            return _ALWAYS_THERE[name.casefold()]
         self._refresh()
         return self._shares.get(name.casefold())
 
     def add(self, share: Share) -> None:
         """Add `share`; UserError when the name is taken or no share can be called so."""
-        _check_name(share.name)
+        check_share_name(share.name)
         self._refresh()
         if share.name.casefold() in self._shares:
             raise UserError(f"there is already a share {share.name!r}", ExitCode.EXISTS)
@@ -109,11 +143,12 @@ class ShareStore:
         self._refresh()
 
 
-def _check_name(name: str) -> None:
+def check_share_name(name: str) -> None:
+    """Raise UserError for a name that no share of files may have."""
     if not 1 <= len(name) <= MAX_SHARE_NAME_CHARACTERS or not name.isprintable() or _FORBIDDEN & set(name):
         raise UserError(f"{name!r} cannot be the name of a share")
-    if name.casefold() == IPC_NAME.casefold():
-        raise UserError(f"{IPC_NAME} is always there and serves no files", ExitCode.EXISTS)
+    if name.casefold() in _ALWAYS_THERE:
+        raise UserError(f"{name.upper()} is always there and serves no files", ExitCode.EXISTS)
 
 
 def _parse(file: Path) -> dict[str, Share]:

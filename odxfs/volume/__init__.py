@@ -18,20 +18,21 @@ from odxfs.volume.checking.findings import Finding
 from odxfs.volume.checking.repair import RepairReport, repair_directory
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
+from odxfs.volume.reads import INLINE_BYTES
 from odxfs.volume.snapshots.snapshot_volume import SnapshotVolume
 from odxfs.volume.snapshots.snapshots import Snapshot
 from odxfs.volume.statfs import Statfs
 from odxfs.volume.tree.directories import DirectoryEntry
-from odxfs.volume.tree.inodes import AttributeChange, Inode
-from odxfs.volume.tree.names import SNAPSHOTS_FOLDER, decode_name, encode_name
+from odxfs.volume.tree.inodes import AttributeChange, Inode, Permit
+from odxfs.volume.tree.names import ODXFS_FOLDER, SNAPSHOTS_FOLDER, decode_name, encode_name
 from odxfs.volume.tree.namespace import VolumeRecord
 from odxfs.volume.tree.renames import RenameFlags
 from odxfs.volume.volume import Volume
 
 __all__ = [
-    "MOUNT", "SNAPSHOTS_FOLDER",
+    "INLINE_BYTES", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
-    "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
+    "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Permit", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
     "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs", "Volume", "VolumeRecord",
     "check_directory", "create_pool", "decode_name", "encode_name", "inode_seen_in", "open_pool", "repair_directory",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from odxfs.errors import Corrupt, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer, LeafId
 from odxfs.volume.allocation.reuse import InFlightReads
 from odxfs.volume.blocks.segments import Segments
+from odxfs.volume.checksums import damaged_blocks
 from odxfs.volume.extents import LeafReference
 from odxfs.volume.pins import Pin
 from odxfs.volume.whereabouts import inode_text, place_text
@@ -56,10 +57,13 @@ class Reader:
         self._segments = segments
         self._in_flight = in_flight
 
-    def read_nowait(self, inode: "Inode", offset: int, length: int) -> Buffer | None:
+    def read_nowait(
+        self, inode: "Inode", offset: int, length: int, page: bytearray | None = None
+    ) -> Buffer | None:
         """The bytes of [offset, offset + length), clipped at the end of file, if leaves and pages are cached, else None.
 
-        None, too, when a block does not match its checksum: `read` looks again and says which.
+        None, too, when a block does not match its checksum: `read` looks again and says which. `page`, of INLINE_BYTES, is the
+        caller's: the answer may be a view of it, which spares the memory of a long answer.
         """
         end = min(offset + length, inode.size)
         if end <= offset:
@@ -72,7 +76,7 @@ class Reader:
             plan = self._plan(extents.get, first, stop)
             buffer: Buffer | None = None
             if not plan.missing:
-                buffer = self._fill_nowait(plan.pieces, (stop - first) << 12)
+                buffer = self._fill_nowait(plan.pieces, (stop - first) << 12, page)
         else:
             reference = extents.windows.get(first >> 11)
             if reference is None:
@@ -105,6 +109,19 @@ class Reader:
             except BadBlock as error:
                 await self.fail(inode, (first << 12) + error.position, error)
             return _cut(found, offset, end)
+
+    def read_pin_nowait(self, pin: Pin, offset: int, length: int) -> Buffer | None:
+        """The same if leaves and pages are cached and it is not long, else None."""
+        start = pin.offset + offset
+        end = pin.offset + min(offset + length, pin.length)
+        if end <= start:
+            return b""
+        first, stop = start >> 12, (end + 4095) >> 12
+        plan = self._plan(pin.leaf_at, first, stop)
+        if plan.missing or end - start > INLINE_BYTES:
+            return None
+        found = self._fill_nowait(plan.pieces, (stop - first) << 12)
+        return None if found is None else _cut(found, start, end)
 
     async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
         """Bytes of what the pin holds, from `offset` of the pin on, clipped at its end."""
@@ -174,9 +191,14 @@ class Reader:
             block += count
         return Plan(pieces, LeafReference(0))
 
-    def _fill_nowait(self, pieces: list[Piece], length: int) -> bytearray | None:
-        buffer = bytearray(length)
-        view = memoryview(buffer)
+    def _fill_nowait(self, pieces: list[Piece], length: int, page: bytearray | None = None) -> Buffer | None:
+        """`page` is taken where nothing of it would show through: holes are left as they are in a buffer."""
+        buffer: Buffer
+        if page is not None and sum(piece.blocks for piece in pieces) << 12 == length <= len(page):
+            buffer = view = memoryview(page)[:length]
+        else:
+            buffer = bytearray(length)
+            view = memoryview(buffer)
         for position, count, place, _ in pieces:
             if not self._segments.read_nowait(place, view[position : position + (count << 12)]):
                 return None
@@ -213,17 +235,9 @@ class BadBlock(Corrupt):
 def verify(view: memoryview, pieces: list[Piece]) -> None:
     """Compare each block of `view` with the checksum that its leaf keeps. Raises BadBlock."""
     for position, count, place, crcs in pieces:
-        bad = damaged_slots(view[position : position + (count << 12)], crcs)
+        bad = damaged_blocks(view[position : position + (count << 12)], crcs)
         if bad:
             raise BadBlock(place + bad[0], position + (bad[0] << 12))
-
-
-def damaged_slots(buffer: memoryview, crcs: "array[int]") -> list[int]:
-    """Which of the blocks in `buffer` do not match their checksums."""
-    found = [crc32c(buffer[start : start + 4096]) for start in range(0, len(buffer), 4096)]
-    if found == crcs.tolist():
-        return []
-    return [index for index, crc in enumerate(found) if crc != crcs[index]]
 
 
 def _logged(where: str, error: BadBlock) -> Corrupt:

@@ -7,7 +7,7 @@ from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
 from odxfs.volume.pins import Pin
 from odxfs.volume.statfs import Statfs, statfs
 from odxfs.volume.tree.directories import DirectoryEntry
-from odxfs.volume.tree.inodes import AttributeChange, Inode
+from odxfs.volume.tree.inodes import AttributeChange, Inode, Permit
 from odxfs.volume.tree.renames import RenameFlags
 from odxfs.volume.tree.tree import Tree
 
@@ -120,13 +120,16 @@ class Volume:
         """
         await self._namespace.link(self.id, self.origin, inode, parent, name)
 
-    async def unlink(self, parent: InodeNumber, name: bytes) -> None:
-        """Remove a name of anything but a directory. Raises IsADirectory, NotFound, NotADirectory."""
-        await self._namespace.unlink(self.id, self.origin, parent, name)
+    async def unlink(self, parent: InodeNumber, name: bytes, permit: Permit | None = None) -> None:
+        """Remove a name of anything but a directory. Raises IsADirectory, NotFound, NotADirectory.
 
-    async def rmdir(self, parent: InodeNumber, name: bytes) -> None:
-        """Remove an empty directory. Raises NotEmpty, NotADirectory, NotFound."""
-        await self._namespace.rmdir(self.id, self.origin, parent, name)
+        `permit` is shown the inode before anything is changed, and may raise.
+        """
+        await self._namespace.unlink(self.id, self.origin, parent, name, permit)
+
+    async def rmdir(self, parent: InodeNumber, name: bytes, permit: Permit | None = None) -> None:
+        """Remove an empty directory. Raises NotEmpty, NotADirectory, NotFound; `permit` as for `unlink`."""
+        await self._namespace.rmdir(self.id, self.origin, parent, name, permit)
 
     async def rename(
         self,
@@ -188,9 +191,14 @@ class Volume:
 
     # Data: see DataPath (data.py) for what each does and raises
 
-    def read_nowait(self, inode: Inode, offset: int, length: int) -> Buffer | None:
-        """Bytes that are at hand now, else None: then use `read`. Clipped at the end of file; holes are zeros."""
-        return self._data.read_nowait(inode, offset, length)
+    def read_nowait(
+        self, inode: Inode, offset: int, length: int, page: bytearray | None = None
+    ) -> Buffer | None:
+        """Bytes that are at hand now, else None: then use `read`. Clipped at the end of file; holes are zeros.
+
+        With `page`, of INLINE_BYTES, they may be a view of it, good until the caller uses it again.
+        """
+        return self._data.read_nowait(inode, offset, length, page)
 
     async def read(self, inode: Inode, offset: int, length: int) -> Buffer:
         """Bytes, clipped at the end of file. Raises Corrupt, StoreFailed."""
@@ -200,9 +208,12 @@ class Volume:
         """Write if nothing has to be waited for; False: nothing was changed, use `write`."""
         return self._data.write_nowait(inode, offset, data, origin=self.origin)
 
-    async def write(self, inode: Inode, offset: int, data: Buffer) -> None:
-        """Write, extending the file where needed. Raises NoSpace, FileTooBig, ReadOnly."""
-        await self._data.write(inode, offset, data, origin=self.origin)
+    async def write(self, inode: Inode, offset: int, data: Buffer, *, may_grow: bool = True) -> None:
+        """Write, extending the file where needed. Raises NoSpace, FileTooBig, ReadOnly.
+
+        Without `may_grow` what would lie past the end of file is left out.
+        """
+        await self._data.write(inode, offset, data, origin=self.origin, may_grow=may_grow)
 
     async def truncate(self, inode: Inode, size: int) -> None:
         """Move the end of file. Raises FileTooBig, ReadOnly."""

@@ -15,6 +15,7 @@ from odxfs.errors import QuotaExceeded, StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer
 from odxfs.volume.allocation.space import LARGE_BLOCKS
 from odxfs.volume.blocks.segments import Segments
+from odxfs.volume.checksums import crcs_of
 from odxfs.volume.extents import ExtentMap, LeafReference
 from odxfs.volume.leaf import Run
 from odxfs.volume.reads import Reader
@@ -232,11 +233,7 @@ class Writer:
                 self._segments.write(place, parts)
         if len(buffers) == 1 and len(buffers[0]) == BLOCK_BYTES:
             return Staged(first, runs, (crc32c(buffers[0]),))
-        crcs = [
-            crc32c(buffer[start : start + BLOCK_BYTES])
-            for buffer in buffers
-            for start in range(0, len(buffer), BLOCK_BYTES)
-        ]
+        crcs = [crc for buffer in buffers for crc in crcs_of(buffer)]
         return Staged(first, runs, array("I", crcs))
 
     def _apply(self, inode: "Inode", extents: ExtentMap, staged: Staged) -> None:

@@ -15,8 +15,8 @@ from odxfs.client.copy import copy_file
 from odxfs.client.errors import LogonFailed
 from odxfs.client.explain import Cause
 from odxfs.client.local import LocalPlace
+from odxfs.client.places import SmbPlace
 from odxfs.client.plan import Wish
-from odxfs.client.smb_place import SmbPlace
 from odxfs.errors import ExitCode
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiate_contexts import SigningAlgorithm

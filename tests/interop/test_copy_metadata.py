@@ -11,9 +11,9 @@ from odxfs.client.client import Client, connect
 from odxfs.client.copy import copy_file
 from odxfs.client.local import LocalPlace
 from odxfs.client.metadata import Lost, Metadata
-from odxfs.client.places import Place
+from odxfs.client.place import Place
+from odxfs.client.places import SmbPlace
 from odxfs.client.plan import Wish
-from odxfs.client.smb_place import SmbPlace
 from odxfs.wire.fscc.classes import FileAttributes
 from tests.interop.samba import Samba, run_samba
 from tests.support.serving import PASSWORD, SHARE, USER, serve

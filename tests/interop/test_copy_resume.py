@@ -15,11 +15,11 @@ from odxfs.client.copy import copy_file
 from odxfs.client.errors import Mismatch, RequestRefused
 from odxfs.client.job import Job, Request
 from odxfs.client.local import LocalPlace
-from odxfs.client.places import Place
+from odxfs.client.place import Place
+from odxfs.client.places import SmbPlace
 from odxfs.client.plan import CopyOptions, Wish
 from odxfs.client.result import Tally
 from odxfs.client.servers import open_servers
-from odxfs.client.smb_place import SmbPlace
 from odxfs.client.summary import Record, Summary
 from odxfs.client.url import parse_location
 from odxfs.errors import ExitCode, UserError

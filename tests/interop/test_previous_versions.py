@@ -9,8 +9,8 @@ import trio
 from odxfs.client.client import connect
 from odxfs.client.copy import copy_file
 from odxfs.client.local import LocalPlace
+from odxfs.client.places import SmbPlace
 from odxfs.client.plan import Wish
-from odxfs.client.smb_place import SmbPlace
 from odxfs.smb.shares import Share
 from odxfs.wire.gmt_token import format_gmt_token
 from tests.interop.samba import run_samba

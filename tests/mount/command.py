@@ -85,6 +85,18 @@ def mounted_pool(base: Path, *options: str) -> Iterator[MountedPool]:
         clear(mountpoint)
 
 
+@contextmanager
+def in_foreground(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """An `odxfs` that stays; the block begins when it has said that it is live."""
+    with subprocess.Popen([str(ODXFS), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
 def wait_for_end(pid: int) -> None:
     """Until the process has ended; it is nobody's child here, and a zombie counts as ended."""
     deadline = time.monotonic() + 60

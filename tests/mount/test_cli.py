@@ -6,14 +6,24 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from odxfs.errors import ExitCode
 from odxfs_mount.unmounting import find_mount
-from tests.mount.command import ODXFS, clear, complaints, mounted_pool, odxfs, odxfs_ok, run, wait_for_end
+from tests.mount.command import (
+    ODXFS,
+    clear,
+    complaints,
+    in_foreground,
+    mounted_pool,
+    odxfs,
+    odxfs_ok,
+    run,
+    wait_for_end,
+)
 
 PASSWORD = "correct horse"
 FIRST_PORT = 46200
@@ -324,15 +334,3 @@ def test_the_control_socket_is_the_owners_alone(pool: Path, mountpoint: Path) ->
     odxfs_ok("status", pool)
     odxfs_ok("umount", mountpoint)
     assert not (pool / "control").exists()
-
-
-@contextmanager
-def in_foreground(*words: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """An `odxfs` that stays; the block begins when it has said that it is live."""
-    with subprocess.Popen([str(ODXFS), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline()
-            yield process
-        finally:
-            process.kill()

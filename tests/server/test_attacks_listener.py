@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import trio
 
-from odxfs.smb.listener import serve_listener
 from odxfs.smb.settings import ServerSettings
 from odxfs.volume import create_pool, open_pool
 from tests.support.peer import connect
@@ -41,7 +40,7 @@ async def test_a_connection_that_fails_before_it_is_taken_ends_nothing_else(
     monkeypatch.setattr(socket.socket, "accept", partialmethod(failing))
     async with open_pool(tmp_path, owner="tests") as pool, trio.open_nursery() as nursery:
         server = make_server(tmp_path, pool, ServerSettings())
-        _, port = await nursery.start(serve_listener, server, "127.0.0.1", 0)
+        _, port = await nursery.start(server.serve, "127.0.0.1", 0)
         await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
         async with connect(port) as peer:
             assert peer.wire.dialect

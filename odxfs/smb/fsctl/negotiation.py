@@ -53,8 +53,8 @@ async def validate_negotiate_info(
 
 def _same_dialects(connection: Connection, dialects: tuple[int, ...]) -> bool:
     """Whether these dialects lead to the one in use: it is among them, and no better one that this server speaks."""
-    settings = connection.server.settings
-    common = [each for each in dialects if settings.min_dialect <= each <= settings.max_dialect]
+    offer = connection.protocol.offer
+    common = [each for each in dialects if offer.min_dialect <= each <= offer.max_dialect]
     return bool(common) and max(common) == connection.dialect
 
 

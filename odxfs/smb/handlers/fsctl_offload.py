@@ -59,8 +59,9 @@ def _party(context: RequestContext, opened: SmbOpen | None) -> OffloadParty:
         write_conflicts=lambda offset, length: opens.write_conflicts(inode.number, offset, length, entry),
         owner=user.name if user is not None else "",
         client=context.connection.peer_address[0],
-        svm=context.server.settings.server_name,
+        svm=context.server.name,
         share=share.name,
+        path=opened.path,
         settings=settings,
         policy=OffloadPolicy.parse(share.offload_policy),
     )

@@ -18,6 +18,7 @@ from odxfs.smb.fsctl import (
 from odxfs.smb.fsctl.call import FsctlAnswer
 from odxfs.smb.handlers import fsctl_offload
 from odxfs.smb.request import Answer, RequestContext, SmbError
+from odxfs.smb.token_share import check_control_code
 from odxfs.wire.file_id import ANY
 from odxfs.wire.fsctl.codes import Fsctl as Code
 from odxfs.wire.ioctl import IoctlFlags, IoctlRequest, IoctlResponse
@@ -75,6 +76,17 @@ _CHANGING = frozenset(
 )
 """What changes the open's file: MEDIA_WRITE_PROTECTED in a previous version. OFFLOAD_WRITE is refused by the engine's rules."""
 
+_COPYING_WITHOUT_TOKENS = frozenset(
+    {
+        Code.SRV_REQUEST_RESUME_KEY,
+        Code.SRV_COPYCHUNK,
+        Code.SRV_COPYCHUNK_WRITE,
+        Code.DUPLICATE_EXTENTS_TO_FILE,
+        Code.DUPLICATE_EXTENTS_TO_FILE_EX,
+    }
+)
+"""What an SVM may be told not to serve: NOT_SUPPORTED, as ONTAP answers."""
+
 _KNOWN_BUT_ABSENT = frozenset(int(code) for code in Code) - _WITH_OPEN.keys() - _WITHOUT_OPEN.keys()
 """Codes of the specification's allow-list that this file system has not got: INVALID_DEVICE_REQUEST, not NOT_SUPPORTED."""
 
@@ -102,6 +114,8 @@ def _check(context: RequestContext, request: IoctlRequest) -> None:
 
 
 def _find(context: RequestContext, request: IoctlRequest) -> tuple[Fsctl, SmbOpen | None]:
+    if context.tree.share.is_tokens:
+        check_control_code(request.ctl_code)
     without_open = _WITHOUT_OPEN.get(request.ctl_code)
     if without_open is not None:
         if request.file_id != ANY:
@@ -112,6 +126,8 @@ def _find(context: RequestContext, request: IoctlRequest) -> tuple[Fsctl, SmbOpe
     if with_open is None:
         known = request.ctl_code in _KNOWN_BUT_ABSENT
         raise SmbError(Status.INVALID_DEVICE_REQUEST if known else Status.NOT_SUPPORTED)
+    if request.ctl_code in _COPYING_WITHOUT_TOKENS and not context.server.settings.offload.copychunk:
+        raise SmbError(Status.NOT_SUPPORTED, "this server copies by token alone")
     if opened.is_previous_version and request.ctl_code in _CHANGING:
         raise SmbError(Status.MEDIA_WRITE_PROTECTED)
     return with_open, opened

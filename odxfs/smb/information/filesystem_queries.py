@@ -90,6 +90,8 @@ def _device(context: RequestContext, opened: SmbOpen) -> Information:
 
 def _attribute(context: RequestContext, opened: SmbOpen) -> Information:
     attributes = _ATTRIBUTES
+    if not context.server.settings.offload.copychunk:
+        attributes &= ~FileSystemAttributes.SUPPORTS_BLOCK_REFCOUNTING
     if opened.tree.share.read_only or opened.is_previous_version:
         attributes |= FileSystemAttributes.READ_ONLY_VOLUME
     data = info.FileFsAttributeInformation(attributes, MAX_COMPONENT_CHARACTERS, FILE_SYSTEM_NAME).pack()

@@ -22,9 +22,9 @@ from odxfs.volume.catalog.sound import CatalogReader, all_rows
 from odxfs.volume.checking.counters import is_number
 from odxfs.volume.checking.findings import Findings
 from odxfs.volume.checking.map_check import Holders
+from odxfs.volume.checksums import damaged_blocks
 from odxfs.volume.extents import allocated_blocks, leaf_id
 from odxfs.volume.leaf import Leaf
-from odxfs.volume.reads import damaged_slots
 
 _SEGMENTS = 1 << 22
 """Segments that a pool can have at most (4 PiB of address space): a place behind them is not believed."""
@@ -143,7 +143,7 @@ def read_leaf(segments: Segments, leaf: Leaf) -> list[tuple[int, int]]:
             buffer = memoryview(bytearray(count * BLOCK_BYTES))
             try:
                 segments.read(place, buffer)
-                damaged += [first + at for at in damaged_slots(buffer, leaf.crcs[first : first + count])]
+                damaged += [first + at for at in damaged_blocks(buffer, leaf.crcs[first : first + count])]
             except VolumeError:
                 damaged += range(first, first + count)
     return runs_of(np.array(damaged, dtype=np.int64))

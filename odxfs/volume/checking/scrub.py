@@ -22,8 +22,8 @@ from odxfs.volume.allocation.group import BLOCKS_PER_GROUP, GROUP_SHIFT, set_bit
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.sound import LAST, SoundView, all_rows
 from odxfs.volume.checking.findings import Finding
+from odxfs.volume.checksums import damaged_blocks
 from odxfs.volume.leaf import Leaf, Piece
-from odxfs.volume.reads import damaged_slots
 from odxfs.volume.whereabouts import holder_texts, holders_of, place_text
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Scrub:
             buffer = memoryview(bytearray(count * BLOCK_BYTES))
             try:
                 self._pool.segments.read_from_disk(place, buffer)
-                bad = damaged_slots(buffer, leaf.crcs[first : first + count])
+                bad = damaged_blocks(buffer, leaf.crcs[first : first + count])
             except VolumeError:
                 bad = list(range(count))
             for at in bad:

@@ -42,10 +42,12 @@ class SnapshotVolume(Volume):
     def touch(self, inode: Inode, *, accessed: bool = False, modified: bool = False) -> None:
         """Without effect: in a snapshot reading leaves no trace."""
 
-    def read_nowait(self, inode: Inode, offset: int, length: int) -> Buffer | None:
+    def read_nowait(
+        self, inode: Inode, offset: int, length: int, page: bytearray | None = None
+    ) -> Buffer | None:
         """See Volume.read_nowait. Raises Stale."""
         _check_there(inode)
-        return super().read_nowait(inode, offset, length)
+        return super().read_nowait(inode, offset, length, page)
 
     async def read(self, inode: Inode, offset: int, length: int) -> Buffer:
         """See Volume.read. Raises Stale."""

@@ -2,7 +2,7 @@
 
 import stat
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -101,6 +101,10 @@ class Inode:
             self.atime_ns, self.mtime_ns, self.ctime_ns, self.btime_ns, self.dos_attributes, self.generation,
             self.parent, self.target,
         )  # fmt: skip
+
+
+Permit = Callable[[Inode], None]
+"""Raises what stands against removing the name of an inode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

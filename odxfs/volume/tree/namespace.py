@@ -25,7 +25,7 @@ from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume.catalog.interface import Changes, Row, Table
 from odxfs.volume.changes import Attribute, AttributesChanged, EntryAdded, EntryRemoved
 from odxfs.volume.tree.attributes import Attributes
-from odxfs.volume.tree.inodes import Inode, new_inode_row
+from odxfs.volume.tree.inodes import Inode, Permit, new_inode_row
 from odxfs.volume.tree.name_locks import NameLocks
 from odxfs.volume.tree.names import check_name, check_not_reserved
 from odxfs.volume.tree.orphans import Orphans
@@ -249,16 +249,27 @@ class Namespace(Tree):
             self.entries_changed(now, directory)
             self._tell_added(origin, directory, name, inode)
 
-    async def unlink(self, volume: VolumeId, origin: str, parent: InodeNumber, name: bytes) -> None:
+    async def unlink(
+        self, volume: VolumeId, origin: str, parent: InodeNumber, name: bytes, permit: Permit | None = None
+    ) -> None:
         """See Volume.unlink."""
-        await self._remove(volume, origin, parent, name, is_directory=False)
+        await self._remove(volume, origin, parent, name, permit, is_directory=False)
 
-    async def rmdir(self, volume: VolumeId, origin: str, parent: InodeNumber, name: bytes) -> None:
+    async def rmdir(
+        self, volume: VolumeId, origin: str, parent: InodeNumber, name: bytes, permit: Permit | None = None
+    ) -> None:
         """See Volume.rmdir."""
-        await self._remove(volume, origin, parent, name, is_directory=True)
+        await self._remove(volume, origin, parent, name, permit, is_directory=True)
 
     async def _remove(
-        self, volume: VolumeId, origin: str, parent: InodeNumber, name: bytes, *, is_directory: bool
+        self,
+        volume: VolumeId,
+        origin: str,
+        parent: InodeNumber,
+        name: bytes,
+        permit: Permit | None,
+        *,
+        is_directory: bool,
     ) -> None:
         self._pool.check_writable()
         await self._pool.throttle()
@@ -266,6 +277,8 @@ class Namespace(Tree):
         async with self.locks.of(parent):
             entry = await self.entry(directory, name)
             inode = await self.inodes.get(entry.number)
+            if permit is not None:
+                permit(inode)
             if is_directory and not inode.is_directory:
                 raise NotADirectory(f"{name!r} is not a directory")
             if inode.is_directory and not is_directory:

@@ -52,6 +52,9 @@ class Orphans:
         if inode.nlink > 0 or inode.holds > 0 or inode.gone:
             return
         self._cache.retire(inode)
+        if not (inode.has_xattrs or self._pool.windows.has_data(inode)):
+            self._drop_rows(inode)
+            return
         self._pool.view.put(Table.INODE, (inode.number,), inode.row())
         if inode.allocated_blocks <= _AT_ONCE_BLOCKS:
             self._under_way += 1
@@ -110,11 +113,16 @@ class Orphans:
             # The ORPHAN row stays: nothing is lost but the space, until the pool is opened again or checked.
             _LOG.error("the data of deleted inode %d cannot be given back yet: %s", number, error)
             return
-        if row is not None:
-            inode = Inode(number, row)
-            self._pool.windows.allocated_blocks[inode.volume] -= inode.allocated_blocks
-        self._pool.view.delete(Table.INODE, (number,))
-        self._pool.view.delete(Table.ORPHAN, (number,))
+        if row is None:
+            self._pool.view.delete(Table.ORPHAN, (number,))
+        else:
+            self._drop_rows(Inode(number, row))
+
+    def _drop_rows(self, inode: Inode) -> None:
+        """The inode has nothing more to give back."""
+        self._pool.windows.allocated_blocks[inode.volume] -= inode.allocated_blocks
+        self._pool.view.delete(Table.INODE, (inode.number,))
+        self._pool.view.delete(Table.ORPHAN, (inode.number,))
 
     async def _delete_xattrs(self, number: InodeNumber) -> None:
         view = self._pool.view

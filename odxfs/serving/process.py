@@ -1,0 +1,285 @@
+"""One run of the server, from opening the pool to closing it.
+
+`odxfs mount` and `odxfs serve` end up here. The order matters on the way out: the SVMs stop, the mount is taken away,
+tokens end, the pool commits and closes, and only then do callers of `odxfs umount` hear that all is clean.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from odxfs.administration import control_commands
+from odxfs.configuration import Configuration
+from odxfs.configuration.effects import token_limits
+from odxfs.configuration.source import ConfigurationSource
+from odxfs.configuration.writing import write_configuration
+from odxfs.control.arguments import Arguments
+from odxfs.control.server import ControlServer
+from odxfs.errors import ExitCode, UserError
+from odxfs.observe.status import pool_as_json, token_as_json, total_of
+from odxfs.observe.trace import OffloadTrace
+from odxfs.offload import OffloadEngine, TokenRegistry
+from odxfs.opens import OpenTable
+from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
+from odxfs.peers import Fetcher, PeerStore
+from odxfs.scrubbing import Scrubbing
+from odxfs.serving.errors import single_errors
+from odxfs.serving.live import Live
+from odxfs.serving.svms import RunningSvms, require_volumes
+from odxfs.smb.shares import Share, ShareStore
+from odxfs.volume import MOUNT, Pool, open_pool
+
+log = logging.getLogger("odxfs.serving")
+
+SWEEP_SECONDS = 1.0
+"""How often expired tokens give back their space. Redeeming looks at the deadline itself."""
+
+SECONDS_TO_ANSWER = 2.0
+"""How long a caller of `shutdown` may take to read the answer before the process ends anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServingOptions:
+    """What to serve: the configuration as it is now, and where a reload finds it.
+
+    `share` is added to the default SVM's shares, unless there is one of that name, once its volume is known to exist.
+    """
+
+    source: ConfigurationSource
+    configuration: Configuration
+    share: Share | None = None
+
+
+class Serving:
+    """One run of the server."""
+
+    def __init__(self, options: ServingOptions, ready: Callable[[Live], None]) -> None:
+        self._options = options
+        self._configuration = options.configuration
+        self._ready = ready
+        self._stopping = trio.CancelScope()
+        self._stopped = trio.Event()
+        self._failure: BaseException | None = None
+        self._is_live = False
+        self._pool: Pool | None = None
+        self._engine: OffloadEngine | None = None
+        self._svms: RunningSvms | None = None
+        self._scrubbing = Scrubbing()
+        commands = {
+            "ping": self._ping,
+            "status": self._status,
+            "tokens": self._tokens,
+            "config": self._config,
+            "reload": self._reload,
+            "shutdown": self._shutdown,
+            **self._scrubbing.commands,
+            **control_commands(lambda: self._pool),
+        }
+        self._control = ControlServer(options.configuration.pool, commands)
+
+    async def run(self) -> None:
+        """Serve until told to stop. Raises UserError for what the user can mend."""
+        with single_errors():
+            async with trio.open_nursery() as outer:
+                outer.start_soon(self._obey_signals)
+                try:
+                    await self._serve_pool(outer)
+                except BaseException as error:
+                    self._failure = error
+                    raise
+                finally:
+                    with trio.CancelScope(shield=True):
+                        self._stopped.set()
+                        await self._control.drain(SECONDS_TO_ANSWER)
+                outer.cancel_scope.cancel()
+
+    async def _serve_pool(self, outer: trio.Nursery) -> None:
+        configuration = self._configuration
+        owner = f"odxfs {'mount' if configuration.mounts else 'serve'}"
+        async with open_pool(configuration.pool, owner=owner) as pool:
+            self._pool = pool
+            require_volumes(pool, configuration)
+            self._keep_share(pool)
+            await outer.start(self._control.serve)
+            try:
+                with self._stopping:
+                    await self._serve_front_ends(pool)
+            finally:
+                self._control.withdraw()
+        log.info("pool=%s closed=clean", configuration.pool)
+
+    def _keep_share(self, pool: Pool) -> None:
+        share = self._options.share
+        if share is None:
+            return
+        if share.volume not in pool.volume_names:
+            raise UserError(f"{pool.directory} has no volume {share.volume!r}", ExitCode.NOT_FOUND)
+        shares = ShareStore(pool.directory)
+        if shares.find(share.name) is None:
+            shares.add(share)
+
+    async def _serve_front_ends(self, pool: Pool) -> None:
+        opens = OpenTable()
+        pool.is_in_use = lambda number: not opens.check(number, DELETE, FILE_SHARE_ALL)
+        registry = TokenRegistry(
+            pool.uuid,
+            token_limits(self._configuration),
+            pool.release_pin,
+            lambda: pool.statistics().pinned_only_bytes,
+        )
+        trace = OffloadTrace(pool.directory)
+        fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
+        engine = self._engine = OffloadEngine(
+            registry,
+            time.monotonic,
+            observe=lambda event: trace.record(event, time.time()),
+            foreign=fetcher,
+        )
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_sweep_tokens, registry)
+                await nursery.start(fetcher.run)
+                await nursery.start(self._scrubbing.run, pool)
+                svms = RunningSvms(self._configuration, pool, opens, engine)
+                await nursery.start(svms.run)
+                self._svms = svms
+                for volume, mountpoint in self._configuration.mounts.items():
+                    await self._start_mount(nursery, pool, opens, engine, volume, mountpoint)
+                self._announce(svms)
+        finally:
+            engine.close()
+            trace.close()
+
+    async def _start_mount(
+        self,
+        nursery: trio.Nursery,
+        pool: Pool,
+        opens: OpenTable,
+        engine: OffloadEngine,
+        volume: str,
+        mountpoint: Path,
+    ) -> None:
+        from odxfs_mount.session import run_mount
+
+        async def mount(*, task_status: trio.TaskStatus[None]) -> None:
+            mounted = pool.volume(volume, origin=MOUNT)
+            await run_mount(mounted, opens, engine, mountpoint, task_status=task_status)
+            self._stopping.cancel()  # unmounted from outside: this was what the process is for
+
+        await nursery.start(mount)
+
+    def _announce(self, svms: RunningSvms) -> None:
+        live = self._describe(svms)
+        log.info(
+            "pool=%s mountpoint=%s smb=%s shares=%s", live.directory, live.mountpoint, live.smb, live.shares
+        )
+        self._is_live = True
+        self._ready(live)
+
+    def _describe(self, svms: RunningSvms) -> Live:
+        mountpoints = [str(path) for path in self._configuration.mounts.values()]
+        described = svms.describe()
+        first = described[0] if described else None
+        return Live(
+            str(self._configuration.pool),
+            mountpoints[0] if mountpoints else None,
+            first.listen[0] if first else None,
+            first.shares if first else [],
+            described,
+            os.getpid(),
+        )
+
+    async def _obey_signals(self) -> None:
+        """SIGHUP reloads. The first SIGTERM or SIGINT stops cleanly; a second one stops now, which the next mount mends."""
+        stops = 0
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as numbers:
+            async for number in numbers:
+                if number == signal.SIGHUP:
+                    await self._reload_by_signal()
+                    continue
+                stops += 1
+                if stops > 1:
+                    self._stop_now(number)
+                log.info("signal=%s stopping=yes", signal.Signals(number).name)
+                self._stopping.cancel()
+
+    async def _reload_by_signal(self) -> None:
+        try:
+            await self._reload(Arguments({}))
+        except UserError as error:
+            log.error(
+                "signal=SIGHUP reload=refused reason=%r the old configuration stays in force", str(error)
+            )
+
+    def _stop_now(self, number: int) -> None:
+        from odxfs_mount.unmounting import unmount
+
+        log.error("signal=%s stopping=now uncommitted changes are lost", signal.Signals(number).name)
+        for mountpoint in self._configuration.mounts.values():
+            unmount(str(mountpoint), lazy=True)
+        logging.shutdown()
+        os._exit(ExitCode.INTERRUPTED)
+
+    async def _ping(self, _: Arguments) -> dict[str, Any]:
+        return {"pid": os.getpid()}
+
+    async def _status(self, _: Arguments) -> dict[str, Any]:
+        answer: dict[str, Any] = {"state": "served" if self._is_live else "starting"}
+        if self._svms is not None and self._is_live:
+            clients = self._svms.clients_as_json()
+            answer |= asdict(self._describe(self._svms))
+            answer["smb_server"] = total_of(clients.values())
+            for svm in answer["svms"]:
+                svm["clients"] = clients[svm["name"]]
+        if self._pool is not None:
+            answer["pool"] = pool_as_json(self._pool)
+            answer["scrub"] = self._scrubbing.summary()
+        if self._engine is not None:
+            answer["offload"] = self._engine.counters.as_json()
+            answer["tokens"] = len(self._engine.registry)
+        return answer
+
+    async def _config(self, _: Arguments) -> dict[str, Any]:
+        """The configuration in force, and the file that a reload reads."""
+        configuration = self._svms.configuration if self._svms is not None else self._configuration
+        return {"toml": write_configuration(configuration), "file": str(self._options.source.file)}
+
+    async def _reload(self, _: Arguments) -> dict[str, Any]:
+        """Read the configuration again and go by it, or say why not and change nothing."""
+        if self._svms is None or not self._is_live:
+            raise UserError("the pool is being opened", ExitCode.BUSY)
+        changes = await self._svms.reload(self._options.source.read_again)
+        log.info(
+            "reload=done added=%s removed=%s changed=%s", changes.added, changes.removed, changes.changed
+        )
+        return {"changes": changes.sentences()}
+
+    async def _tokens(self, _: Arguments) -> dict[str, Any]:
+        live = self._engine.registry.list(time.monotonic()) if self._engine is not None else []
+        return {"tokens": [token_as_json(token) for token in live]}
+
+    async def _shutdown(self, _: Arguments) -> dict[str, Any]:
+        log.info("command=shutdown stopping=yes")
+        self._stopping.cancel()
+        await self._stopped.wait()
+        if self._failure is not None:
+            raise UserError(f"closing the pool failed: {self._failure}", ExitCode.NEEDS_FSCK)
+        return {"clean": True, "pid": os.getpid()}
+
+
+async def _sweep_tokens(registry: TokenRegistry) -> None:
+    while True:
+        await trio.sleep(SWEEP_SECONDS)
+        registry.sweep(time.monotonic())
+
+
+def serve(options: ServingOptions, ready: Callable[[Live], None]) -> None:
+    """Serve until stopped; `ready` is called once everything is live. Raises UserError."""
+    trio.run(Serving(options, ready).run)

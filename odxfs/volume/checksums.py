@@ -1,0 +1,76 @@
+"""Checksums of many blocks at a time: the crc32c of each of them, or whether all are what they must be.
+
+That a long run of blocks is sound is told by one pass over all its bytes: the crc32c of the whole follows from those of its
+blocks, because appending zeros to a message is a linear map of its crc (the way of zlib's crc32_combine). One pass of 1 MiB costs
+half of 256 passes of 4 KiB; the tables cost 1 MiB of memory and 30 ms, once. What 32 bits of crc cannot see stays as rare.
+"""
+
+from array import array
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from crc32c import crc32c
+
+from odxfs.types import BLOCK_BYTES
+
+_LONGEST_RUN = 256
+"""Blocks that the tables reach: 1 MiB, the usual length of long reads."""
+
+_SHORTEST_RUN = 32
+"""With fewer blocks one pass for each of them is quicker."""
+
+_BYTES_OF_CRC = 4
+
+Tables = npt.NDArray[np.uint32]
+Positions = npt.NDArray[np.int64]
+
+
+def crcs_of(buffer: memoryview) -> list[int]:
+    """The crc32c of each block in `buffer`, which holds whole blocks."""
+    return [crc32c(buffer[start : start + BLOCK_BYTES]) for start in range(0, len(buffer), BLOCK_BYTES)]
+
+
+def damaged_blocks(buffer: memoryview, crcs: "array[int]") -> list[int]:
+    """Which of the blocks in `buffer` do not match their checksums, by their position among them."""
+    damaged: list[int] = []
+    for first in range(0, len(crcs), _LONGEST_RUN):
+        expected = crcs[first : first + _LONGEST_RUN]
+        run = buffer[first * BLOCK_BYTES : (first + len(expected)) * BLOCK_BYTES]
+        if len(expected) >= _SHORTEST_RUN and crc32c(run) == combined(expected):
+            continue
+        found = crcs_of(run)
+        if found != expected.tolist():
+            damaged += [first + at for at, crc in enumerate(found) if crc != expected[at]]
+    return damaged
+
+
+def combined(crcs: "array[int]") -> int:
+    """The crc32c of at most _LONGEST_RUN blocks in a row, from the crc32c of each."""
+    tables, positions = _tables()
+    count = len(crcs)
+    octets = np.frombuffer(crcs, dtype=np.uint8).reshape(count, _BYTES_OF_CRC)
+    return int(np.bitwise_xor.reduce(tables[(positions[-count:] + octets).ravel()]))
+
+
+@cache
+def _tables() -> tuple[Tables, Positions]:
+    """For the block that so many others follow, and each value of each byte of its crc: what that adds to the whole's crc."""
+    tables = np.zeros((_LONGEST_RUN, _BYTES_OF_CRC, 256), dtype=np.uint32)
+    bits = [1 << bit for bit in range(32)]
+    values = np.arange(256, dtype=np.uint32)
+    for block in reversed(range(_LONGEST_RUN)):
+        for bit, image in enumerate(bits):
+            tables[block, bit // 8] ^= ((values >> (bit % 8)) & 1) * np.uint32(image)
+        bits = [_followed_by_zeros(image) for image in bits]
+    positions = np.arange(_LONGEST_RUN * _BYTES_OF_CRC).reshape(_LONGEST_RUN, _BYTES_OF_CRC) * 256
+    return tables.ravel(), positions
+
+
+_ZERO_BLOCK = bytes(BLOCK_BYTES)
+_CRC_OF_ZERO_BLOCK = crc32c(_ZERO_BLOCK)
+
+
+def _followed_by_zeros(crc: int) -> int:
+    """The linear part of what becomes of a crc when a block of zeros follows."""
+    return crc32c(_ZERO_BLOCK, crc) ^ _CRC_OF_ZERO_BLOCK

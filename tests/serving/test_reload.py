@@ -1,0 +1,214 @@
+"""Another configuration for a process that runs: sessions go on, and what cannot be is refused whole."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from odxfs.errors import ExitCode
+from odxfs.ntstatus import Status
+from odxfs.wire.fsctl.codes import Fsctl
+from odxfs.wire.header import Command
+from odxfs.wire.ioctl import IoctlRequest
+from tests.mount.command import odxfs, odxfs_ok
+from tests.serving.running import ALICE, BOB, PASSWORD, Running, serving
+from tests.support.peer import Refused, logged_in
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """The two SVMs, for one test."""
+    with serving(tmp_path) as served:
+        yield served
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for what a signal brings about, which says nothing itself."""
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def signal_reload(running: Running) -> None:
+    """SIGHUP, after which the second SVM has another name."""
+    running.change("SECOND", "RENAMED")
+    running.process.send_signal(signal.SIGHUP)
+    until(lambda: running.svm("b")["server_name"] == "RENAMED")
+
+
+async def test_an_open_goes_on_through_every_kind_of_reload(running: Running) -> None:
+    port = running.port("default")
+    async with logged_in(port, ALICE, PASSWORD, "first") as peer:
+        fid = await peer.open("held")
+        await peer.write(fid, 0, b"before")
+        running.change("# the second\n", 'token-size = "16 MiB"\nsigning = "offered"\n# the second\n')
+        running.change("volumes", 'profile = "ontap"\nvolumes')
+        added = '\n[svm.c]\nlisten = "127.0.0.1:0"\nvolumes = []\n'
+        running.file.write_text(running.file.read_text() + added)
+        done = await trio.to_thread.run_sync(running.reload)
+        assert done.out.splitlines() == [
+            "SVM c is served",
+            "SVM default has new settings",
+            "SVM b has new settings",
+        ]
+        await peer.write(fid, 6, b" and after")
+        await trio.to_thread.run_sync(signal_reload, running)
+        assert await peer.read(fid, 0, 100) == b"before and after"
+        assert running.svm("default")["clients"]["opens"] == 1
+        odxfs_ok("user", "add", running.directory, "carol", "--svm", "c", "--password-stdin", stdin="pw")
+        async with logged_in(running.port("c"), "carol", "pw", "IPC$"):
+            pass
+        await peer.close(fid)
+    shown = odxfs_ok("config", "show", running.directory).out
+    assert 'token-size = "16 MiB"' in shown
+    assert running.reload().out == "nothing has changed\n"
+
+
+async def test_a_removed_svm_ends_with_its_connections_and_the_others_go_on(running: Running) -> None:
+    gone = running.port("b")
+    async with (
+        logged_in(running.port("default"), ALICE, PASSWORD, "first") as stays,
+        logged_in(gone, BOB, PASSWORD, "second") as goes,
+    ):
+        fid = await stays.open("held")
+        await goes.open("open when its server ends")
+        await trio.to_thread.run_sync(odxfs_ok, "svm", "del", running.directory, "b")
+        assert await goes.closed_by_server()
+        await stays.write(fid, 0, b"still here")
+        assert await stays.read(fid, 0, 100) == b"still here"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", gone))
+    assert [svm["name"] for svm in running.status()["svms"]] == ["default"]
+    assert running.svm("default")["volumes"] == ["db", "main"]
+
+
+async def test_a_volume_that_changes_hands_takes_its_connections_with_it(running: Running) -> None:
+    odxfs_ok("volume", "create", running.directory, "more")
+    odxfs_ok("share", "add", running.directory, "more", "--volume", "more")
+    async with logged_in(running.port("default"), ALICE, PASSWORD, "first") as peer:
+        first = peer.tree_id
+        await peer.connect_tree("more")
+        fid = await peer.open("file")
+        await trio.to_thread.run_sync(odxfs_ok, "svm", "set", running.directory, "b", "volumes=db,more")
+        with pytest.raises(Refused) as refused:
+            await peer.read(fid, 0, 1)
+        assert refused.value.status is Status.NETWORK_NAME_DELETED
+        with pytest.raises(Refused) as refused:
+            await peer.connect_tree("more")
+        assert refused.value.status is Status.BAD_NETWORK_NAME
+        peer.tree_id = first
+        await peer.open("what is still its own")
+    odxfs_ok("share", "add", running.directory, "more", "--svm", "b", "--volume", "more")
+    assert "file" in running.smbclient_ok("b", BOB, "more", "ls")
+
+
+def test_what_cannot_be_done_changes_nothing(running: Running) -> None:
+    before = odxfs_ok("config", "show", running.directory).out
+    text = running.file.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = f"127.0.0.1:{taken.getsockname()[1]}"
+        attempts = {
+            "x = 1\n" + text: (ExitCode.CONFIG, "there is no key 'x'"),
+            text + '[mounts]\nmain = "/mnt"\n': (ExitCode.CONFIG, "without a restart: the mounts differ"),
+            text.replace('"127.0.0.1:0"  #', '"127.0.0.1:1"  #'): (
+                ExitCode.CONFIG,
+                "without a restart: SVM default listens on 127.0.0.1:0, not on 127.0.0.1:1",
+            ),
+            text.replace('"db"', '"db", "nowhere"'): (ExitCode.NOT_FOUND, "has no volume 'nowhere'"),
+            text.replace('name = "SECOND"', f'name = "OTHER"\n[svm.c]\nlisten = "{busy}"'): (
+                ExitCode.NETWORK,
+                f"SVM c: {busy} is in use",
+            ),
+        }
+        for broken, (code, said) in attempts.items():
+            running.file.write_text(broken)
+            refused = running.reload()
+            assert (refused.code, said in refused.err) == (code, True), refused.err
+            assert odxfs_ok("config", "show", running.directory).out == before
+    running.smbclient_ok("b", BOB, "second", "ls")
+    running.file.unlink()
+    assert running.reload().code == ExitCode.CONFIG
+    running.file.write_text(text)
+    assert running.reload().out == "nothing has changed\n"
+
+
+def test_a_refused_signal_is_in_the_log_and_the_next_one_counts(running: Running) -> None:
+    assert running.process.stderr is not None
+    running.change("server-name", "surname")
+    running.process.send_signal(signal.SIGHUP)
+    lines = iter(running.process.stderr.readline, b"")
+    said = next(line.decode() for line in lines if b"signal=SIGHUP" in line)
+    assert "level=error" in said
+    assert "there is no key 'surname'" in said
+    assert "the old configuration stays in force" in said
+    running.change("surname", "server-name")
+    signal_reload(running)
+
+
+async def test_the_ontap_profile_is_one_switch(running: Running) -> None:
+    """A session that is there already meets it at its next call."""
+
+    async with logged_in(running.port("b"), BOB, PASSWORD, "second") as peer:
+        fid = await peer.open("file")
+        resume_key = IoctlRequest(Fsctl.SRV_REQUEST_RESUME_KEY, fid, b"", 0, 32, 1)
+        await peer.call(Command.IOCTL, resume_key)
+        await trio.to_thread.run_sync(odxfs_ok, "svm", "set", running.directory, "b", "profile=ontap")
+        for code in (
+            Fsctl.SRV_REQUEST_RESUME_KEY,
+            Fsctl.SRV_COPYCHUNK,
+            Fsctl.SRV_COPYCHUNK_WRITE,
+            Fsctl.DUPLICATE_EXTENTS_TO_FILE,
+            Fsctl.DUPLICATE_EXTENTS_TO_FILE_EX,
+        ):
+            answer = await peer.answer(Command.IOCTL, IoctlRequest(code, fid, b"", 0, 32, 1))
+            assert answer.header.status == Status.NOT_SUPPORTED
+        await trio.to_thread.run_sync(odxfs_ok, "svm", "set", running.directory, "b", "copychunk=true")
+        await peer.call(Command.IOCTL, resume_key)
+
+
+def test_svm_commands_change_the_file_and_the_server_together(running: Running) -> None:
+    odxfs_ok("svm", "add", running.directory, "c", "listen=127.0.0.1:0", "min-dialect=3.0")
+    odxfs_ok("svm", "set", running.directory, "c", "token-size=4 MiB", "tokens.per-client=7", "min-dialect=")
+    listed = odxfs_ok("svm", "list", running.directory, "--json").json
+    found = next(svm for svm in listed if svm["name"] == "c")
+    assert (found["token-size"], found["tokens"]["per-client"], found["min-dialect"]) == ("4 MiB", 7, "2.1")
+    text = running.file.read_text()
+    for comment in ("# two SVMs", "# the system chooses", "# the second"):
+        assert comment in text
+    for words, code, said in (
+        (("add", "c", "listen=127.0.0.1:0"), ExitCode.EXISTS, "already"),
+        (("add", "../x"), ExitCode.CONFIG, "cannot be the name of an SVM"),
+        (("set", "d", "profile=ontap"), ExitCode.NOT_FOUND, "no SVM 'd'"),
+        (("set", "c", "profil=ontap"), ExitCode.CONFIG, "did you mean 'profile'?"),
+        (("set", "c", "listen=127.0.0.1:1"), ExitCode.CONFIG, "without a restart"),
+        (("set", "c", "profile"), ExitCode.USAGE, "is not KEY=VALUE"),
+        (("del", "d"), ExitCode.NOT_FOUND, "no SVM 'd'"),
+    ):
+        verb, *rest = words
+        refused = odxfs("svm", verb, running.directory, *rest)
+        assert (refused.code, said in refused.err) == (code, True), refused.err
+        assert running.file.read_text() == text
+    odxfs_ok("svm", "del", running.directory, "c")
+    assert [svm["name"] for svm in running.status()["svms"]] == ["default", "b"]
+
+
+def test_a_server_started_without_a_file_gets_one_that_says_what_it_does(tmp_path: Path) -> None:
+    from tests.mount.command import in_foreground
+
+    directory = tmp_path / "pool"
+    odxfs_ok("mkfs", directory)
+    words = ("--share", "s", "--smb-listen", "127.0.0.1:0", "--signing", "offered")
+    with in_foreground("serve", str(directory), *words) as process:
+        running = Running(directory, process)
+        odxfs_ok("svm", "add", directory, "b", "listen=127.0.0.1:0")
+        assert running.file.read_text() == (
+            '[svm.default]\nlisten = ["127.0.0.1:0"]\nsigning = "offered"\n\n[svm.b]\nlisten = ["127.0.0.1:0"]\n'
+        )
+        assert [svm["shares"] for svm in running.status()["svms"]] == [["s"], []]
+        odxfs_ok("umount", directory)
+        assert process.wait(30) == 0
