@@ -223,6 +223,9 @@ class Configuration:
     token_space: Annotated[
         int, Size(0, _MOST_BYTES), Doc("Space of the pool that nothing but tokens may keep from being freed.")
     ] = _LIMITS.pinned_only_bytes
+    tokens: Annotated[
+        TokenBounds, Table(TokenBounds), Doc("Lifetimes and bounds of the tokens that are read on mounts.")
+    ] = field(default_factory=TokenBounds)
     svm: Annotated[
         Mapping[str, SvmConfiguration],
         NamedTables(SvmConfiguration, check_svm_name),

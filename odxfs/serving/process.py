@@ -134,10 +134,13 @@ class Serving:
             pool.release_pin,
             lambda: pool.statistics().pinned_only_bytes,
         )
-        fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
         trace = OffloadTrace(pool.directory)
+        fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
         engine = self._engine = OffloadEngine(
-            registry, time.monotonic, observe=lambda event: trace.record(event, time.time()), foreign=fetcher
+            registry,
+            time.monotonic,
+            observe=lambda event: trace.record(event, time.time()),
+            foreign=fetcher,
         )
         try:
             async with trio.open_nursery() as nursery:
