@@ -6,12 +6,11 @@ tokens end, the pool commits and closes, and only then do callers of `odxfs umou
 
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 
@@ -30,6 +29,7 @@ from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
 from odxfs.scrubbing import Scrubbing
 from odxfs.serving.errors import single_errors
 from odxfs.serving.live import Live
+from odxfs.serving.signals import Signals
 from odxfs.serving.svms import RunningSvms, require_volumes
 from odxfs.smb.shares import Share, ShareStore
 from odxfs.volume import MOUNT, Pool, open_pool
@@ -86,7 +86,10 @@ class Serving:
         """Serve until told to stop. Raises UserError for what the user can mend."""
         with single_errors():
             async with trio.open_nursery() as outer:
-                outer.start_soon(self._obey_signals)
+                signals = Signals(
+                    stop=self._stopping.cancel, stop_now=self._stop_now, reload=self._reload_by_signal
+                )
+                outer.start_soon(signals.obey)
                 try:
                     await self._serve_pool(outer)
                 except BaseException as error:
@@ -185,20 +188,6 @@ class Serving:
             os.getpid(),
         )
 
-    async def _obey_signals(self) -> None:
-        """SIGHUP reloads. The first SIGTERM or SIGINT stops cleanly; a second one stops now, which the next mount mends."""
-        stops = 0
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as numbers:
-            async for number in numbers:
-                if number == signal.SIGHUP:
-                    await self._reload_by_signal()
-                    continue
-                stops += 1
-                if stops > 1:
-                    self._stop_now(number)
-                log.info("signal=%s stopping=yes", signal.Signals(number).name)
-                self._stopping.cancel()
-
     async def _reload_by_signal(self) -> None:
         try:
             await self._reload(Arguments({}))
@@ -207,10 +196,9 @@ class Serving:
                 "signal=SIGHUP reload=refused reason=%r the old configuration stays in force", str(error)
             )
 
-    def _stop_now(self, number: int) -> None:
+    def _stop_now(self) -> NoReturn:
         from odxfs_mount.unmounting import unmount
 
-        log.error("signal=%s stopping=now uncommitted changes are lost", signal.Signals(number).name)
         for mountpoint in self._configuration.mounts.values():
             unmount(str(mountpoint), lazy=True)
         logging.shutdown()
@@ -220,7 +208,10 @@ class Serving:
         return {"pid": os.getpid()}
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
-        answer: dict[str, Any] = {"state": "served" if self._is_live else "starting"}
+        answer: dict[str, Any] = {
+            "state": "served" if self._is_live else "starting",
+            "directory": str(self._configuration.pool),
+        }
         if self._svms is not None and self._is_live:
             clients = self._svms.clients_as_json()
             answer |= asdict(self._describe(self._svms))

@@ -271,7 +271,9 @@ class Workload:
             await self.pool.snapshots.delete("main", name)
         except VolumeError:
             if any(found.name == name for found in self.pool.snapshots.of("main")):
-                self.snapshots = before  # refused; one that failed later is gone until the pool is opened again
+                self.snapshots = (
+                    before  # refused; one that failed later is gone until the pool is opened again
+                )
             raise
 
     # -- choices ----------------------------------------------------------------------------------------------------
