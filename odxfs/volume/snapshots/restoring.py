@@ -32,6 +32,7 @@ async def restore(pool: "Pool", volume: str, name: str) -> None:
     if pool.namespace.inodes.are_held(snapshot.volume):
         raise SharingViolation(f"volume {volume} is in use")
     pool.namespace.inodes.close(snapshot.volume)
+    pool.namespace.directories.forget_listings()
     for table, key, now, then in replaced:
         if table is Table.EXTENTS:
             _replace_page(pool, key, now, then)

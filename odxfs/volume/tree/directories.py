@@ -17,6 +17,12 @@ from odxfs.volume.tree.names import encode_name, fold
 _FOLDED_CANDIDATES = 64
 """Names of one directory that differ in case only and are looked through; only a POSIX user can make more than one."""
 
+_LISTED_ENTRIES = 65_536
+"""Entries of listings kept in memory: some 10 MB."""
+
+_Page = tuple[int, int]
+"""(after, limit) of a listing."""
+
 
 class DirectoryEntry(NamedTuple):
     """One line of a listing."""
@@ -40,6 +46,10 @@ class Directories:
     def __init__(self, view: CatalogView | SeenView, identifiers: Identifiers) -> None:
         self._view = view
         self._identifiers = identifiers
+        self._listed: dict[InodeNumber, dict[_Page, list[DirectoryEntry]]] = {}
+        """Pages of listings as they were read, until an entry of the directory changes."""
+        self._listed_entries = 0
+        self._changes = 0
 
     async def find(self, directory: InodeNumber, name: bytes) -> DirectoryEntry | None:
         """The entry of that very name."""
@@ -67,9 +77,34 @@ class Directories:
         raise NotFound(f"there is no {name!r}")
 
     async def listing(self, directory: InodeNumber, after: int, limit: int) -> list[DirectoryEntry]:
-        """Entries whose cookies are greater than `after`, ascending."""
+        """Entries whose cookies are greater than `after`, ascending. The list is shared: not to be changed."""
+        found = self._listed.get(directory, {}).get((after, limit))
+        if found is not None:
+            return found
+        changes = self._changes
         rows = await self._view.range(Table.LISTING, (directory, after + 1), (directory + 1,), limit)
-        return [_listed(key, row) for key, row in rows]
+        page = [_listed(key, row) for key, row in rows]
+        if changes == self._changes:
+            self._keep(directory, (after, limit), page)
+        return page
+
+    def _keep(self, directory: InodeNumber, key: "_Page", page: list[DirectoryEntry]) -> None:
+        if self._listed_entries > _LISTED_ENTRIES:
+            self.forget_listings()
+        self._listed.setdefault(directory, {})[key] = page
+        self._listed_entries += len(page) + 1
+
+    def forget_listings(self) -> None:
+        """Rows of entries were changed by other ways than `add` and `remove`."""
+        self._changes += 1
+        self._listed.clear()
+        self._listed_entries = 0
+
+    def _entries_change(self, directory: InodeNumber) -> None:
+        self._changes += 1
+        pages = self._listed.pop(directory, None)
+        if pages is not None:
+            self._listed_entries -= sum(len(page) + 1 for page in pages.values())
 
     async def names_of(self, number: InodeNumber) -> list[tuple[InodeNumber, bytes]]:
         """Every (directory, name) of an inode."""
@@ -81,6 +116,7 @@ class Directories:
         if cookie is None:
             cookie = self._identifiers.cookie()
         directory, kind = parent.number, child.kind
+        self._entries_change(directory)
         put = self._view.put
         put(Table.DIRENT, (directory, name), (child.number, kind, cookie))
         put(Table.LISTING, (directory, cookie), (name, child.number, kind))
@@ -93,6 +129,7 @@ class Directories:
     def remove(self, parent: Inode, entry: DirectoryEntry) -> None:
         """Take out an entry that is there."""
         directory, name = parent.number, entry.name
+        self._entries_change(directory)
         delete = self._view.delete
         delete(Table.DIRENT, (directory, name))
         delete(Table.LISTING, (directory, entry.cookie))

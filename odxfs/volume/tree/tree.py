@@ -53,3 +53,4 @@ class Tree:
         assert isinstance(self.view, SeenView)
         self.view.past.is_gone = True
         self.inodes.close(volume)
+        self.directories.forget_listings()
