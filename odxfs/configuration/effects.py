@@ -1,6 +1,12 @@
 """What a configuration means to the parts of the server, in their own terms."""
 
-from odxfs.configuration.model import Configuration, ShareConfiguration, Signing, SvmConfiguration
+from odxfs.configuration.model import (
+    DEFAULT_SVM,
+    Configuration,
+    ShareConfiguration,
+    Signing,
+    SvmConfiguration,
+)
 from odxfs.offload import OffloadSettings, TokenLimits
 from odxfs.smb.settings import ServerSettings
 from odxfs.smb.shares import Share
@@ -20,8 +26,9 @@ def server_settings(configuration: Configuration, name: str) -> ServerSettings:
 
 
 def token_limits(configuration: Configuration) -> TokenLimits:
-    """The bounds of the pool's table of tokens; those of one SVM come with its calls."""
-    return TokenLimits(pinned_only_bytes=configuration.token_space)
+    """The bounds of the pool's table of tokens: the default SVM's where one SVM's own do not come with its calls."""
+    svm = configuration.svm.get(DEFAULT_SVM, SvmConfiguration())
+    return _offload(svm, configuration.token_space).limits
 
 
 def declared_shares(svm: SvmConfiguration) -> list[Share]:
