@@ -25,6 +25,7 @@ COMMANDS = {
     "snapshot": "snapshots of a volume: create, list, delete, restore",
     "status": "what is mounted and shared, and the numbers of a pool",
     "tokens": "the live copy tokens of a pool",
+    "explain": "why the last copies were or were not offloaded",
     "fsck": "check a pool that nobody uses, and repair it",
     "scrub": "read and verify every block, also of a pool in use",
     "backup": "copy the catalog of a pool, also of one in use",

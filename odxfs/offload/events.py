@@ -12,7 +12,7 @@ class OffloadEvent:
     `call` is "read" for one that made a token, "write" for one that made data appear. `volume`, `inode` and `offset` are those of
     the file the call was made on; `source` says where the data comes from, as far as it is known. `logical_bytes` is what the
     caller was told, `moved_bytes` what was really moved for it: 0 when extents were shared. `reason` is empty for success.
-    `peer` is the server that the data came from, empty for this one.
+    `peer` is the server that the data came from, empty for this one. `path` is the file's in its volume, if known.
     """
 
     mechanism: Mechanism
@@ -33,3 +33,4 @@ class OffloadEvent:
     reason: str
     seconds: float
     peer: str = ""
+    path: str = ""

@@ -29,7 +29,7 @@ class OffloadParty:
 
     The two callables ask the open table about (offset, length) in bytes: would a byte-range lock of another open refuse
     this read, this write? `owner`, `client`, `svm` and `share` name who asks and where, for people and for the bounds on tokens;
-    the last two are empty on the mount.
+    they are empty on the mount. `path` is the file's in its volume, as it was opened.
     """
 
     volume: Volume
@@ -44,6 +44,7 @@ class OffloadParty:
     client: str
     svm: str = ""
     share: str = ""
+    path: str = ""
     settings: OffloadSettings = field(default_factory=OffloadSettings)
     policy: OffloadPolicy = field(default_factory=OffloadPolicy)
 

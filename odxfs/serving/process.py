@@ -23,6 +23,7 @@ from odxfs.control.arguments import Arguments
 from odxfs.control.server import ControlServer
 from odxfs.errors import ExitCode, UserError
 from odxfs.observe.status import pool_as_json, token_as_json, total_of
+from odxfs.observe.trace import OffloadTrace
 from odxfs.offload import OffloadEngine, TokenRegistry
 from odxfs.opens import OpenTable
 from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
@@ -135,7 +136,10 @@ class Serving:
             pool.release_pin,
             lambda: pool.statistics().pinned_only_bytes,
         )
-        engine = self._engine = OffloadEngine(registry, time.monotonic)
+        trace = OffloadTrace(pool.directory)
+        engine = self._engine = OffloadEngine(
+            registry, time.monotonic, observe=lambda event: trace.record(event, time.time())
+        )
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_sweep_tokens, registry)
@@ -148,6 +152,7 @@ class Serving:
                 self._announce(svms)
         finally:
             engine.close()
+            trace.close()
 
     async def _start_mount(
         self,

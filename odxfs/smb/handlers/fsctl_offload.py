@@ -61,6 +61,7 @@ def _party(context: RequestContext, opened: SmbOpen | None) -> OffloadParty:
         client=context.connection.peer_address[0],
         svm=context.server.name,
         share=share.name,
+        path=opened.path,
         settings=settings,
         policy=OffloadPolicy.parse(share.offload_policy),
     )

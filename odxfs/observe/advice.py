@@ -1,0 +1,43 @@
+"""What a person can do about each refusal of copy offload: one sentence for each, beside the one that says what happened."""
+
+from odxfs.errors import Refusal
+
+_ADVICE = {
+    Refusal.OFFLOAD_DISABLED: "switch it on: copy-offload of the SVM, and of the share ('odxfs share list')",
+    Refusal.DIALECT_TOO_OLD: "let the client negotiate SMB 3.0 or later (max-dialect, or the client's settings)",
+    Refusal.NOT_A_FILE_SHARE: "nothing: pipes have no data to copy",
+    Refusal.BUFFER_TOO_SMALL: "the client sends malformed requests: see MS-FSCC 2.3.41 to 2.3.44",
+    Refusal.NOT_ALIGNED: "the client must ask in whole sectors of 512 bytes",
+    Refusal.BAD_SIZE_FIELD: "the client sends malformed requests: see MS-FSCC 2.3.41 to 2.3.44",
+    Refusal.RANGE_OVERFLOW: "the client asks for more than a file can hold",
+    Refusal.NOT_READABLE: "the client must open the source with FILE_READ_DATA",
+    Refusal.NOT_WRITABLE: "the client must open the destination with FILE_WRITE_DATA",
+    Refusal.READ_FILE_KIND: "nothing: directories and the like are not copied by token",
+    Refusal.WRITE_FILE_KIND: "nothing: directories and the like are not copied by token",
+    Refusal.FILE_DELETED: "the file was deleted while it was open",
+    Refusal.LOCKED: "another open holds a byte-range lock: close that program",
+    Refusal.BEYOND_END: "the client must set the destination to its full size (SetEndOfFile) before it writes a token",
+    Refusal.VOLUME_READ_ONLY: "write to a share, and to a version of the volume, that may be changed",
+    Refusal.UNKNOWN_TOKEN: "the token is another vendor's: only its own server can redeem it",
+    Refusal.FORGED_TOKEN: "the token was changed on its way; clients must carry it as it is",
+    Refusal.EXPIRED_TOKEN: "the client waited too long between read and write: raise the default lifetime of tokens",
+    Refusal.OFFSET_BEYOND_TOKEN: "the client must not ask for more than TransferLength said",
+    Refusal.NO_SPACE: "free space, or raise the quota of the volume",
+    Refusal.TOO_MANY_TOKENS: "raise the bounds on tokens, or let clients hold fewer at a time",
+}
+
+
+def advice_for(label: str) -> str:
+    """What to do about the refusal of that label; empty for one that this program does not know."""
+    for reason, sentence in _ADVICE.items():
+        if reason.label == label:
+            return sentence
+    return ""
+
+
+def sentence_for(label: str) -> str:
+    """What happened, for the refusal of that label."""
+    for reason in Refusal:
+        if reason.label == label:
+            return reason.sentence
+    return label.replace("_", " ")
