@@ -13,10 +13,11 @@ import tomlkit
 from tomlkit.exceptions import ParseError
 from tomlkit.items import InlineTable
 
-from odxfs.configuration.kinds import Flag, Kind, Seconds, Several, Size, Whole
+from odxfs.configuration.kinds import Flag, Kind, Seconds, Several, Whole
 from odxfs.configuration.model import SvmConfiguration
 from odxfs.configuration.sections import Path, Section, insert, join, split
 from odxfs.configuration.settings import NamedTables, NamedValues, Table, settings_of
+from odxfs.configuration.sizes import Size
 from odxfs.errors import ExitCode, UserError
 
 Assignments = Mapping[str, str]
