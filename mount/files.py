@@ -9,7 +9,7 @@ import pyfuse3
 from odxfs.errors import AlreadyExists, LockConflict
 from odxfs.opens import DirectoryName
 from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_DATA
-from odxfs.types import Buffer
+from odxfs.types import TOKEN_INODES, Buffer
 from odxfs.volume import AttributeChange, Inode
 
 from .answers import answered
@@ -91,7 +91,9 @@ class FileOperations(FrontEnd):
         self.volume.hold(file)
         # Pages stay cached between opens: the kernel drops them by itself when it sees a new mtime, and is told when
         # the share has written. direct_io would cost shared mappings, which databases and git use.
-        return pyfuse3.FileInfo(fh=self.handles.add_file(FileHandle(file, entry, flags)), keep_cache=True)
+        # A token is read past the cache, for it may end.
+        fh, is_token = self.handles.add_file(FileHandle(file, entry, flags)), file.number >= TOKEN_INODES
+        return pyfuse3.FileInfo(fh=fh, keep_cache=not is_token, direct_io=is_token)
 
     @answered
     async def read(self, fh: pyfuse3.FileHandleT, off: int, size: int) -> Buffer:  # type: ignore[override]

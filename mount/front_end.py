@@ -1,19 +1,20 @@
 """What the operations share: the volume, the open table, and how an inode is described to the kernel."""
 
 import errno
+from copy import copy
 
 import pyfuse3
 import trio
 
 from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
-from odxfs.types import BLOCK_BYTES, SECTOR_BYTES, InodeNumber
+from odxfs.types import BLOCK_BYTES, SECTOR_BYTES, TOKEN_INODES, InodeNumber
 from odxfs.volume import INLINE_BYTES, Inode, Volume
 
 from .handles import Handles
 from .inode_numbers import InodeNumbers
 from .invalidation import Invalidation
-from .snapshots import VolumeWithSnapshots
+from .token_folder import MountedVolume
 from .tokens import TokenAttributes
 
 CACHE_SECONDS = 60.0
@@ -43,7 +44,7 @@ class FrontEnd(pyfuse3.Operations):
 
     def __init__(self, volume: Volume, opens: OpenTable, engine: OffloadEngine) -> None:
         super().__init__()
-        self.volume: Volume = VolumeWithSnapshots(volume)
+        self.volume: Volume = MountedVolume(volume, engine)
         self.opens = opens
         self.engine = engine
         self.numbers = InodeNumbers(self.volume)
@@ -83,6 +84,10 @@ class FrontEnd(pyfuse3.Operations):
         entry.st_mtime_ns = inode.mtime_ns
         entry.st_ctime_ns = inode.ctime_ns
         self.invalidation.attributes_told(inode.number)
+        if inode.number >= TOKEN_INODES:  # tokens end unannounced
+            fleeting = copy(entry)
+            fleeting.entry_timeout = fleeting.attr_timeout = 0
+            return fleeting
         return entry
 
     def enter(self, inode: Inode) -> pyfuse3.EntryAttributes:

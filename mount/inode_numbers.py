@@ -4,10 +4,14 @@ from dataclasses import dataclass
 
 import pyfuse3
 
+from odxfs.offload import TOKENS_FOLDER
 from odxfs.types import InodeNumber
 from odxfs.volume import Inode, Volume
 
 from .snapshots import FOLDER
+
+_SHOWING = frozenset({FOLDER, TOKENS_FOLDER})
+"""Folders whose attributes follow from the snapshots or tokens that there are."""
 
 
 @dataclass(slots=True)
@@ -48,7 +52,7 @@ class InodeNumbers:
         """The live inode for the kernel's number; raises NotFound."""
         mine = self.of_kernel(number)
         known = self._known.get(mine)
-        if known is None or mine == FOLDER:  # what that shows follows from the snapshots there are
+        if known is None or mine in _SHOWING:
             return await self._volume.inode(mine)
         return known.inode
 

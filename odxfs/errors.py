@@ -190,6 +190,21 @@ class Refusal(Enum):
     UNKNOWN_TOKEN = (Status.INVALID_TOKEN, "the token is unknown to this server")
     FORGED_TOKEN = (Status.INVALID_TOKEN, "the token was altered or not made by this server")
     EXPIRED_TOKEN = (Status.INVALID_TOKEN, "the token has expired")
+    UNKNOWN_PEER = (Status.DEVICE_UNREACHABLE, "the token is of a pool that is no configured peer")
+    PEER_REFUSES = (Status.DEVICE_UNREACHABLE, "the server that made the token does not let this server in")
+    PEER_UNREACHABLE = (
+        Status.INSUFFICIENT_RESOURCES,
+        "the server that made the token cannot be reached at the moment",
+    )
+    PEER_BUSY = (
+        Status.INSUFFICIENT_RESOURCES,
+        "the server that made the token has not sent its bytes in time",
+    )
+    PEER_FAILED = (Status.INSUFFICIENT_RESOURCES, "the server that made the token failed to read its bytes")
+    PEER_REFUSED_TOKEN = (
+        Status.INVALID_TOKEN,
+        "the server that made the token does not take it: it has expired, was cancelled or is altered",
+    )
     OFFSET_BEYOND_TOKEN = (Status.INVALID_PARAMETER, "TransferOffset lies past what the token holds")
     NO_SPACE = (Status.DISK_FULL, "the disk is full")
     TOO_MANY_TOKENS = (Status.INSUFFICIENT_RESOURCES, "no further token can be held")

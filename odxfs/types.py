@@ -38,6 +38,9 @@ SNAPSHOT_INODES = 1 << 62
 MAX_SNAPSHOTS = 1 << 62 - INODE_VOLUME_SHIFT
 """Snapshots of a pool at one time."""
 
+TOKEN_INODES = 1 << 63
+"""From here on are the inodes under which live tokens can be read; behind every snapshot's."""
+
 LeafId = NewType("LeafId", int)
 """Unique in a pool, never used twice; 0 stands for a window that is all hole."""
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "config": "the configuration file: check, show, schema, reload",
     "svm": "virtual SMB servers (SVMs) over one pool: add, set, list, del",
     "user": "users who may log in over SMB: add, passwd, del, list",
+    "peer": "servers whose copy tokens may be written here: add, list, del",
     "share": "shares: add, del, list",
     "volume": "volumes: list, quota, create, clone, delete",
     "snapshot": "snapshots of a volume: create, list, delete, restore",

@@ -22,6 +22,19 @@ def read_new_password(arguments: argparse.Namespace, user: str) -> str:
     return password
 
 
+def read_password(arguments: argparse.Namespace, whose: str) -> str:
+    """A password that exists already: one line of stdin, or typed once. Raises UserError."""
+    if arguments.password_stdin:
+        password = _first_line_of_stdin()
+    elif sys.stdin.isatty():
+        password = getpass.getpass(f"Password of {whose}: ")
+    else:
+        raise UserError("there is no terminal to ask for a password; use --password-stdin", ExitCode.USAGE)
+    if not password:
+        raise UserError("the password is empty", ExitCode.USAGE)
+    return password
+
+
 def _first_line_of_stdin() -> str:
     return sys.stdin.readline().rstrip("\r\n")
 

@@ -27,6 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_password_option(add)
     add.add_argument("--uid", type=int, default=os.getuid(), help="acts as this uid (default: yours)")
     add.add_argument("--gid", type=int, default=os.getgid(), help="acts as this gid (default: yours)")
+    add.add_argument(
+        "--peer", action="store_true", help="another server, which may read copy tokens and nothing else"
+    )
     passwd = verbs.add_parser("passwd", help="change a password", description="Change a user's password.")
     _add_user_arguments(passwd)
     add_password_option(passwd)
@@ -57,18 +60,23 @@ def run(arguments: argparse.Namespace) -> int:
         store.set_password(arguments.name, read_new_password(arguments, arguments.name))
         say(f"user {arguments.name} has a new password")
     else:
-        store.add(arguments.name, read_new_password(arguments, arguments.name), arguments.uid, arguments.gid)
-        say(f"user {arguments.name} is added")
+        password = read_new_password(arguments, arguments.name)
+        store.add(arguments.name, password, arguments.uid, arguments.gid, peer=arguments.peer)
+        say(f"{'peer' if arguments.peer else 'user'} {arguments.name} is added")
     return 0
 
 
 def _as_json(user: "User") -> dict[str, Any]:
     """A user without the hash."""
-    return {"name": user.name, "uid": user.uid, "gid": user.gid, "sid": user.sid}
+    return {"name": user.name, "uid": user.uid, "gid": user.gid, "sid": user.sid, "peer": user.peer}
 
 
 def _print_users(users: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(users)
     else:
-        print_table(["user", "uid", "gid", "sid"], [list(user.values()) for user in users])
+        print_table(["user", "uid", "gid", "sid", "peer"], [_row(user) for user in users])
+
+
+def _row(user: dict[str, Any]) -> list[object]:
+    return [*list(user.values())[:4], "yes" if user["peer"] else "no"]

@@ -81,6 +81,11 @@ class Connection:
         self._last_request = trio.current_time()
         self._failure: NetworkFailed | None = None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the connection has ended, so that every request fails."""
+        return self._failure is not None
+
     def has_room(self, credit_charge: int = 1) -> bool:
         """Whether `submit` of such a request is allowed by the server's credits now."""
         return self.wire.credits >= credit_charge

@@ -54,6 +54,18 @@ class SmbFile:
             return b""
         return ReadResponse.unpack(expect_success(response, self.name).pdu).data
 
+    def try_submit_read(self, offset: int, length: int) -> Pending | None:
+        """Queue a read if the server's credits allow it now; the caller flushes the connection, and judges the answer."""
+        charge = charge_of(length)
+        if not self.tree.session.connection.has_room(charge):
+            return None
+        request = ReadRequest(self._file_id, offset, length)
+        return self.tree.submit(Command.READ, request.pack(), credit_charge=charge)
+
+    async def wait_to_read(self, length: int) -> None:
+        """Return when the server's credits allow a read of that length. Raises NetworkFailed."""
+        await self.tree.session.connection.wait_for_room(charge_of(length))
+
     async def write(self, offset: int, data: Buffer) -> int:
         """Write at most `max_write_bytes`; how many bytes the server took."""
         request = WriteRequest(self._file_id, offset, data)

@@ -3,14 +3,19 @@
 from odxfs.offload.counters import Mechanism, OffloadCounters
 from odxfs.offload.engine import OffloadEngine
 from odxfs.offload.events import OffloadEvent
+from odxfs.offload.foreign import ForeignCopy, ForeignTokens
 from odxfs.offload.policy import OffloadPolicy
 from odxfs.offload.registry import TokenInfo, TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
 from odxfs.offload.settings import OffloadSettings, TokenLimits
 from odxfs.offload.token import TOKEN_BYTES
+from odxfs.offload.token_files import TOKENS_FOLDER, TokenFiles
 
 __all__ = [
+    "TOKENS_FOLDER",
     "TOKEN_BYTES",
+    "ForeignCopy",
+    "ForeignTokens",
     "Mechanism",
     "OffloadCounters",
     "OffloadEngine",
@@ -20,6 +25,7 @@ __all__ = [
     "OffloadSettings",
     "ReadCall",
     "ReadResult",
+    "TokenFiles",
     "TokenInfo",
     "TokenLimits",
     "TokenRegistry",

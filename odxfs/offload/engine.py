@@ -6,15 +6,18 @@ reads or writes file data, except that the volume copies the edges of ranges tha
 """
 
 from collections.abc import Callable
+from uuid import UUID
 
 from odxfs.errors import InvalidArgument, OffloadRefused, Refusal
 from odxfs.offload import rules
 from odxfs.offload.counters import Mechanism, OffloadCounters
 from odxfs.offload.events import OffloadEvent
+from odxfs.offload.foreign import ForeignTokens
 from odxfs.offload.registry import TokenEntry, TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
-from odxfs.offload.token import ZERO_TOKEN, is_zero_token
-from odxfs.volume import Inode, Volume
+from odxfs.offload.token import ZERO_TOKEN, is_zero_token, issuer_of
+from odxfs.offload.token_files import TokenFiles
+from odxfs.volume import Inode, Pool, Volume
 
 Observer = Callable[[OffloadEvent], None]
 
@@ -27,12 +30,17 @@ class OffloadEngine:
     """Offload read and write over one registry of tokens; `clock` gives monotonic seconds, `observe` hears of each call."""
 
     def __init__(
-        self, registry: TokenRegistry, clock: Callable[[], float], observe: Observer = _unobserved
+        self,
+        registry: TokenRegistry,
+        clock: Callable[[], float],
+        observe: Observer = _unobserved,
+        foreign: ForeignTokens | None = None,
     ) -> None:
         self.registry = registry
         self.counters = OffloadCounters()
-        self._clock = clock
+        self.clock = self._clock = clock
         self._observe = observe
+        self._foreign = foreign
 
     async def offload_read(self, party: OffloadParty, call: ReadCall) -> ReadResult:
         """FSCTL_OFFLOAD_READ (MS-FSA 2.1.5.10.20). Raises OffloadRefused; VolumeError if the store fails.
@@ -103,8 +111,19 @@ class OffloadEngine:
             await self._write_zeros(party, call.file_offset, length)
             self.counters.copied(Mechanism.OFFLOAD, length, length)
             return length
+        issuer = issuer_of(call.token)
+        if issuer is not None and issuer != self.registry.issuer:
+            return await self._write_foreign(party, call, issuer, length)
         with self.registry.redeem(call.token, self._clock()) as entry:
             return await self._write_pinned(party, call, entry, length)
+
+    async def _write_foreign(self, party: OffloadParty, call: WriteCall, issuer: UUID, length: int) -> int:
+        """Let the bytes of another pool's token be fetched; a part of them is a success."""
+        if self._foreign is None:
+            raise OffloadRefused(Refusal.UNKNOWN_PEER)
+        copied = await self._foreign.copy(issuer, party, call, length)
+        self.counters.copied(Mechanism.OFFLOAD, copied.written, copied.written - copied.moved)
+        return copied.written
 
     async def _write_pinned(
         self, party: OffloadParty, call: WriteCall, entry: TokenEntry, length: int
@@ -170,6 +189,10 @@ class OffloadEngine:
             volume.pool.release_pin(pin)
         self.counters.copied(mechanism, length, shared)
         return length
+
+    def token_files(self, pool: Pool, origin: str = "") -> TokenFiles:
+        """The live tokens as files."""
+        return TokenFiles(pool, self.registry, self._clock, origin)
 
     def close(self) -> None:
         """End every token; the pool is about to close."""

@@ -6,14 +6,14 @@ A lifetime is a time of inactivity (T10 ROD tokens; odx.md 6.1): each use starts
 
 import secrets
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from sortedcontainers import SortedList
 
-from odxfs.errors import OffloadRefused, Refusal
+from odxfs.errors import OffloadRefused, Refusal, Stale
 from odxfs.offload.settings import TokenLimits
 from odxfs.offload.token import TokenContent, TokenId, new_token_id, seal, unseal
 from odxfs.types import Buffer, InodeNumber
@@ -38,8 +38,13 @@ class TokenEntry:
     deadline: float
     uses: int = 0
     writers: int = 0
-    """Writes under way from this token; its pin outlives them even if the token ends."""
+    """Writes and reads under way from this token; its pin outlives them even if the token ends."""
     ended: bool = False
+
+    @property
+    def label(self) -> str:
+        """What people call the token: enough to find it, too little to redeem it."""
+        return self.id.hex()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,11 @@ class TokenRegistry:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def issuer(self) -> UUID:
+        """The pool whose tokens these are."""
+        return self._issuer
 
     def issue(
         self,
@@ -138,9 +148,22 @@ class TokenRegistry:
         """
         entry = self._live_entry(token, now)
         self._renew(entry, now)
+        with self._holding(entry):
+            yield entry
+
+    @contextmanager
+    def hold(self, entry: TokenEntry, now: float) -> Iterator[TokenEntry]:
+        """Keep the pin of a live entry safe inside the `with` block; that is no use of the token. Raises Stale."""
+        if entry.ended or entry.deadline <= now:
+            raise Stale(f"token {entry.label} has ended")
+        with self._holding(entry):
+            yield entry
+
+    @contextmanager
+    def _holding(self, entry: TokenEntry) -> Iterator[None]:
         entry.writers += 1
         try:
-            yield entry
+            yield
         finally:
             entry.writers -= 1
             if entry.ended and entry.writers == 0:
@@ -185,11 +208,15 @@ class TokenRegistry:
         for entry in list(self._entries.values()):
             self._end(entry)
 
+    def entries(self) -> Collection[TokenEntry]:
+        """The live tokens themselves, the longest idle first; valid until the next change."""
+        return self._entries.values()
+
     def list(self, now: float) -> list[TokenInfo]:
         """The live tokens, the longest idle first."""
         return [
             TokenInfo(
-                entry.id.hex()[:12],
+                entry.label,
                 entry.volume,
                 entry.source,
                 entry.offset,

@@ -57,6 +57,13 @@ def is_zero_token(token: Buffer) -> bool:
     return len(token) >= _HEADER.size and _HEADER.unpack_from(token)[0] == ZERO_TOKEN_TYPE
 
 
+def issuer_of(token: Buffer) -> UUID | None:
+    """The pool that a token of ours names as its issuer, which only that pool can verify; None for other vendors' tokens."""
+    if len(token) != TOKEN_BYTES or _HEADER.unpack_from(token)[0] != ODXFS_TOKEN_TYPE:
+        return None
+    return UUID(bytes=_BODY.unpack_from(token, _HEADER.size)[3])
+
+
 def seal(content: TokenContent, key: bytes) -> bytes:
     """The 512 bytes of `content`, authenticated with `key`."""
     head = _HEADER.pack(ODXFS_TOKEN_TYPE, 0, _ID_BYTES)

@@ -27,6 +27,7 @@ from odxfs.observe.trace import OffloadTrace
 from odxfs.offload import OffloadEngine, TokenRegistry
 from odxfs.opens import OpenTable
 from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
+from odxfs.peers import Fetcher, PeerStore
 from odxfs.scrubbing import Scrubbing
 from odxfs.serving.errors import single_errors
 from odxfs.serving.live import Live
@@ -136,13 +137,15 @@ class Serving:
             pool.release_pin,
             lambda: pool.statistics().pinned_only_bytes,
         )
+        fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
         trace = OffloadTrace(pool.directory)
         engine = self._engine = OffloadEngine(
-            registry, time.monotonic, observe=lambda event: trace.record(event, time.time())
+            registry, time.monotonic, observe=lambda event: trace.record(event, time.time()), foreign=fetcher
         )
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_sweep_tokens, registry)
+                await nursery.start(fetcher.run)
                 await nursery.start(self._scrubbing.run, pool)
                 svms = RunningSvms(self._configuration, pool, opens, engine)
                 await nursery.start(svms.run)

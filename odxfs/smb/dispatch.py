@@ -31,6 +31,7 @@ from odxfs.smb.handlers.write import write, write_now
 from odxfs.smb.request import Answer, Handler, RequestContext, Response, SmbError
 from odxfs.smb.rpc.pipe import PipeError
 from odxfs.smb.sessions import SessionState
+from odxfs.smb.token_share import check_command
 from odxfs.wire.error import ErrorContext, ErrorResponse
 from odxfs.wire.header import Command
 from odxfs.wire.negotiate import Dialect
@@ -139,6 +140,8 @@ def _bind_tree(context: RequestContext) -> None:
         raise SmbError(Status.NETWORK_NAME_DELETED)
     if tree.encrypt_data and not context.encrypted:
         raise SmbError(Status.ACCESS_DENIED, "the share wants encryption")
+    if tree.share.is_tokens:
+        check_command(context.header.command)
     context.bound_tree = tree
 
 
@@ -157,5 +160,5 @@ def try_now(connection: Connection, chain: Chain) -> Response | None:
     try:
         _admit(context, route)
         return route.now(context)
-    except (SmbError, VolumeError, ProtocolError):
+    except (SmbError, VolumeError, OffloadRefused, ProtocolError):
         return None

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "shares.json"
 FORMAT_VERSION = 1
 IPC_NAME = "IPC$"
+TOKENS_NAME = "TOKENS$"
 MAX_SHARE_NAME_CHARACTERS = 80
 """The longest share name that NetShareEnum's clients show (NNLEN in Windows' lmcons.h)."""
 
@@ -42,8 +43,15 @@ class Share:
         """True for IPC$, which holds pipes instead of files."""
         return self.name == IPC_NAME
 
+    @property
+    def is_tokens(self) -> bool:
+        """True for TOKENS$, on which other servers read tokens."""
+        return self.name == TOKENS_NAME
+
 
 IPC_SHARE = Share(IPC_NAME, volume="", comment="Remote IPC")
+TOKENS_SHARE = Share(TOKENS_NAME, volume="", read_only=True, copy_offload=False, encrypt_required=True)
+_ALWAYS_THERE = {share.name.casefold(): share for share in (IPC_SHARE, TOKENS_SHARE)}
 
 
 class Shares(Protocol):
@@ -80,14 +88,14 @@ class ShareStore:
         self._shares: dict[str, Share] = {}
 
     def list(self) -> list[Share]:
-        """The file shares by name, without IPC$."""
+        """The file shares by name, without IPC$ and TOKENS$."""
         self._refresh()
         return sorted(self._shares.values(), key=lambda share: share.name.casefold())
 
     def find(self, name: str) -> Share | None:
-        """The share of that name, IPC$ included; None when there is none."""
-        if name.casefold() == IPC_NAME.casefold():
-            return IPC_SHARE
+        """The share of that name, IPC$ and TOKENS$ included; None when there is none."""
+        if name.casefold() in _ALWAYS_THERE:
+            return _ALWAYS_THERE[name.casefold()]
         self._refresh()
         return self._shares.get(name.casefold())
 
@@ -139,8 +147,8 @@ def check_share_name(name: str) -> None:
     """Raise UserError for a name that no share of files may have."""
     if not 1 <= len(name) <= MAX_SHARE_NAME_CHARACTERS or not name.isprintable() or _FORBIDDEN & set(name):
         raise UserError(f"{name!r} cannot be the name of a share")
-    if name.casefold() == IPC_NAME.casefold():
-        raise UserError(f"{IPC_NAME} is always there and serves no files", ExitCode.EXISTS)
+    if name.casefold() in _ALWAYS_THERE:
+        raise UserError(f"{name.upper()} is always there and serves no files", ExitCode.EXISTS)
 
 
 def _parse(file: Path) -> dict[str, Share]:

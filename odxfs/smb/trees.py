@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from odxfs.offload import TokenFiles
 from odxfs.volume import SnapshotVolume
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ class Tree:
     def is_ipc(self) -> bool:
         """True for IPC$: no files, only pipes."""
         return self.attached_view is None
+
+    @property
+    def tokens(self) -> TokenFiles:
+        """What TOKENS$ shows; callers have seen that it is that share."""
+        files = self.view.volume
+        assert isinstance(files, TokenFiles), "the share of tokens shows tokens"
+        return files
 
     @property
     def view(self) -> View:

@@ -24,13 +24,13 @@ from odxfs.volume.snapshots.snapshots import Snapshot
 from odxfs.volume.statfs import Statfs
 from odxfs.volume.tree.directories import DirectoryEntry
 from odxfs.volume.tree.inodes import AttributeChange, Inode, Permit
-from odxfs.volume.tree.names import SNAPSHOTS_FOLDER, decode_name, encode_name
+from odxfs.volume.tree.names import ODXFS_FOLDER, SNAPSHOTS_FOLDER, decode_name, encode_name
 from odxfs.volume.tree.namespace import VolumeRecord
 from odxfs.volume.tree.renames import RenameFlags
 from odxfs.volume.volume import Volume
 
 __all__ = [
-    "INLINE_BYTES", "MOUNT", "SNAPSHOTS_FOLDER",
+    "INLINE_BYTES", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
     "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Permit", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
     "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs", "Volume", "VolumeRecord",

@@ -5,6 +5,8 @@ that is not in the page cache, a large write) is gathered first; then everything
 """
 
 import stat
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -13,7 +15,7 @@ from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, QuotaExceeded, Re
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import MOUNT, ContentChanged
 from odxfs.volume.cloning import Cloner
-from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, allocated_blocks
+from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, allocated_blocks
 from odxfs.volume.pins import Pin
 from odxfs.volume.reads import BadBlock, Reader
 from odxfs.volume.windows import Windows
@@ -163,16 +165,9 @@ class DataPath:
         merged: list[tuple[int, int]] = []
         windows = list(extents.windows.irange(first >> 11, (stop - 1) >> 11))
         for turn, window in enumerate(windows, 1):
-            for low, high in await self._data_blocks(extents, window):
-                start, finish = max(low << 12, offset), min(high << 12, end)
-                if start >= finish:
-                    continue
-                if merged and sum(merged[-1]) == start:
-                    merged[-1] = (merged[-1][0], finish - merged[-1][0])
-                elif len(merged) == limit:
+            for low, high in await self._mapped_blocks(extents, window):
+                if not _gather(merged, max(low << 12, offset), min(high << 12, end), limit):
                     return merged
-                else:
-                    merged.append((start, finish - start))
             if turn % _LONGEST_RANGE_SCAN == 0:
                 await trio.lowlevel.checkpoint()
         return merged
@@ -184,7 +179,7 @@ class DataPath:
             through = min(window | (WINDOWS_PER_PAGE - 1), last)
             extents = await self._windows.load_extents(inode, window, through)
             for mapped in list(extents.windows.irange(window, through)):
-                for low, high in await self._data_blocks(extents, mapped):
+                for low, high in await self._mapped_blocks(extents, mapped):
                     if offset < min(high << 12, inode.size):
                         return max(low << 12, offset)
             window = through + 1
@@ -206,6 +201,26 @@ class DataPath:
             return await self._reader.read_pin(pin, offset, length)
         finally:
             self._pool.pins.check(pin)
+
+    def read_pin_nowait(self, pin: Pin, offset: int, length: int) -> Buffer | None:
+        """`read_pin` of what is at hand; None: use `read_pin`. Raises InvalidArgument for a released pin."""
+        self._pool.pins.check(pin)
+        return self._reader.read_pin_nowait(pin, offset, length)
+
+    async def pinned_ranges(
+        self, pin: Pin, offset: int, length: int, limit: int = 1024
+    ) -> list[tuple[int, int]]:
+        """`allocated_ranges` of a pin; offsets are in bytes from its beginning. Raises InvalidArgument as `read_pin` does."""
+        self._pool.pins.check(pin)
+        start, end = pin.offset + offset, pin.offset + min(offset + length, pin.length)
+        found: list[tuple[int, int]] = []
+        for window in range(start // LEAF_BYTES, -(-end // LEAF_BYTES)):
+            for low, high in await self._data_blocks(pin.leaf_at, window, self._windows.leaves.load):
+                begin, finish = max(low << 12, start) - pin.offset, min(high << 12, end) - pin.offset
+                if not _gather(found, begin, finish, limit):
+                    return found
+        self._pool.pins.check(pin)
+        return found
 
     async def capture(self, inode: "Inode", offset: int, length: int) -> Pin:
         """Hold a range as it is now, unsynced data included; clipped at the end of file rounded up to a block.
@@ -386,18 +401,39 @@ class DataPath:
             await self.write(inode, offset, data, origin=origin, may_grow=may_grow)
             offset += length
 
-    async def _data_blocks(self, extents: ExtentMap, window: int) -> list[tuple[int, int]]:
-        """[low, high) in blocks of the file, of what one window maps."""
+    async def _mapped_blocks(self, extents: ExtentMap, window: int) -> list[tuple[int, int]]:
+        return await self._data_blocks(extents.get, window, partial(self._windows.load_leaf, extents))
+
+    async def _data_blocks(
+        self,
+        lookup: Callable[[int], LeafReference],
+        window: int,
+        load: Callable[[LeafReference], Awaitable[object]],
+    ) -> list[tuple[int, int]]:
+        """[low, high) in blocks of the file, of what one window maps; `load` brings a leaf into the cache."""
         base = window * BLOCKS_PER_LEAF
-        while reference := extents.get(window):
+        while reference := lookup(window):
             if allocated_blocks(reference) == BLOCKS_PER_LEAF:
                 return [(base, base + BLOCKS_PER_LEAF)]
             leaf = self._windows.leaf(reference)
             if leaf is not None:
                 pieces = leaf.pieces(0, BLOCKS_PER_LEAF)
                 return [(base + first, base + first + count) for first, count, _ in pieces]
-            await self._windows.load_leaf(extents, reference)
+            await load(reference)
         return []
+
+
+def _gather(merged: list[tuple[int, int]], start: int, finish: int, limit: int) -> bool:
+    """Add [start, finish) behind the (offset, length) that are there, in one with the last if they touch; False past `limit`."""
+    if start >= finish:
+        return True
+    if merged and sum(merged[-1]) == start:
+        merged[-1] = (merged[-1][0], finish - merged[-1][0])
+    elif len(merged) == limit:
+        return False
+    else:
+        merged.append((start, finish - start))
+    return True
 
 
 def _without_privileges(mode: int) -> int:

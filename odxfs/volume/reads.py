@@ -110,6 +110,19 @@ class Reader:
                 await self.fail(inode, (first << 12) + error.position, error)
             return _cut(found, offset, end)
 
+    def read_pin_nowait(self, pin: Pin, offset: int, length: int) -> Buffer | None:
+        """The same if leaves and pages are cached and it is not long, else None."""
+        start = pin.offset + offset
+        end = pin.offset + min(offset + length, pin.length)
+        if end <= start:
+            return b""
+        first, stop = start >> 12, (end + 4095) >> 12
+        plan = self._plan(pin.leaf_at, first, stop)
+        if plan.missing or end - start > INLINE_BYTES:
+            return None
+        found = self._fill_nowait(plan.pieces, (stop - first) << 12)
+        return None if found is None else _cut(found, start, end)
+
     async def read_pin(self, pin: Pin, offset: int, length: int) -> Buffer:
         """Bytes of what the pin holds, from `offset` of the pin on, clipped at its end."""
         start = pin.offset + offset

@@ -208,9 +208,12 @@ class Volume:
         """Write if nothing has to be waited for; False: nothing was changed, use `write`."""
         return self._data.write_nowait(inode, offset, data, origin=self.origin)
 
-    async def write(self, inode: Inode, offset: int, data: Buffer) -> None:
-        """Write, extending the file where needed. Raises NoSpace, FileTooBig, ReadOnly."""
-        await self._data.write(inode, offset, data, origin=self.origin)
+    async def write(self, inode: Inode, offset: int, data: Buffer, *, may_grow: bool = True) -> None:
+        """Write, extending the file where needed. Raises NoSpace, FileTooBig, ReadOnly.
+
+        Without `may_grow` what would lie past the end of file is left out.
+        """
+        await self._data.write(inode, offset, data, origin=self.origin, may_grow=may_grow)
 
     async def truncate(self, inode: Inode, size: int) -> None:
         """Move the end of file. Raises FileTooBig, ReadOnly."""

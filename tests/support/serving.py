@@ -8,8 +8,9 @@ from pathlib import Path
 
 import trio
 
-from odxfs.offload import OffloadEngine, TokenLimits, TokenRegistry
+from odxfs.offload import ForeignTokens, OffloadEngine, TokenLimits, TokenRegistry
 from odxfs.opens import OpenTable
+from odxfs.peers import Fetcher, PeerStore
 from odxfs.smb.auth.users import UserStore
 from odxfs.smb.server import SmbServer
 from odxfs.smb.settings import ServerSettings
@@ -56,13 +57,17 @@ async def serve(
         for share in (Share(SHARE), *shares):
             store.add(share)
     async with open_pool(directory, owner="tests") as pool, trio.open_nursery() as nursery:
-        server = make_server(directory, pool, settings or ServerSettings(failed_login_seconds=0.0))
+        fetcher = Fetcher(PeerStore(directory), time.monotonic)
+        await nursery.start(fetcher.run)
+        server = make_server(directory, pool, settings or ServerSettings(failed_login_seconds=0.0), fetcher)
         _, port = await nursery.start(server.serve, "127.0.0.1", port)
         yield Served(server, pool, pool.volume("main"), port)
         nursery.cancel_scope.cancel()
 
 
-def make_server(directory: Path, pool: Pool, settings: ServerSettings) -> SmbServer:
+def make_server(
+    directory: Path, pool: Pool, settings: ServerSettings, foreign: ForeignTokens | None = None
+) -> SmbServer:
     """A server over `pool` with all that belongs to it, not yet listening."""
     registry = TokenRegistry(
         pool.uuid, TokenLimits(), pool.release_pin, lambda: pool.statistics().pinned_only_bytes
@@ -70,7 +75,7 @@ def make_server(directory: Path, pool: Pool, settings: ServerSettings) -> SmbSer
     return SmbServer(
         pool,
         opens=OpenTable(),
-        engine=OffloadEngine(registry, time.monotonic),
+        engine=OffloadEngine(registry, time.monotonic, foreign=foreign),
         users=UserStore(directory),
         shares=ShareStore(directory),
         settings=settings,

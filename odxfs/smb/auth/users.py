@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from odxfs.errors import ExitCode, UserError
 from odxfs.smb.auth.md4 import md4
 
 USERS_FILE = "users.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION, FORMAT_VERSION_WITH_PEERS = 1, 2
+"""A file with a peer has another version, since older programs would take it for a user of files."""
 FIRST_RID = 1000
 MAX_ID = 2**32 - 2
 """The largest uid and gid; the one above means "leave it" to chown(2)."""
@@ -41,6 +42,8 @@ class User:
     uid: int
     gid: int
     sid: str
+    peer: bool = False
+    """Whether this is another server, which reads tokens and sees nothing else."""
 
 
 def nt_hash(password: str) -> bytes:
@@ -74,8 +77,11 @@ class UserStore:
         self._refresh()
         return sorted(self._users.values(), key=lambda user: fold(user.name))
 
-    def add(self, name: str, password: str, uid: int, gid: int) -> User:
-        """A new user. Raises UserError: EXISTS when there is one, USAGE for a name that no Windows client could send."""
+    def add(self, name: str, password: str, uid: int, gid: int, *, peer: bool = False) -> User:
+        """A new user, or a server's account.
+
+        Raises UserError: EXISTS when there is one, USAGE for a name that no Windows client could send.
+        """
         if not _NAME.fullmatch(name) or name.strip(" .") != name:
             raise UserError(f"{name!r} cannot be a user name")
         if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
@@ -83,7 +89,8 @@ class UserStore:
         with self._changing():
             if fold(name) in self._users:
                 raise UserError(f"there is a user {name!r} already", ExitCode.EXISTS)
-            user = User(name, nt_hash(_checked(password)), uid, gid, f"{self._machine}-{self._next_rid}")
+            sid = f"{self._machine}-{self._next_rid}"
+            user = User(name, nt_hash(_checked(password)), uid, gid, sid, peer)
             self._next_rid += 1
             self._users[fold(name)] = user
         return user
@@ -92,7 +99,7 @@ class UserStore:
         """Give a user another password. Raises UserError(NOT_FOUND)."""
         with self._changing():
             old = self._known(name)
-            self._users[fold(name)] = User(old.name, nt_hash(_checked(password)), old.uid, old.gid, old.sid)
+            self._users[fold(name)] = replace(old, nt_hash=nt_hash(_checked(password)))
 
     def delete(self, name: str) -> None:
         """Forget a user; its SID is never given again. Raises UserError(NOT_FOUND)."""
@@ -137,11 +144,12 @@ class UserStore:
                 "uid": user.uid,
                 "gid": user.gid,
                 "sid": user.sid,
+                **({"peer": True} if user.peer else {}),
             }
             for user in self._users.values()
         ]
         content = {
-            "version": FORMAT_VERSION,
+            "version": FORMAT_VERSION_WITH_PEERS if any("peer" in user for user in users) else FORMAT_VERSION,
             "machine_sid": self._machine,
             "next_rid": self._next_rid,
             "users": users,
@@ -172,9 +180,10 @@ class UserStore:
         self._stamp = stamp
 
     def _load(self, content: dict[str, Any]) -> None:
-        if content["version"] != FORMAT_VERSION:
+        if content["version"] not in (FORMAT_VERSION, FORMAT_VERSION_WITH_PEERS):
             raise UserError(
-                f"{self._path} has format {content['version']}, not {FORMAT_VERSION}", ExitCode.FORMAT
+                f"{self._path} has format {content['version']}, not {FORMAT_VERSION_WITH_PEERS}",
+                ExitCode.FORMAT,
             )
         machine, next_rid = content["machine_sid"], int(content["next_rid"])
         if not _SID.fullmatch(machine):
@@ -193,6 +202,7 @@ def _load_user(entry: dict[str, Any]) -> User:
         int(entry["uid"]),
         int(entry["gid"]),
         str(entry["sid"]),
+        entry.get("peer", False) is True,
     )
 
 

@@ -13,6 +13,7 @@ from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.smb.rpc.endpoints import open_pipe
 from odxfs.smb.sessions import SessionState
+from odxfs.smb.token_share import open_token
 from odxfs.wire.create import (
     CreateAction,
     CreateDisposition,
@@ -66,7 +67,8 @@ async def create(context: RequestContext) -> CreateResponse:
     if any(find_create_context(contexts, name) is not None for name in _RECONNECTS):
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
     eas = _requested_eas(contexts)
-    opened, action = await open_file(context, request)
+    find = open_token if context.tree.share.is_tokens else open_file
+    opened, action = await find(context, request)
     await _settle(context, opened, eas if action is not CreateAction.OPENED else ())
     context.open = opened
     try:

@@ -18,6 +18,7 @@ from odxfs.smb.fsctl import (
 from odxfs.smb.fsctl.call import FsctlAnswer
 from odxfs.smb.handlers import fsctl_offload
 from odxfs.smb.request import Answer, RequestContext, SmbError
+from odxfs.smb.token_share import check_control_code
 from odxfs.wire.file_id import ANY
 from odxfs.wire.fsctl.codes import Fsctl as Code
 from odxfs.wire.ioctl import IoctlFlags, IoctlRequest, IoctlResponse
@@ -113,6 +114,8 @@ def _check(context: RequestContext, request: IoctlRequest) -> None:
 
 
 def _find(context: RequestContext, request: IoctlRequest) -> tuple[Fsctl, SmbOpen | None]:
+    if context.tree.share.is_tokens:
+        check_control_code(request.ctl_code)
     without_open = _WITHOUT_OPEN.get(request.ctl_code)
     if without_open is not None:
         if request.file_id != ANY:

@@ -8,6 +8,7 @@ from odxfs.smb.information.pipe_queries import query_pipe
 from odxfs.smb.information.security import query_security
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import Answer, RequestContext, SmbError
+from odxfs.smb.token_share import check_query
 from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
 
 
@@ -19,6 +20,8 @@ async def query_info(context: RequestContext) -> QueryInfoResponse | Answer:
     """
     request = QueryInfoRequest.unpack(context.pdu)
     opened = context.find_open(request.file_id)
+    if opened.tree.share.is_tokens:
+        check_query(request)
     longest = context.server.settings.max_transact_bytes
     if request.output_buffer_length > longest or len(request.input_buffer) > longest:
         raise SmbError(Status.INVALID_PARAMETER)

@@ -12,6 +12,7 @@ from odxfs.smb.paths import share_root
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.smb.sessions import Session
 from odxfs.smb.shares import Share
+from odxfs.smb.token_share import check_user
 from odxfs.smb.trees import Tree, View
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiate_contexts import Cipher
@@ -29,6 +30,7 @@ async def tree_connect(context: RequestContext) -> TreeConnectResponse:
     session = context.session
     _check_signed(context)
     share = _find_share(context, _share_name(request.path))
+    check_user(session.user, share)
     if share.encrypt_required and context.connection.protocol.cipher == Cipher.NONE:
         raise SmbError(Status.ACCESS_DENIED, "the share wants encryption and the connection has none")
     if len(session.trees) >= MAX_TREES_PER_SESSION:
@@ -74,6 +76,9 @@ def _find_share(context: RequestContext, name: str) -> Share:
 async def _connect(context: RequestContext, session: Session, share: Share) -> Tree:
     if share.is_ipc:
         return Tree(session.next_tree_id, session, share, None, FILE_ALL_ACCESS)
+    if share.is_tokens:
+        files = context.server.engine.token_files(context.server.pool, ORIGIN)
+        return Tree(session.next_tree_id, session, share, View(files, files.root), READ_ONLY_ACCESS, True)
     try:
         volume = context.server.pool.volume(share.volume, ORIGIN)
         root = await share_root(volume, share.path, session.uid, session.gid)

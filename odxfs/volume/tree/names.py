@@ -8,6 +8,9 @@ _RESERVED = frozenset((b"", b".", b".."))
 SNAPSHOTS_FOLDER = b".snapshots"
 """The name in a volume's root by which the mount shows its snapshots. An entry that was called so would be out of its sight."""
 
+ODXFS_FOLDER = b".odxfs"
+"""The same for what the mount shows of the server itself."""
+
 
 def check_name(name: bytes) -> None:
     """Raise unless `name` may be given to a new entry: InvalidArgument, NameTooLong (POSIX 4.13, NAME_MAX)."""
@@ -18,9 +21,9 @@ def check_name(name: bytes) -> None:
 
 
 def check_not_reserved(name: bytes, *, in_root: bool) -> None:
-    """Raise AlreadyExists for a new entry of a volume's root that would be called SNAPSHOTS_FOLDER."""
-    if in_root and name == SNAPSHOTS_FOLDER:
-        raise AlreadyExists("the volume's root has a folder of snapshots")
+    """Raise AlreadyExists for a new entry of a volume's root that would be called SNAPSHOTS_FOLDER or ODXFS_FOLDER."""
+    if in_root and name in (SNAPSHOTS_FOLDER, ODXFS_FOLDER):
+        raise AlreadyExists(f"the mount shows something else as {decode_name(name)}")
 
 
 def is_name(name: bytes) -> bool:

@@ -1,0 +1,147 @@
+"""One call: a part of a remote token becomes a part of a file here, in order, several reads ahead of the writes."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import trio
+
+from odxfs.client.connection import Pending
+from odxfs.errors import LockConflict
+from odxfs.offload import OffloadParty, WriteCall
+from odxfs.peers.remote_token import RemoteToken, data_of
+from odxfs.peers.window import Window
+from odxfs.types import Buffer
+
+READS_AHEAD = 8
+"""Reads of one call that are under way: what a network of 10 Gbit/s and a millisecond holds."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a call has come, in bytes: `written` of `due`, without a gap from its beginning, `moved` of them fetched."""
+
+    due: int
+    written: int = 0
+    moved: int = 0
+
+
+class Step(NamedTuple):
+    """A stretch of the call, `at` bytes from its beginning: bytes to fetch, or a hole."""
+
+    at: int
+    length: int
+    is_data: bool
+
+
+class Read(NamedTuple):
+    """A step under way; `asked` is when, `pending` None for a hole."""
+
+    step: Step
+    pending: Pending | None
+    asked: float
+
+
+class Fetch:
+    """The bytes that `call` and `progress` say, of `token`, for the party's file."""
+
+    def __init__(
+        self, token: RemoteToken, window: Window, party: OffloadParty, call: WriteCall, progress: Progress
+    ) -> None:
+        self._token = token
+        self._window = window
+        self._party = party
+        self._token_offset = call.transfer_offset
+        self._offset = call.file_offset
+        self._length = progress.due
+        self._progress = progress
+        self._ahead: deque[Read] = deque()
+        self._held = 0
+
+    async def run(self, last_read_at: float) -> None:
+        """Fetch and write until all is there; nothing is asked for after `last_read_at`.
+
+        `progress` is true at every moment, also when this is cancelled. Raises OffloadRefused, NetworkFailed, ProtocolError,
+        or what the volume raises.
+        """
+        ranges = await self._ranges()
+        steps = self._steps(ranges)
+        try:
+            step = next(steps, None)
+            while step is not None or self._ahead:
+                if step is not None and trio.current_time() >= last_read_at:
+                    step = None  # what is under way is still taken in
+                    continue
+                while step is not None and len(self._ahead) < READS_AHEAD and await self._ask(step):
+                    step = next(steps, None)
+                await self._token.flush()
+                if self._ahead:
+                    await self._take_in(self._ahead.popleft())
+        finally:
+            self._window.give(self._held)
+
+    async def _ranges(self) -> list[tuple[int, int]]:
+        if self._token.is_dense:
+            return [(self._token_offset, self._length)]
+        return await self._token.data_ranges(self._token_offset, self._length)
+
+    def _steps(self, ranges: list[tuple[int, int]]) -> Iterator[Step]:
+        at = 0
+        for position, length in ranges:
+            start = position - self._token_offset
+            if at < start:
+                yield Step(at, start - at, is_data=False)
+            at, end = start, start + length
+            while at < end:
+                piece = min(end - at, self._window.piece_bytes, self._token.max_read_bytes)
+                yield Step(at, piece, is_data=True)
+                at += piece
+        if at < self._length:
+            yield Step(at, self._length - at, is_data=False)
+
+    async def _ask(self, step: Step) -> bool:
+        """Ask for a step; False when that would mean waiting while others are under way."""
+        if not step.is_data:
+            self._ahead.append(Read(step, None, 0.0))
+            return True
+        if not self._window.try_take(step.length):
+            if self._ahead:
+                return False
+            await self._window.take(step.length)
+        self._held += step.length
+        position = self._token_offset + step.at
+        while (pending := self._token.try_submit_read(position, step.length)) is None:
+            if self._ahead:
+                self._let_go(step.length)
+                return False
+            await self._token.wait_for_room(step.length)
+        self._ahead.append(Read(step, pending, trio.current_time()))
+        return True
+
+    async def _take_in(self, read: Read) -> None:
+        step = read.step
+        if read.pending is None:
+            await self._write(step, None)
+            return
+        data = data_of(await read.pending.wait(), step.length)
+        self._window.arrived(trio.current_time() - read.asked)
+        await self._write(step, data)
+        self._let_go(step.length)
+
+    async def _write(self, step: Step, data: Buffer | None) -> None:
+        """Put a step into the file, whole, whatever is cancelled meanwhile. Raises LockConflict, VolumeError."""
+        party, position = self._party, self._offset + step.at
+        if party.write_conflicts(position, step.length):
+            raise LockConflict(f"inode {party.inode.number} is locked at {position}")
+        with trio.CancelScope(shield=True):
+            if data is None:
+                await party.volume.deallocate(party.inode, position, step.length)
+            else:
+                await party.volume.write(party.inode, position, data, may_grow=False)
+                self._progress.moved += step.length
+        self._progress.written = step.at + step.length
+
+    def _let_go(self, length: int) -> None:
+        self._held -= length
+        self._window.give(length)

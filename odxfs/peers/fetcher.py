@@ -1,0 +1,122 @@
+"""Tokens of other pools, brought by the servers that made them: what `OffloadEngine` is given as `foreign`."""
+
+import logging
+from collections.abc import Callable
+from uuid import UUID
+
+import trio
+
+from odxfs.client.errors import NetworkFailed
+from odxfs.errors import LockConflict, OffloadRefused, ProtocolError, Refusal, UserError, VolumeError
+from odxfs.offload import ForeignCopy, OffloadParty, WriteCall
+from odxfs.peers.fetch import Fetch, Progress
+from odxfs.peers.link import Line, Link
+from odxfs.peers.peer import Peer
+from odxfs.peers.remote_token import open_remote_token
+from odxfs.peers.store import PeerStore
+from odxfs.types import SECTOR_BYTES
+
+CALL_SECONDS = 3.75
+"""When a call is answered with what it has reached: Windows and HLK want an answer within four seconds."""
+
+ASKING_SECONDS = 2.5
+"""When a call asks its peer for nothing more, so that what is under way arrives in time."""
+
+ATTEMPTS = 2
+"""A line may have died while nobody used it; what fails on a second one fails."""
+
+_log = logging.getLogger(__name__)
+
+
+class Fetcher:
+    """Copies of tokens of the pools that `store` names as peers. `run` must run meanwhile; `clock` gives monotonic seconds."""
+
+    def __init__(self, store: PeerStore, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._links: dict[UUID, Link] = {}
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Be the home of all connections until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    async def copy(self, issuer: UUID, party: OffloadParty, call: WriteCall, length: int) -> ForeignCopy:
+        """See ForeignTokens.copy. Takes four seconds at most, but for the last write."""
+        link = self._link(issuer)
+        inside = min(length, party.inode.size - call.file_offset)
+        now, progress = trio.current_time(), Progress(inside)
+        with trio.move_on_at(now + CALL_SECONDS) as patience:
+            await self._attempts(link, party, call, progress, now + ASKING_SECONDS)
+        if patience.cancelled_caught and not progress.written:
+            raise OffloadRefused(Refusal.PEER_BUSY)
+        is_whole = progress.written == inside == progress.due
+        written = length if is_whole else progress.written // SECTOR_BYTES * SECTOR_BYTES
+        return ForeignCopy(link.peer.name, written, min(progress.moved, written))
+
+    async def _attempts(
+        self, link: Link, party: OffloadParty, call: WriteCall, progress: Progress, last_read_at: float
+    ) -> None:
+        """Come as far as it goes. An error after progress is none yet: the next call meets it."""
+        for attempt in range(ATTEMPTS):
+            line = await link.take()
+            try:
+                with line.used():
+                    await self._fetch(link, line, party, call, progress, last_read_at)
+                return
+            except (NetworkFailed, ProtocolError) as error:
+                line.ended.set()
+                _log.info("peer=%s address=%s lost: %s", link.peer.name, link.peer.endpoint, error)
+                if progress.written:
+                    return
+                if attempt == ATTEMPTS - 1:
+                    raise OffloadRefused(Refusal.PEER_UNREACHABLE) from error
+            except LockConflict as error:
+                if not progress.written:
+                    raise OffloadRefused(Refusal.LOCKED) from error
+                return
+            except (OffloadRefused, VolumeError):
+                if not progress.written:
+                    raise
+                return
+
+    async def _fetch(
+        self,
+        link: Link,
+        line: Line,
+        party: OffloadParty,
+        call: WriteCall,
+        progress: Progress,
+        last_read_at: float,
+    ) -> None:
+        async with open_remote_token(line, bytes(call.token)) as token:
+            if call.transfer_offset >= token.size:
+                raise OffloadRefused(Refusal.OFFSET_BEYOND_TOKEN)
+            progress.due = min(progress.due, token.size - call.transfer_offset)
+            await Fetch(token, link.window, party, call, progress).run(last_read_at)
+
+    def _link(self, issuer: UUID) -> Link:
+        peer = self._peer(issuer)
+        if self._nursery is None:
+            raise OffloadRefused(Refusal.PEER_UNREACHABLE)
+        link = self._links.get(issuer)
+        if link is None or link.peer != peer:
+            if link is not None:
+                link.close()
+            link = self._links[issuer] = Link(peer, self._nursery, self._clock)
+        return link
+
+    def _peer(self, issuer: UUID) -> Peer:
+        try:
+            peer = self._store.of_pool(issuer)
+        except UserError as error:
+            _log.error("no token of a peer can be written: %s", error)
+            raise OffloadRefused(Refusal.PEER_UNREACHABLE) from error
+        if peer is None:
+            link = self._links.pop(issuer, None)
+            if link is not None:
+                link.close()
+            raise OffloadRefused(Refusal.UNKNOWN_PEER)
+        return peer

@@ -1,0 +1,163 @@
+"""The connections to one peer: few, sealed, opened when calls need them and closed when none did for a while."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import trio
+
+from odxfs.client.client import Client
+from odxfs.client.errors import LogonFailed, RequestRefused
+from odxfs.client.tree import Tree
+from odxfs.errors import OffloadRefused, Refusal, UserError
+from odxfs.peers.peer import Peer
+from odxfs.peers.probe import connect_to_tokens, pool_behind
+from odxfs.peers.trouble import Trouble
+from odxfs.peers.window import Window
+
+MAX_LINES = 4
+"""Connections to one peer: enough that a lost packet does not hold up all, few enough for the peer's table."""
+
+CONNECT_SECONDS = 3.0
+"""Below the four seconds of a call: what takes longer is told to the next one."""
+
+IDLE_SECONDS = 30.0
+LOGOFF_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Line:
+    """One connection, with the calls that use it."""
+
+    def __init__(self, client: Client, tree: Tree) -> None:
+        self.client = client
+        self.tree = tree
+        self.calls = 0
+        self.ended = trio.Event()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether requests can be sent on it."""
+        return not self.ended.is_set() and not self.client.connection.has_failed
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Count a call while it lasts."""
+        self.calls += 1
+        try:
+            yield
+        finally:
+            self.calls -= 1
+
+
+class Opening:
+    """A line that is being opened; when `done` is set it has one of the two results."""
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.line: Line | None = None
+        self.failure = Refusal.PEER_UNREACHABLE
+
+    async def wait(self) -> Line:
+        """The line. Raises OffloadRefused with what is wrong with the peer."""
+        await self.done.wait()
+        if self.line is None:
+            raise OffloadRefused(self.failure)
+        return self.line
+
+
+class Link:
+    """All lines to a peer, living in `nursery`. `window` bounds what is under way on them together."""
+
+    def __init__(self, peer: Peer, nursery: trio.Nursery, clock: Callable[[], float]) -> None:
+        self.peer = peer
+        self.window = Window()
+        self._nursery = nursery
+        self._trouble = Trouble(clock)
+        self._lines: list[Line] = []
+        self._opening: Opening | None = None
+
+    async def take(self) -> Line:
+        """The line that is used least; a first one is waited for. Raises OffloadRefused with what is wrong with the peer."""
+        self._lines = [line for line in self._lines if line.is_usable]
+        least = min(self._lines, key=lambda line: line.calls, default=None)
+        if least is None:
+            self._trouble.check()
+            return await self._open_another().wait()
+        if least.calls and len(self._lines) < MAX_LINES:
+            self._open_another()
+        return least
+
+    def close(self) -> None:
+        """End all lines: the peer is configured no more, or otherwise."""
+        for line in self._lines:
+            line.ended.set()
+
+    def _open_another(self) -> Opening:
+        """The line that is being opened, begun now if none is."""
+        if self._opening is None:
+            self._opening = Opening()
+            self._nursery.start_soon(self._keep_line, self._opening)
+        return self._opening
+
+    async def _keep_line(self, opening: Opening) -> None:
+        """Open a line and keep it while it is of use; a failure becomes the peer's trouble."""
+        try:
+            with trio.move_on_after(CONNECT_SECONDS) as patience:
+                await self._connect(opening, patience)
+            if patience.cancelled_caught:
+                self._failed(opening, Refusal.PEER_UNREACHABLE, f"no answer within {CONNECT_SECONDS:.0f} s")
+        except UserError as error:
+            self._failed(opening, _reason(error), str(error))
+        finally:
+            self._settle(opening)
+
+    async def _connect(self, opening: Opening, patience: trio.CancelScope) -> None:
+        peer = self.peer
+        async with connect_to_tokens(peer.address, peer.port, peer.user, peer.password) as (client, tree):
+            pool = await pool_behind(tree)
+            if pool != peer.pool:
+                self._failed(opening, Refusal.PEER_REFUSES, f"it serves pool {pool}, not {peer.pool}")
+                return
+            patience.deadline = float("inf")
+            opening.line = line = Line(client, tree)
+            self._lines.append(line)
+            self._trouble.over()
+            self._settle(opening)
+            await _until_idle(line)
+            patience.deadline = trio.current_time() + LOGOFF_SECONDS
+
+    def _failed(self, opening: Opening, reason: Refusal, sentence: str) -> None:
+        """Remember why there is no line, if there never was this one and is no other."""
+        if opening.done.is_set():
+            return
+        peer = self.peer
+        _log.info("peer=%s address=%s reason=%s %s", peer.name, peer.endpoint, reason.label, sentence)
+        opening.failure = reason
+        if not any(line.is_usable for line in self._lines):
+            self._trouble.met(reason)
+        self._settle(opening)
+
+    def _settle(self, opening: Opening) -> None:
+        if self._opening is opening:
+            self._opening = None
+        opening.done.set()
+
+
+async def _until_idle(line: Line) -> None:
+    """Return when the line has ended or nothing used it for a while."""
+    try:
+        while line.is_usable:
+            with trio.move_on_after(IDLE_SECONDS):
+                await line.ended.wait()
+            if not line.calls:
+                return
+    finally:
+        line.ended.set()
+
+
+def _reason(error: UserError) -> Refusal:
+    """What a failure to connect means for the tokens of that peer."""
+    refused = isinstance(error, LogonFailed | RequestRefused)
+    return Refusal.PEER_REFUSES if refused else Refusal.PEER_UNREACHABLE
