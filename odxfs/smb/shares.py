@@ -61,7 +61,7 @@ class Shares(Protocol):
         """The file shares by name, without IPC$ and TOKENS$."""
 
     def find(self, name: str) -> Share | None:
-        """The share of that name, IPC$ and TOKENS$ included; None when there is none. Raises UserError when they cannot be read."""
+        """The share of that name, IPC$ and TOKENS$ included; None if there is none. Raises UserError when they cannot be read."""
 
 
 class DeclaredShares:
