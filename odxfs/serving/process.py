@@ -32,9 +32,9 @@ from odxfs.scrubbing import Scrubbing
 from odxfs.serving.errors import single_errors
 from odxfs.serving.live import Live
 from odxfs.serving.signals import Signals
-from odxfs.serving.svms import RunningSvms, require_volumes
-from odxfs.smb.shares import Share, ShareStore
-from odxfs.volume import MOUNT, Pool, open_pool
+from odxfs.serving.svms import RunningSvms, keep_share, require_volumes
+from odxfs.smb.shares import Share
+from odxfs.volume import MOUNT, Pool, Volume, open_pool
 
 log = logging.getLogger("odxfs.serving")
 
@@ -109,7 +109,7 @@ class Serving:
         async with open_pool(configuration.pool, owner=owner) as pool:
             self._pool = pool
             require_volumes(pool, configuration)
-            self._keep_share(pool)
+            keep_share(pool, self._options.share)
             await outer.start(self._control.serve)
             try:
                 with self._stopping:
@@ -117,16 +117,6 @@ class Serving:
             finally:
                 self._control.withdraw()
         log.info("pool=%s closed=clean", configuration.pool)
-
-    def _keep_share(self, pool: Pool) -> None:
-        share = self._options.share
-        if share is None:
-            return
-        if share.volume not in pool.volume_names:
-            raise UserError(f"{pool.directory} has no volume {share.volume!r}", ExitCode.NOT_FOUND)
-        shares = ShareStore(pool.directory)
-        if shares.find(share.name) is None:
-            shares.add(share)
 
     async def _serve_front_ends(self, pool: Pool) -> None:
         opens = OpenTable()
@@ -150,30 +140,28 @@ class Serving:
                 svms = RunningSvms(self._configuration, pool, opens, engine)
                 await nursery.start(svms.run)
                 self._svms = svms
-                for volume, mountpoint in self._configuration.mounts.items():
-                    await self._start_mount(nursery, pool, opens, engine, volume, mountpoint)
+                for name, mountpoint in self._configuration.mounts.items():
+                    await nursery.start(
+                        self._mount, pool.volume(name, origin=MOUNT), opens, engine, mountpoint
+                    )
                 self._announce(svms)
         finally:
             engine.close()
             trace.close()
 
-    async def _start_mount(
+    async def _mount(
         self,
-        nursery: trio.Nursery,
-        pool: Pool,
+        volume: Volume,
         opens: OpenTable,
         engine: OffloadEngine,
-        volume: str,
         mountpoint: Path,
+        *,
+        task_status: trio.TaskStatus[None],
     ) -> None:
         from odxfs_mount.session import run_mount
 
-        async def mount(*, task_status: trio.TaskStatus[None]) -> None:
-            mounted = pool.volume(volume, origin=MOUNT)
-            await run_mount(mounted, opens, engine, mountpoint, task_status=task_status)
-            self._stopping.cancel()  # unmounted from outside: this was what the process is for
-
-        await nursery.start(mount)
+        await run_mount(volume, opens, engine, mountpoint, task_status=task_status)
+        self._stopping.cancel()  # unmounted from outside: this was what the process is for
 
     def _announce(self, svms: RunningSvms) -> None:
         live = self._describe(svms)
