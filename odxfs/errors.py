@@ -33,6 +33,8 @@ class ExitCode(IntEnum):
     NOT_FOUND = 15
     EXISTS = 16
     FORMAT = 17
+    MISMATCH = 18
+    INCOMPLETE = 19
     FSCK_FOUND = 20
     INTERRUPTED = 130
 
@@ -212,7 +214,10 @@ class Refusal(Enum):
         Status.INSUFFICIENT_RESOURCES,
         "the server that made the token has not sent its bytes in time",
     )
-    PEER_FAILED = (Status.INSUFFICIENT_RESOURCES, "the server that made the token failed to read its bytes")
+    PEER_FAILED = (
+        Status.INSUFFICIENT_RESOURCES,
+        "the server that made the token cannot give its bytes at the moment",
+    )
     PEER_REFUSED_TOKEN = (
         Status.INVALID_TOKEN,
         "the server that made the token does not take it: it has expired, was cancelled or is altered",

@@ -9,7 +9,7 @@ import trio
 from odxfs.client.client import Client
 from odxfs.client.errors import LogonFailed, RequestRefused
 from odxfs.client.tree import Tree
-from odxfs.errors import Refusal, UserError
+from odxfs.errors import OffloadRefused, Refusal, UserError
 from odxfs.peers.peer import Peer
 from odxfs.peers.probe import connect_to_tokens, pool_behind
 from odxfs.peers.trouble import Trouble
@@ -51,6 +51,22 @@ class Line:
             self.calls -= 1
 
 
+class Opening:
+    """A line that is being opened; when `done` is set it has one of the two results."""
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.line: Line | None = None
+        self.failure = Refusal.PEER_UNREACHABLE
+
+    async def wait(self) -> Line:
+        """The line. Raises OffloadRefused with what is wrong with the peer."""
+        await self.done.wait()
+        if self.line is None:
+            raise OffloadRefused(self.failure)
+        return self.line
+
+
 class Link:
     """All lines to a peer, living in `nursery`. `window` bounds what is under way on them together."""
 
@@ -60,70 +76,81 @@ class Link:
         self._nursery = nursery
         self._trouble = Trouble(clock)
         self._lines: list[Line] = []
-        self._opening: trio.Event | None = None
+        self._opening: Opening | None = None
+        self._is_closed = False
 
     async def take(self) -> Line:
         """The line that is used least; a first one is waited for. Raises OffloadRefused with what is wrong with the peer."""
+        if self._is_closed:
+            raise OffloadRefused(Refusal.UNKNOWN_PEER)
         self._lines = [line for line in self._lines if line.is_usable]
         least = min(self._lines, key=lambda line: line.calls, default=None)
-        if least is None or (least.calls and len(self._lines) < MAX_LINES):
-            if least is None:
-                self._trouble.check()
+        if least is None:
+            self._trouble.check()
+            return await self._open_another().wait()
+        if least.calls and len(self._lines) < MAX_LINES:
             self._open_another()
-        if least is not None:
-            return least
-        assert self._opening is not None, "the first line is being opened"
-        await self._opening.wait()
-        self._trouble.check()
-        return await self.take()
+        return least
 
     def close(self) -> None:
         """End all lines: the peer is configured no more, or otherwise."""
+        self._is_closed = True
         for line in self._lines:
             line.ended.set()
 
-    def _open_another(self) -> None:
+    def _open_another(self) -> Opening:
+        """The line that is being opened, begun now if none is."""
         if self._opening is None:
-            self._opening = trio.Event()
+            self._opening = Opening()
             self._nursery.start_soon(self._keep_line, self._opening)
+        return self._opening
 
-    async def _keep_line(self, opened: trio.Event) -> None:
+    async def _keep_line(self, opening: Opening) -> None:
         """Open a line and keep it while it is of use; a failure becomes the peer's trouble."""
         try:
             with trio.move_on_after(CONNECT_SECONDS) as patience:
-                await self._connect(opened, patience)
-            if patience.cancelled_caught and self._opening is opened:
-                self._failed(Refusal.PEER_UNREACHABLE, f"no answer within {CONNECT_SECONDS:.0f} s")
+                await self._connect(opening, patience)
+            if patience.cancelled_caught:
+                self._failed(opening, Refusal.PEER_UNREACHABLE, f"no answer within {CONNECT_SECONDS:.0f} s")
         except UserError as error:
-            if self._opening is opened:
-                self._failed(_reason(error), str(error))
+            self._failed(opening, _reason(error), str(error))
+        except Exception:
+            _log.exception(
+                "peer=%s a connection failed for a reason that is not the network's", self.peer.name
+            )
         finally:
-            if self._opening is opened:
-                self._opening = None
-            opened.set()
+            self._settle(opening)
 
-    async def _connect(self, opened: trio.Event, patience: trio.CancelScope) -> None:
+    async def _connect(self, opening: Opening, patience: trio.CancelScope) -> None:
         peer = self.peer
         async with connect_to_tokens(peer.address, peer.port, peer.user, peer.password) as (client, tree):
             pool = await pool_behind(tree)
             if pool != peer.pool:
-                self._failed(Refusal.PEER_REFUSES, f"it serves pool {pool}, not {peer.pool}")
+                self._failed(opening, Refusal.PEER_REFUSES, f"it serves pool {pool}, not {peer.pool}")
                 return
             patience.deadline = float("inf")
-            line = Line(client, tree)
+            opening.line = line = Line(client, tree)
             self._lines.append(line)
             self._trouble.over()
-            self._opening = None
-            opened.set()
+            self._settle(opening)
             await _until_idle(line)
             patience.deadline = trio.current_time() + LOGOFF_SECONDS
 
-    def _failed(self, reason: Refusal, sentence: str) -> None:
-        _log.info(
-            "peer=%s address=%s reason=%s %s", self.peer.name, self.peer.endpoint, reason.label, sentence
-        )
+    def _failed(self, opening: Opening, reason: Refusal, sentence: str) -> None:
+        """Remember why there is no line, if there never was this one and is no other."""
+        if opening.done.is_set():
+            return
+        peer = self.peer
+        _log.info("peer=%s address=%s reason=%s %s", peer.name, peer.endpoint, reason.label, sentence)
+        opening.failure = reason
         if not any(line.is_usable for line in self._lines):
             self._trouble.met(reason)
+        self._settle(opening)
+
+    def _settle(self, opening: Opening) -> None:
+        if self._opening is opening:
+            self._opening = None
+        opening.done.set()
 
 
 async def _until_idle(line: Line) -> None:

@@ -7,9 +7,9 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from odxfs.errors import ExitCode, UserError
 from odxfs.offload import OffloadPolicy
@@ -59,10 +59,10 @@ class Shares(Protocol):
     """The shares that a server serves, wherever they are kept."""
 
     def list(self) -> list[Share]:
-        """The file shares by name, without IPC$."""
+        """The file shares by name, without IPC$ and TOKENS$."""
 
     def find(self, name: str) -> Share | None:
-        """The share of that name, IPC$ included; None when there is none. Raises UserError when they cannot be read."""
+        """The share of that name, IPC$ and TOKENS$ included; None if there is none. Raises UserError when they cannot be read."""
 
 
 class DeclaredShares:
@@ -72,12 +72,12 @@ class DeclaredShares:
         self._shares = {share.name.casefold(): share for share in shares}
 
     def list(self) -> list[Share]:
-        """The file shares by name, without IPC$."""
+        """The file shares by name, without IPC$ and TOKENS$."""
         return sorted(self._shares.values(), key=lambda share: share.name.casefold())
 
     def find(self, name: str) -> Share | None:
-        """The share of that name, IPC$ included; None when there is none."""
-        return IPC_SHARE if name.casefold() == IPC_NAME.casefold() else self._shares.get(name.casefold())
+        """The share of that name, IPC$ and TOKENS$ included; None when there is none."""
+        return _ALWAYS_THERE.get(name.casefold()) or self._shares.get(name.casefold())
 
 
 class ShareStore:
@@ -107,6 +107,13 @@ class ShareStore:
         if share.name.casefold() in self._shares:
             raise UserError(f"there is already a share {share.name!r}", ExitCode.EXISTS)
         self._store({**self._shares, share.name.casefold(): share})
+
+    def change(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Give the share other values of these fields; UserError when there is none of that name."""
+        self._refresh()
+        if name.casefold() not in self._shares:
+            raise UserError(f"there is no share {name!r}", ExitCode.NOT_FOUND)
+        self._store({**self._shares, name.casefold(): replace(self._shares[name.casefold()], **fields)})
 
     def delete(self, name: str) -> None:
         """Remove the share; UserError when there is none."""

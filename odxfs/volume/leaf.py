@@ -31,8 +31,12 @@ MAX_RUNS = 64
 _REJOIN_RUNS = 32
 """A dense leaf with no more runs than this is packed as runs: well below MAX_RUNS, so forms do not flap."""
 
-KIND_RUNS = 1
-KIND_DENSE = 2
+KIND_RUNS = 3
+KIND_DENSE = 4
+"""How a body is laid out. Its checksum starts from the leaf's id: the body of another leaf is as wrong as a damaged one."""
+
+_UNBOUND_KINDS = {1: KIND_RUNS, 2: KIND_DENSE}
+"""The same without the id in the checksum, as tables before version 3 have them."""
 
 _RUN = struct.Struct("<HHQ")
 _COUNT = struct.Struct("<H")
@@ -42,6 +46,13 @@ _NO_CHECKSUMS = bytes(4 * BLOCKS_PER_LEAF)
 _DENSE_BYTES = 12 * BLOCKS_PER_LEAF
 _SMALL_SCAN = 24
 """Slots up to which a loop in Python beats numpy's fixed cost."""
+
+_CRC_MASK = 0xFFFF_FFFF
+
+
+def layout_of(kind: int) -> int:
+    """KIND_RUNS or KIND_DENSE for a kind as any version of the tables has it; another number stays what it is."""
+    return _UNBOUND_KINDS.get(kind, kind)
 
 
 class Leaf:
@@ -156,7 +167,7 @@ class Leaf:
         return 4 * len(self.crcs) + 160 * len(self.runs) + 512
 
     def pack(self) -> tuple[int, bytes]:
-        """(kind, body) for the catalog; the body ends with its own crc32c."""
+        """(kind, body) for the catalog; the body ends with its own crc32c, begun with the leaf's id."""
         self._rejoin()
         if self.runs is not None:
             parts = [_COUNT.pack(len(self.runs))]
@@ -167,14 +178,16 @@ class Leaf:
             assert self.places is not None
             self.crcs.frombytes(_NO_CHECKSUMS[: 4 * (BLOCKS_PER_LEAF - len(self.crcs))])
             body, kind = self.places.tobytes() + self.crcs.tobytes(), KIND_DENSE
-        return kind, body + _CHECKSUM.pack(crc32c(body))
+        return kind, body + _CHECKSUM.pack(crc32c(body, self.id & _CRC_MASK))
 
     @classmethod
     def unpack(cls, identifier: LeafId, kind: int, body: bytes) -> "Leaf":
         """The inverse of `pack`. Raises Corrupt."""
         content = body[:-4]
-        if len(body) < 6 or crc32c(content) != _CHECKSUM.unpack(body[-4:])[0]:
+        begin = 0 if kind in _UNBOUND_KINDS else identifier & _CRC_MASK
+        if len(body) < 6 or crc32c(content, begin) != _CHECKSUM.unpack(body[-4:])[0]:
             raise Corrupt(f"leaf {identifier} fails its checksum")
+        kind = layout_of(kind)
         leaf = cls(identifier)
         if kind == KIND_RUNS:
             try:

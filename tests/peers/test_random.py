@@ -3,12 +3,14 @@
 import os
 import random
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import hypothesis.strategies as st
 import trio
 from hypothesis import HealthCheck, given, settings
 
+from odxfs.offload.token import is_zero_token
 from odxfs.types import LEAF_BYTES, SECTOR_BYTES
 from odxfs.volume import Inode
 from tests.peers.pair import Pair, content, new_file, read_token, serve_pair, write_whole_token
@@ -30,14 +32,17 @@ class Change:
 
 @dataclass(frozen=True)
 class Case:
+    """The places are shares of what they are in: of the source, of the destination, of the token."""
+
+    size: int
     before: tuple[Change, ...]
     after: tuple[Change, ...]
-    token_offset: int
+    token_at: float
     token_length: int
     destination_size: int
-    offset: int
+    written_at: float
+    transferred_from: float
     length: int
-    transfer_offset: int
 
 
 places = st.one_of(
@@ -54,20 +59,23 @@ changes = st.lists(
 ).map(tuple)
 
 
-def sectors(values: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
-    return values.map(lambda value: value // SECTOR_BYTES * SECTOR_BYTES)
+def part(of: int, share: float) -> int:
+    """That share of a length, in whole sectors."""
+    return int(of * share) // SECTOR_BYTES * SECTOR_BYTES
 
 
+shares = st.one_of(st.just(0.0), st.floats(0.0, 0.999))
 cases = st.builds(
     Case,
+    size=lengths,
     before=changes,
     after=changes,
-    token_offset=sectors(places),
-    token_length=sectors(lengths).map(lambda length: length + SECTOR_BYTES),
-    destination_size=lengths,
-    offset=sectors(places),
-    length=sectors(lengths).map(lambda length: length + SECTOR_BYTES),
-    transfer_offset=st.one_of(st.just(0), sectors(places)),
+    token_at=shares,
+    token_length=st.one_of(st.just(LARGEST), lengths),
+    destination_size=st.one_of(st.just(LARGEST), lengths),
+    written_at=shares,
+    transferred_from=shares,
+    length=st.one_of(st.just(LARGEST), lengths),
 )
 
 
@@ -89,40 +97,49 @@ async def apply(served: Served, inode: Inode, model: bytearray, made: tuple[Chan
             model.extend(bytes(change.offset - len(model)))
 
 
-async def run_case(pair: Pair, case: Case, number: int) -> None:
+async def run_case(pair: Pair, case: Case, number: int) -> bool:
+    """Whether a token was fetched from, which it is not where the source has a hole."""
     source, model = await new_file(pair.source, f"source {number}"), bytearray()
-    await apply(pair.source, source, model, case.before)
-    if case.token_offset >= source.size:
-        return
-    result = await read_token(pair.source, source, case.token_offset, case.token_length)
+    await apply(pair.source, source, model, (Change("write", 0, case.size, number), *case.before))
+    token_offset = part(source.size, case.token_at)
+    if token_offset >= source.size:
+        return False
+    token_length = part(case.token_length, 1.0) + SECTOR_BYTES
+    result = await read_token(pair.source, source, token_offset, token_length)
     then = bytes(model)
     await apply(pair.source, source, model, case.after)
+
     destination = await new_file(pair.destination, f"destination {number}", case.destination_size)
     wanted = bytearray(random.Random(number).randbytes(case.destination_size))
     await pair.destination.volume.write(destination, 0, wanted)
-    if case.offset < destination.size and case.transfer_offset < result.transfer_length:
-        length = min(case.length, result.transfer_length - case.transfer_offset)
-        written = await write_whole_token(
-            pair.destination, destination, result.token, case.offset, length, case.transfer_offset
-        )
-        start = case.token_offset + case.transfer_offset
-        data = then[start : start + length].ljust(length, b"\0")[: destination.size - case.offset]
-        assert written == min(length, -(-(destination.size - case.offset) // SECTOR_BYTES) * SECTOR_BYTES)
-        wanted[case.offset : case.offset + len(data)] = data
+    offset, transfer_offset = (
+        part(destination.size, case.written_at),
+        part(result.transfer_length, case.transferred_from),
+    )
+    length = min(part(case.length, 1.0) + SECTOR_BYTES, result.transfer_length - transfer_offset)
+    written = await write_whole_token(
+        pair.destination, destination, result.token, offset, length, transfer_offset
+    )
+    start, room = token_offset + transfer_offset, destination.size - offset
+    data = then[start : start + length].ljust(length, b"\0")[:room]
+    assert written == min(length, -(-room // SECTOR_BYTES) * SECTOR_BYTES)
+    wanted[offset : offset + len(data)] = data
     assert await content(pair.destination, destination) == wanted
     for served, inode in ((pair.source, source), (pair.destination, destination)):
         await served.volume.truncate(inode, 0)
+    return not is_zero_token(result.token)
 
 
 async def test_what_arrives_is_the_source_as_it_was(tmp_path: Path) -> None:
     async with serve_pair(tmp_path) as pair:
-        numbers = iter(range(1_000_000))
+        numbers, fetched = count(), list[bool]()
 
         @settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(cases)
         def check(case: Case) -> None:
-            trio.from_thread.run(run_case, pair, case, next(numbers))
+            fetched.append(trio.from_thread.run(run_case, pair, case, next(numbers)))
 
         await trio.to_thread.run_sync(check)
+        assert sum(fetched) > CASES // 4
         assert await pair.source.pool.check() == []
         assert await pair.destination.pool.check() == []

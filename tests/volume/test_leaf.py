@@ -97,6 +97,13 @@ def test_sequential_appends_stay_one_run() -> None:
     assert len(leaf.pack()[1]) < 100 + 500 * 4
 
 
+def test_the_body_of_another_leaf_is_refused() -> None:
+    leaf = Leaf(LeafId(1))
+    leaf.map(3, 5, 100, [1, 2, 3, 4, 5])
+    with pytest.raises(Corrupt):
+        Leaf.unpack(LeafId(2), *leaf.pack())
+
+
 @pytest.mark.parametrize("position", [0, 3, 10, -1])
 def test_a_damaged_body_is_refused(position: int) -> None:
     leaf = Leaf(LeafId(1))

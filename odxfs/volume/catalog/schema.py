@@ -7,7 +7,7 @@ index. A number is signed 64 bit; names are bytes because POSIX names are.
 
 from odxfs.volume.catalog.interface import PAST, Shape
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Kept in `claim.schema`. A larger one was written by a newer odxfs; this one must not touch it; smaller ones are migrated."""
 
 # The snapshots of volumes, ascending in time. `inodes` and `allocated_blocks` are the volume's at that moment; `state` is 0
@@ -151,5 +151,6 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         *(table for table, _ in _PAST_STATEMENTS),
         *INDEXES,
     ),
+    2: (),  # leaves of new kinds (leaf.py); those that are there stay as they are
 }
 """Schema version -> what leads to the next one; a CREATE TABLE gets the engine's own ending."""

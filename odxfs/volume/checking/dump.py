@@ -19,7 +19,7 @@ from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.reading import CommittedCatalog
 from odxfs.volume.catalog.sound import SoundView, all_rows
 from odxfs.volume.extents import LeafReference, allocated_blocks, leaf_id, unpack_page, unpack_pin
-from odxfs.volume.leaf import KIND_RUNS, Leaf
+from odxfs.volume.leaf import KIND_RUNS, Leaf, layout_of
 from odxfs.volume.tree.inodes import Inode
 from odxfs.volume.whereabouts import holder_texts, holders_of, paths_of, place_text, readable
 
@@ -136,7 +136,8 @@ async def dump_leaf(catalog: CommittedCatalog, identifier: int) -> Lines:
     if row is None:
         raise UserError(f"there is no leaf {identifier}", ExitCode.NOT_FOUND)
     kind, body = row
-    form = "runs" if kind == KIND_RUNS else "dense"
+    is_runs = layout_of(kind) == KIND_RUNS
+    form = "runs" if is_runs else "dense"
     yield f"leaf {identifier}: kind {kind} ({form}), body of {len(body)} bytes"
     holders = await holders_of(SoundView(catalog), {leaf_id(LeafReference(identifier << 12))})
     for found in holders.values():
@@ -148,13 +149,13 @@ async def dump_leaf(catalog: CommittedCatalog, identifier: int) -> Lines:
         yield f"  damaged: {error}"
         return
     pieces = leaf.pieces(0, 2048)
-    places_at, crcs_at = (2, 2 + 12 * len(pieces)) if kind == KIND_RUNS else (0, 8 * 2048)
-    if kind == KIND_RUNS:
+    places_at, crcs_at = (2, 2 + 12 * len(pieces)) if is_runs else (0, 8 * 2048)
+    if is_runs:
         yield f"       0: {len(pieces)} runs"
     done = 0
     for index, (first, blocks, place) in enumerate(pieces):
-        at = places_at + 12 * index if kind == KIND_RUNS else 8 * first
-        crc_at = crcs_at + 4 * (done if kind == KIND_RUNS else first)
+        at = places_at + 12 * index if is_runs else 8 * first
+        crc_at = crcs_at + 4 * (done if is_runs else first)
         yield f"  {at:6}: slot {first}, {blocks} blocks at {place_text(place)}"
         for low in range(first, first + blocks, 8):
             crcs = " ".join(f"{crc:08x}" for crc in leaf.crcs[low : min(low + 8, first + blocks)])

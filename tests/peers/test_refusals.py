@@ -1,0 +1,273 @@
+"""What a client is told when a peer's token cannot be fetched, or not whole; and that nothing is lost by it."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import trio
+
+from odxfs.client.connection import Pending
+from odxfs.errors import OffloadRefused, QuotaExceeded, Refusal
+from odxfs.ntstatus import Status
+from odxfs.offload import WriteCall
+from odxfs.offload.rules import WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES
+from odxfs.peers import fetch, fetcher, link, trouble
+from odxfs.peers.remote_token import RemoteToken
+from odxfs.volume import Inode
+from tests.peers.pair import (
+    Pair,
+    content,
+    new_file,
+    party,
+    read_token,
+    serve_pair,
+    write_token,
+    write_whole_token,
+)
+
+MIB = 1024 * 1024
+SIZE = 6 * MIB
+
+
+@asynccontextmanager
+async def with_token(folder: Path) -> AsyncIterator[tuple[Pair, bytes, bytes, Inode]]:
+    """A pair, a token of the source with its bytes, and an empty file for them at the destination."""
+    async with serve_pair(folder) as pair:
+        source, data = await new_file(pair.source, "source"), os.urandom(SIZE)
+        await pair.source.volume.write(source, 0, data)
+        token = (await read_token(pair.source, source, 0, SIZE)).token
+        yield pair, token, data, await new_file(pair.destination, "destination", SIZE)
+
+
+async def refusal(pair: Pair, destination: Inode, token: bytes, offset: int = 0) -> Refusal:
+    """Why one write of the token is refused."""
+    with pytest.raises(OffloadRefused) as refused:
+        await write_token(pair.destination, destination, token, 0, SIZE, offset)
+    return refused.value.reason
+
+
+async def test_the_token_of_a_pool_that_is_no_peer(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        pair.configure(pool=uuid4())
+        assert await refusal(pair, destination, token) is Refusal.UNKNOWN_PEER
+        assert Refusal.UNKNOWN_PEER.status is Status.DEVICE_UNREACHABLE
+        pair.configure()  # noticed at once
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        assert await content(pair.destination, destination) == data
+
+
+async def test_a_peer_that_takes_the_credential_no_more(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        pair.configure(password="another")
+        assert await refusal(pair, destination, token) is Refusal.PEER_REFUSES
+        assert await refusal(pair, destination, token) is Refusal.PEER_REFUSES
+        assert Refusal.PEER_REFUSES.status is Status.DEVICE_UNREACHABLE
+        pair.configure(user="alice", password="correct horse")  # a user of files, not of tokens
+        assert await refusal(pair, destination, token) is Refusal.PEER_REFUSES
+        pair.configure()
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        assert await content(pair.destination, destination) == data
+
+
+async def test_another_pool_where_the_peer_should_be(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        pair.configure(port=pair.destination.port, user="alice", password="correct horse")
+        assert await refusal(pair, destination, token) is Refusal.PEER_REFUSES
+    async with serve_pair(tmp_path / "others") as others, serve_pair(tmp_path / "ours") as pair:
+        source = await new_file(pair.source, "source")
+        await pair.source.volume.write(source, 0, bytes(1000) + b"x")
+        token = (await read_token(pair.source, source, 0, 1024)).token
+        pair.configure(port=others.source.port)
+        destination = await new_file(pair.destination, "destination", SIZE)
+        assert await refusal(pair, destination, token) is Refusal.PEER_REFUSES
+
+
+async def test_nobody_listens_where_the_peer_should_be(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        pair.configure(port=1)
+        assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
+        assert Refusal.PEER_UNREACHABLE.status is Status.INSUFFICIENT_RESOURCES
+        assert await content(pair.destination, destination) == bytes(SIZE)
+
+
+async def test_a_peer_that_says_nothing_is_given_up_in_time_and_not_asked_at_once_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "CONNECT_SECONDS", 0.2)
+    async with with_token(tmp_path) as (pair, token, _, destination), trio.open_nursery() as nursery:
+        asked = 0
+
+        async def be_silent(stream: trio.SocketStream) -> None:
+            nonlocal asked
+            asked += 1
+            await trio.sleep_forever()
+
+        listeners = await nursery.start(
+            lambda task_status: trio.serve_tcp(be_silent, 0, host="127.0.0.1", task_status=task_status)
+        )
+        pair.configure(port=listeners[0].socket.getsockname()[1])
+        for _ in range(3):
+            assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
+        assert asked == 1
+        monkeypatch.setattr(trouble, "REMEMBERED_SECONDS", 0.0)
+        pair.configure(name="another", port=listeners[0].socket.getsockname()[1])
+        assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
+        assert asked == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_token_that_its_server_takes_no_more(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        forged = token[:-1] + bytes([token[-1] ^ 1])
+        assert await refusal(pair, destination, forged) is Refusal.PEER_REFUSED_TOKEN
+        assert Refusal.PEER_REFUSED_TOKEN.status is Status.INVALID_TOKEN
+        assert await refusal(pair, destination, token, SIZE) is Refusal.OFFSET_BEYOND_TOKEN
+        pair.source.server.engine.registry.clear()
+        assert (await refusal(pair, destination, token)).status in (
+            Status.INVALID_TOKEN,
+            Status.INSUFFICIENT_RESOURCES,
+        )
+        assert await content(pair.destination, destination) == bytes(SIZE)
+
+
+async def test_a_slow_peer_makes_calls_short_and_the_copy_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "ASKING_SECONDS", 0.05)
+    monkeypatch.setattr(fetch, "READS_AHEAD", 2)
+    on_the_way = RemoteToken.try_submit_read
+
+    class Late(Pending):
+        """An answer that is looked at late."""
+
+        def __init__(self, pending: Pending) -> None:
+            self._wait = pending.wait
+
+        async def wait(self) -> object:  # type: ignore[override]
+            await trio.sleep(0.06)
+            return await self._wait()
+
+    def submit(token: RemoteToken, offset: int, length: int) -> Pending | None:
+        pending = on_the_way(token, offset, length)
+        return None if pending is None else Late(pending)
+
+    monkeypatch.setattr(RemoteToken, "try_submit_read", submit)
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        first = await write_token(pair.destination, destination, token, 0, SIZE)
+        assert 0 < first < SIZE
+        assert first % 512 == 0
+        rest = await write_whole_token(pair.destination, destination, token, first, SIZE - first, first)
+        assert first + rest == SIZE
+        assert await content(pair.destination, destination) == data
+
+
+async def test_a_peer_that_stalls_makes_the_call_end_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "CALL_SECONDS", 0.3)
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        monkeypatch.setattr(RemoteToken, "wait_for_room", _stall)
+        monkeypatch.setattr(RemoteToken, "try_submit_read", lambda *_: None)
+        assert await refusal(pair, destination, token) is Refusal.PEER_BUSY
+        assert Refusal.PEER_BUSY.status is Status.INSUFFICIENT_RESOURCES
+        monkeypatch.undo()
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        assert await content(pair.destination, destination) == data
+
+
+async def _stall(*_: object) -> None:
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4])
+async def test_a_connection_that_breaks_in_the_middle_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """The first `cut` reads are answered, the next one finds the connection gone."""
+    on_the_way, asked = RemoteToken.try_submit_read, 0
+
+    def submit(token: RemoteToken, offset: int, length: int) -> Pending | None:
+        nonlocal asked
+        asked += 1
+        if asked == cut + 1:
+            token._line.client.connection.close()
+        return on_the_way(token, offset, length)
+
+    monkeypatch.setattr(RemoteToken, "try_submit_read", submit)
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        assert await content(pair.destination, destination) == data
+
+
+async def test_bytes_that_are_too_few_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_the_way = RemoteToken.try_submit_read
+    monkeypatch.setattr(
+        RemoteToken, "try_submit_read", lambda token, offset, length: on_the_way(token, offset, length - 1)
+    )
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
+        assert await content(pair.destination, destination) == bytes(SIZE)
+
+
+async def test_a_lock_at_the_destination_holds(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        call = WriteCall(WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES, WRITE_INPUT_BYTES, 0, SIZE, 0, token)
+        with pytest.raises(OffloadRefused) as refused:
+            await pair.destination.server.engine.offload_write(
+                party(pair.destination, destination, locked=True), call
+            )
+        assert refused.value.reason is Refusal.LOCKED
+        assert await content(pair.destination, destination) == bytes(SIZE)
+
+
+async def test_the_destinations_quota_holds(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        await pair.destination.pool.volumes.set_quota("main", 3 * MIB)
+        with pytest.raises(QuotaExceeded):
+            await write_whole_token(pair.destination, destination, token, 0, SIZE)
+        await pair.destination.pool.volumes.set_quota("main", 0)
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        assert await content(pair.destination, destination) == data
+
+
+async def test_a_file_that_is_cut_meanwhile_stays_cut(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        volume = pair.destination.volume
+        write: Callable[..., Awaitable[None]] = volume.write
+
+        async def write_and_cut(inode: Inode, offset: int, piece: bytes, **options: bool) -> None:
+            await write(inode, offset, piece, **options)
+            await volume.truncate(inode, 100_000)
+
+        volume.write = write_and_cut  # type: ignore[assignment, method-assign]
+        await write_token(pair.destination, destination, token, 0, SIZE)
+        assert destination.size == 100_000
+        assert await content(pair.destination, destination) == data[:100_000]
+
+
+async def test_connections_that_nobody_uses_are_closed_and_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "IDLE_SECONDS", 0.05)
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        for _ in range(2):
+            assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+            assert await content(pair.destination, destination) == data
+            await pair.destination.volume.truncate(destination, 0)
+            await pair.destination.volume.truncate(destination, SIZE)
+            with trio.fail_after(10):
+                while len(pair.source.server.sessions) > 1:  # alice stays
+                    await trio.sleep(0.01)
+
+
+async def test_a_peer_that_is_removed_is_asked_no_more(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        pair.peers.delete("a")
+        assert await refusal(pair, destination, token) is Refusal.UNKNOWN_PEER
+        with trio.fail_after(10):
+            while len(pair.source.server.sessions) > 1:
+                await trio.sleep(0.01)
