@@ -202,7 +202,10 @@ class Refusal(Enum):
         Status.INSUFFICIENT_RESOURCES,
         "the server that made the token has not sent its bytes in time",
     )
-    PEER_FAILED = (Status.INSUFFICIENT_RESOURCES, "the server that made the token failed to read its bytes")
+    PEER_FAILED = (
+        Status.INSUFFICIENT_RESOURCES,
+        "the server that made the token cannot give its bytes at the moment",
+    )
     PEER_REFUSED_TOKEN = (
         Status.INVALID_TOKEN,
         "the server that made the token does not take it: it has expired, was cancelled or is altered",

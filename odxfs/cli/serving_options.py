@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from odxfs.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
-    from odxfs.configuration import Configuration, SvmConfiguration
+    from odxfs.configuration import Configuration, SvmConfiguration, TokenBounds
     from odxfs.configuration.source import ConfigurationSource
     from odxfs.serving import ServingOptions
 
@@ -127,17 +127,16 @@ def _options_of_command_line(arguments: argparse.Namespace, mountpoint: Path | N
     mounts = {volume: mountpoint} if mountpoint is not None else {}
     is_shared = not mounts or share or arguments.smb_listen or ShareStore(directory).list()
     svms = {DEFAULT_SVM: _default_svm(arguments)} if is_shared else {}
-    source = ConfigurationSource(
-        directory / FILE_NAME, Configuration(pool=directory, mounts=mounts, svm=svms), mounts or None
-    )
+    configuration = Configuration(pool=directory, mounts=mounts, svm=svms, tokens=_token_bounds(arguments))
+    source = ConfigurationSource(directory / FILE_NAME, configuration, mounts or None)
     return ServingOptions(source, source.read(), share)
 
 
 def _default_svm(arguments: argparse.Namespace) -> "SvmConfiguration":
-    from odxfs.configuration import Endpoint, Signing, SvmConfiguration, TokenBounds
+    from odxfs.configuration import Endpoint, Signing, SvmConfiguration
     from odxfs.smb.settings import Encryption
 
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"tokens": _token_bounds(arguments)}
     if arguments.smb_listen is not None:
         given["listen"] = (Endpoint(*arguments.smb_listen),)
     if arguments.signing is not None:
@@ -146,9 +145,15 @@ def _default_svm(arguments: argparse.Namespace) -> "SvmConfiguration":
         given["encryption"] = Encryption(arguments.encryption)
     if arguments.token_size is not None:
         given["token_size"] = arguments.token_size
-    if arguments.token_lifetime is not None:
-        given["tokens"] = TokenBounds(default_lifetime=arguments.token_lifetime)
     return SvmConfiguration(**given)
+
+
+def _token_bounds(arguments: argparse.Namespace) -> "TokenBounds":
+    from odxfs.configuration import TokenBounds
+
+    if arguments.token_lifetime is None:
+        return TokenBounds()
+    return TokenBounds(default_lifetime=arguments.token_lifetime)
 
 
 def parse_token_size(text: str) -> int:

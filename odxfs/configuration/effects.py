@@ -1,6 +1,12 @@
 """What a configuration means to the parts of the server, in their own terms."""
 
-from odxfs.configuration.model import Configuration, ShareConfiguration, Signing, SvmConfiguration
+from odxfs.configuration.model import (
+    Configuration,
+    ShareConfiguration,
+    Signing,
+    SvmConfiguration,
+    TokenBounds,
+)
 from odxfs.offload import OffloadSettings, TokenLimits
 from odxfs.smb.settings import ServerSettings
 from odxfs.smb.shares import Share
@@ -20,8 +26,8 @@ def server_settings(configuration: Configuration, name: str) -> ServerSettings:
 
 
 def token_limits(configuration: Configuration) -> TokenLimits:
-    """The bounds of the pool's table of tokens; those of one SVM come with its calls."""
-    return TokenLimits(pinned_only_bytes=configuration.token_space)
+    """The bounds of tokens that are read on mounts, and of the pool's table of tokens; those of an SVM come with its calls."""
+    return _limits(configuration.tokens, configuration.token_space)
 
 
 def declared_shares(svm: SvmConfiguration) -> list[Share]:
@@ -43,8 +49,18 @@ def _share(name: str, share: ShareConfiguration) -> Share:
 
 
 def _offload(svm: SvmConfiguration, token_space: int) -> OffloadSettings:
-    tokens = svm.tokens
-    limits = TokenLimits(
+    return OffloadSettings(
+        enabled=svm.copy_offload,
+        token_bytes=svm.token_size,
+        smallest_file_bytes=svm.smallest_file,
+        strict=svm.strict_offload,
+        copychunk=svm.copychunk,
+        limits=_limits(svm.tokens, token_space),
+    )
+
+
+def _limits(tokens: TokenBounds, token_space: int) -> TokenLimits:
+    return TokenLimits(
         default_lifetime=tokens.default_lifetime,
         shortest_lifetime=tokens.shortest_lifetime,
         longest_lifetime=tokens.longest_lifetime,
@@ -55,12 +71,4 @@ def _offload(svm: SvmConfiguration, token_space: int) -> OffloadSettings:
         pinned_bytes_per_svm=tokens.pinned_per_svm,
         pinned_bytes_per_client=tokens.pinned_per_client,
         pinned_only_bytes=token_space,
-    )
-    return OffloadSettings(
-        enabled=svm.copy_offload,
-        token_bytes=svm.token_size,
-        smallest_file_bytes=svm.smallest_file,
-        strict=svm.strict_offload,
-        copychunk=svm.copychunk,
-        limits=limits,
     )

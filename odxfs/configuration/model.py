@@ -12,20 +12,10 @@ from pathlib import Path
 from typing import Annotated
 
 from odxfs.configuration.endpoint import Endpoint
-from odxfs.configuration.kinds import (
-    ENDPOINT,
-    POLICY,
-    VOLUME_PATH,
-    Choice,
-    Flag,
-    Folder,
-    Seconds,
-    Several,
-    Size,
-    Text,
-    Whole,
-)
+from odxfs.configuration.kinds import Flag, Seconds, Several, Whole
 from odxfs.configuration.settings import Doc, NamedTables, NamedValues, Table
+from odxfs.configuration.sizes import Size
+from odxfs.configuration.texts import ENDPOINT, POLICY, VOLUME_PATH, Choice, Folder, Text
 from odxfs.offload import OffloadSettings, TokenLimits
 from odxfs.offload.settings import LARGEST_TOKEN_BYTES
 from odxfs.smb.settings import Encryption
@@ -223,6 +213,9 @@ class Configuration:
     token_space: Annotated[
         int, Size(0, _MOST_BYTES), Doc("Space of the pool that nothing but tokens may keep from being freed.")
     ] = _LIMITS.pinned_only_bytes
+    tokens: Annotated[
+        TokenBounds, Table(TokenBounds), Doc("Lifetimes and bounds of the tokens that are read on mounts.")
+    ] = field(default_factory=TokenBounds)
     svm: Annotated[
         Mapping[str, SvmConfiguration],
         NamedTables(SvmConfiguration, check_svm_name),

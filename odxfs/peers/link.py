@@ -77,9 +77,12 @@ class Link:
         self._trouble = Trouble(clock)
         self._lines: list[Line] = []
         self._opening: Opening | None = None
+        self._is_closed = False
 
     async def take(self) -> Line:
         """The line that is used least; a first one is waited for. Raises OffloadRefused with what is wrong with the peer."""
+        if self._is_closed:
+            raise OffloadRefused(Refusal.UNKNOWN_PEER)
         self._lines = [line for line in self._lines if line.is_usable]
         least = min(self._lines, key=lambda line: line.calls, default=None)
         if least is None:
@@ -91,6 +94,7 @@ class Link:
 
     def close(self) -> None:
         """End all lines: the peer is configured no more, or otherwise."""
+        self._is_closed = True
         for line in self._lines:
             line.ended.set()
 
@@ -110,6 +114,10 @@ class Link:
                 self._failed(opening, Refusal.PEER_UNREACHABLE, f"no answer within {CONNECT_SECONDS:.0f} s")
         except UserError as error:
             self._failed(opening, _reason(error), str(error))
+        except Exception:
+            _log.exception(
+                "peer=%s a connection failed for a reason that is not the network's", self.peer.name
+            )
         finally:
             self._settle(opening)
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from odxfs.errors import OffloadRefused, Refusal
 
-REMEMBERED_SECONDS = 5.0
+REMEMBERED_SECONDS = 3.0
+"""Long enough that the calls of one copy do not queue up for a peer that is away, short enough that nobody waits for it."""
 
 
 class Trouble:

@@ -161,7 +161,7 @@ MISTAKES = {
     "[svm.b]\nlisten = '1.1.1.1:1'\nsining = 'offered'": "3: [svm.b] there is no key 'sining': did you mean 'signing'?",
     "[svm.default.tokens]\nper-klient = 3": "2: [svm.default.tokens] there is no key 'per-klient': did you mean 'per-client'?",
     "[svm.default.share.x]\nreadonly = true": "2: [svm.default.share.x] there is no key 'readonly': did you mean 'read-only'?",
-    "zzz = 1": "1: there is no key 'zzz': there are pool, mounts, token-space, svm",
+    "zzz = 1": "1: there is no key 'zzz': there are pool, mounts, token-space, tokens, svm",
     "svm.default.sining = 'x'": "1: [svm.default] there is no key 'sining': did you mean 'signing'?",
     "pool = 'relative'": '1: pool is "relative", not an absolute path',
     "pool = 3": "1: pool is 3, not an absolute path",

@@ -246,3 +246,28 @@ async def test_a_file_that_is_cut_meanwhile_stays_cut(tmp_path: Path) -> None:
         await write_token(pair.destination, destination, token, 0, SIZE)
         assert destination.size == 100_000
         assert await content(pair.destination, destination) == data[:100_000]
+
+
+async def test_connections_that_nobody_uses_are_closed_and_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "IDLE_SECONDS", 0.05)
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        for _ in range(2):
+            assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+            assert await content(pair.destination, destination) == data
+            await pair.destination.volume.truncate(destination, 0)
+            await pair.destination.volume.truncate(destination, SIZE)
+            with trio.fail_after(10):
+                while len(pair.source.server.sessions) > 1:  # alice stays
+                    await trio.sleep(0.01)
+
+
+async def test_a_peer_that_is_removed_is_asked_no_more(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        pair.peers.delete("a")
+        assert await refusal(pair, destination, token) is Refusal.UNKNOWN_PEER
+        with trio.fail_after(10):
+            while len(pair.source.server.sessions) > 1:
+                await trio.sleep(0.01)

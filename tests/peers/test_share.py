@@ -63,13 +63,17 @@ async def test_a_token_is_read_by_its_whole_name(tmp_path: Path) -> None:
         assert await pool_behind(tree) == pair.source.pool.uuid
 
 
-@pytest.mark.parametrize("place", [8, 30, 50, 100, 300, 479, 480, 511])
-async def test_an_altered_token_opens_nothing(tmp_path: Path, place: int) -> None:
+async def test_an_altered_token_opens_nothing(tmp_path: Path) -> None:
+    """Each bit of each byte in turn, and as many random ones."""
     async with serve_pair(tmp_path) as pair, tokens_of(pair) as tree:
         token, _ = await make_token(pair)
-        altered = bytearray(token)
-        altered[place] ^= 1
-        assert await refusal(tree, altered.hex()) in (Status.INVALID_TOKEN, Status.DEVICE_UNREACHABLE)
+        for place in range(512):
+            altered = bytearray(token)
+            altered[place] ^= 1 << place % 8
+            assert await refusal(tree, altered.hex()) in (Status.INVALID_TOKEN, Status.DEVICE_UNREACHABLE)
+            forged = token[:48] + os.urandom(464) if place % 2 else os.urandom(512)
+            assert await refusal(tree, forged.hex()) in (Status.INVALID_TOKEN, Status.DEVICE_UNREACHABLE)
+        assert len(pair.source.server.engine.registry) == 1
 
 
 async def test_other_names_open_nothing(tmp_path: Path) -> None:
