@@ -11,7 +11,7 @@ from odxfs.client.connection import Pending
 from odxfs.errors import LockConflict
 from odxfs.offload import OffloadParty, WriteCall
 from odxfs.peers.remote_token import RemoteToken, data_of
-from odxfs.peers.window import Window
+from odxfs.peers.window import SMALLEST_PIECE_BYTES, Window
 from odxfs.types import Buffer
 
 READS_AHEAD = 8
@@ -58,6 +58,7 @@ class Fetch:
         self._progress = progress
         self._ahead: deque[Read] = deque()
         self._held = 0
+        self._has_asked = False
 
     async def run(self, last_read_at: float) -> None:
         """Fetch and write until all is there; nothing is asked for after `last_read_at`.
@@ -94,7 +95,8 @@ class Fetch:
                 yield Step(at, start - at, is_data=False)
             at, end = start, start + length
             while at < end:
-                piece = min(end - at, self._window.piece_bytes, self._token.max_read_bytes)
+                most = self._window.piece_bytes if self._has_asked else SMALLEST_PIECE_BYTES
+                piece = min(end - at, most, self._token.max_read_bytes)
                 yield Step(at, piece, is_data=True)
                 at += piece
         if at < self._length:
@@ -105,11 +107,14 @@ class Fetch:
         if not step.is_data:
             self._ahead.append(Read(step, None, 0.0))
             return True
-        if not self._window.try_take(step.length):
+        if not self._has_asked:
+            self._window.claim(step.length)
+        elif not self._window.try_take(step.length):
             if self._ahead:
                 return False
             await self._window.take(step.length)
         self._held += step.length
+        self._has_asked = True
         position = self._token_offset + step.at
         while (pending := self._token.try_submit_read(position, step.length)) is None:
             if self._ahead:
@@ -125,7 +130,7 @@ class Fetch:
             await self._write(step, None)
             return
         data = data_of(await read.pending.wait(), step.length)
-        self._window.arrived(trio.current_time() - read.asked)
+        self._window.arrived(step.length, read.asked, trio.current_time())
         await self._write(step, data)
         self._let_go(step.length)
 
