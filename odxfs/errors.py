@@ -33,6 +33,8 @@ class ExitCode(IntEnum):
     NOT_FOUND = 15
     EXISTS = 16
     FORMAT = 17
+    MISMATCH = 18
+    INCOMPLETE = 19
     FSCK_FOUND = 20
     INTERRUPTED = 130
 

@@ -57,13 +57,13 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     from odxfs.cli.configurations import known_configuration
-    from odxfs.configuration import read_configuration
+    from odxfs.configuration.source import ConfigurationSource
     from odxfs.configuration.writing import write_configuration
 
     if arguments.file.is_dir():
         configuration = known_configuration(require_pool(arguments.file)).configuration
     else:
-        configuration = read_configuration(arguments.file)
+        configuration = ConfigurationSource(arguments.file).read()
     say(write_configuration(configuration).rstrip("\n"))
     return ExitCode.OK
 

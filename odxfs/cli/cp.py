@@ -1,7 +1,8 @@
-"""Copy SRC to DST. Either may be a local path or smb://user@host:port/share/path; DST may be a directory.
+"""Copy SRC to DST. Each is a local path or smb://user@host:port/share/path; DST may be a directory, and must be for several SRC.
 
-Between files of a server that does copy offload (ODX), tokens are copied and no data passes this machine. Otherwise, or from
-the point where the server refuses, the data is read and written, and the reason is told.
+Between files of a server that does copy offload (ODX), tokens are copied and no data passes this machine. What tokens do not
+do the server copies by COPYCHUNK where it can; the rest is read and written, without its holes. The reasons are told.
+'odxfs help copying' says more.
 """
 
 import argparse
@@ -9,34 +10,34 @@ import getpass
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from odxfs.cli.output import add_json_option, format_bytes, print_json, say
+from odxfs.cli.copy_output import Bar, Document, complain, many_lines, one_line
+from odxfs.cli.output import add_json_option, say
 from odxfs.client.url import Location, SmbUrl, parse_location
 from odxfs.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     import trio
 
-    from odxfs.client.client import Client
-    from odxfs.client.places import Place
-    from odxfs.client.plan import Wish
-    from odxfs.client.result import CopyResult, Observer, Tally
+    from odxfs.client.job import Request
+    from odxfs.client.plan import CopyOptions, Wish
+    from odxfs.client.result import CopyResult
+    from odxfs.client.summary import Record, Summary
 
 PASSWORD_VARIABLE = "ODXFS_PASSWORD"  # noqa: S105 - the name of a variable
-REFRESH_SECONDS = 0.1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument(
-        "source", metavar="SRC", help="a file: a local path or smb://user@host:port/share/path"
+        "source", metavar="SRC", nargs="+", help="a local path or smb://user@host:port/share/path"
     )
     parser.add_argument("destination", metavar="DST", help="a file, or a directory to copy into")
+    parser.add_argument("-r", "--recursive", action="store_true", help="copy directories with all in them")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
         "--require-offload",
@@ -44,7 +45,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"copy by token or not at all (exit code {int(ExitCode.NOT_OFFLOADED)})",
     )
     choice.add_argument(
-        "--no-offload", action="store_true", help="read and write, even where tokens would do"
+        "--no-offload", action="store_true", help="read and write, even where the server could copy"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="copy into DST.odxfs-partial, keep that when the copy fails, and go on with it the next time",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help=f"read both back and compare their sha256 (exit code {int(ExitCode.MISMATCH)} when they differ)",
     )
     add_json_option(parser)
     parser.add_argument(
@@ -60,25 +71,62 @@ def run(arguments: argparse.Namespace) -> int:
     """Copy and print how it went. Raises UserError."""
     import trio
 
-    source = parse_location(arguments.source)
+    from odxfs.client.job import Request
+
+    sources = [parse_location(text) for text in arguments.source]
     destination = parse_location(arguments.destination)
-    passwords = _passwords([source, destination], arguments.password_file)
-    bar = _Bar() if not (arguments.quiet or arguments.json) and sys.stderr.isatty() else None
+    into_folder = arguments.destination.endswith("/")
+    request = Request(sources, destination, recursive=arguments.recursive, into_folder=into_folder)
+    show = _Show(arguments)
+    passwords = _passwords([*sources, destination], arguments.password_file)
 
-    async def job() -> "CopyResult":
-        into_folder = arguments.destination.endswith("/")
-        observe = bar.observe if bar is not None else None
-        return await _copy(source, destination, passwords, _wish(arguments), observe, into_folder=into_folder)
+    async def job() -> "Summary":
+        return await _copy(request, passwords, _options(arguments), show)
 
-    with bar if bar is not None else nullcontext():
-        result = trio.run(_interruptible, job)
-    if result is None:
+    with show.bar if show.bar is not None else nullcontext():
+        summary = trio.run(_interruptible, job)
+    if summary is None:
         return ExitCode.INTERRUPTED
-    if arguments.json:
-        print_json(result.as_json())
-    elif not arguments.quiet:
-        say(summary(result))
-    return ExitCode.OK
+    return show.end(summary)
+
+
+class _Show:
+    """What is printed, and when."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._quiet = arguments.quiet
+        self._many = arguments.recursive or len(arguments.source) > 1
+        self._document = Document() if arguments.json else None
+        drawn = not (arguments.quiet or arguments.json) and sys.stderr.isatty()
+        self.bar = Bar(many=self._many) if drawn else None
+        self._last: CopyResult | None = None
+
+    def report(self, record: "Record") -> None:
+        """A file is done or has failed."""
+        if self._document is not None:
+            self._document.add(record)
+        if record.error is not None:
+            (self.bar.complain if self.bar is not None else complain)(str(record.error))
+        self._last = record.result
+
+    def broken_off(self, summary: "Summary", error: UserError) -> None:
+        """The copy ends early."""
+        if self._document is not None:
+            self._document.end(summary, str(error))
+
+    def end(self, summary: "Summary") -> int:
+        """The copy has come to its end; the exit code."""
+        if self._document is not None:
+            self._document.end(summary)
+        elif not self._quiet:
+            say(one_line(self._last) if self._last is not None and not self._many else many_lines(summary))
+        return summary.exit_code
+
+
+def _options(arguments: argparse.Namespace) -> "CopyOptions":
+    from odxfs.client.plan import CopyOptions
+
+    return CopyOptions(_wish(arguments), resume=arguments.resume, verify=arguments.verify)
 
 
 def _wish(arguments: argparse.Namespace) -> "Wish":
@@ -89,19 +137,19 @@ def _wish(arguments: argparse.Namespace) -> "Wish":
     return Wish.OFF if arguments.no_offload else Wish.AUTO
 
 
-async def _interruptible(job: Callable[[], Awaitable["CopyResult"]]) -> "CopyResult | None":
-    """The job's result, or None when Ctrl-C or SIGTERM ended it; by then it has cleaned up behind itself."""
+async def _interruptible(job: Callable[[], Awaitable["Summary"]]) -> "Summary | None":
+    """The job's summary, or None when Ctrl-C or SIGTERM ended it; by then it has cleaned up behind itself."""
     import trio
 
     from odxfs.client.nursery import open_nursery
 
-    result = None
+    summary = None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
-            result = await job()
+            summary = await job()
             nursery.cancel_scope.cancel()
-    return result
+    return summary
 
 
 async def _cancel_on_signal(signals: AsyncIterator[int], scope: "trio.CancelScope") -> None:
@@ -110,69 +158,26 @@ async def _cancel_on_signal(signals: AsyncIterator[int], scope: "trio.CancelScop
 
 
 async def _copy(
-    source: Location,
-    destination: Location,
-    passwords: dict[SmbUrl, str],
-    wish: "Wish",
-    observe: "Observer | None",
-    *,
-    into_folder: bool,
-) -> "CopyResult":
-    from odxfs.client.copy import copy_file
+    request: "Request", passwords: dict[tuple[str, int, str], str], options: "CopyOptions", show: _Show
+) -> "Summary":
+    from odxfs.client.job import Job
+    from odxfs.client.servers import open_servers
 
-    async with AsyncExitStack() as stack:
-        clients: dict[tuple[str, int, str], Client] = {}
-        for location in (source, destination):
-            if isinstance(location, SmbUrl) and _server(location) not in clients:
-                clients[_server(location)] = await _log_on(stack, location, passwords[location])
-        target = await _inside_folder(source, destination, clients, into_folder=into_folder)
-        return await copy_file(await _place(source, clients), await _place(target, clients), wish, observe)
+    async with open_servers(lambda url: passwords[_server(url)]) as servers:
+        job = Job(servers, options, show.report, show.bar.observe if show.bar is not None else None)
+        try:
+            return await job.run(request)
+        except UserError as error:
+            show.broken_off(job.summary, error)
+            raise
 
 
 def _server(url: SmbUrl) -> tuple[str, int, str]:
     return url.host.casefold(), url.port, url.user
 
 
-async def _log_on(stack: AsyncExitStack, url: SmbUrl, password: str) -> "Client":
-    from odxfs.client.client import connect
-
-    return await stack.enter_async_context(connect(url.host, url.port, url.user, password))
-
-
-async def _place(location: Location, clients: "dict[tuple[str, int, str], Client]") -> "Place":
-    from odxfs.client.local import LocalPlace
-    from odxfs.client.places import SmbPlace
-
-    if isinstance(location, SmbUrl):
-        return SmbPlace(await clients[_server(location)].tree(location.share), location.path)
-    return LocalPlace(location)
-
-
-async def _inside_folder(
-    source: Location,
-    destination: Location,
-    clients: "dict[tuple[str, int, str], Client]",
-    *,
-    into_folder: bool,
-) -> Location:
-    """The file to make: in a directory it has the source's name."""
-    if isinstance(destination, SmbUrl):
-        tree = await clients[_server(destination)].tree(destination.share)
-        is_folder = await tree.is_directory(destination.path)
-    else:
-        is_folder = destination.is_dir()
-    if is_folder and source.name:
-        return (
-            destination.inside(source.name) if isinstance(destination, SmbUrl) else destination / source.name
-        )
-    if into_folder:
-        raise UserError(f"{destination}: there is no such directory", ExitCode.NOT_FOUND)
-    return destination
-
-
-def _passwords(locations: list[Location], file: Path | None) -> dict[SmbUrl, str]:
-    """A password for every URL; a user of a server is asked once."""
-    found: dict[SmbUrl, str] = {}
+def _passwords(locations: list[Location], file: Path | None) -> dict[tuple[str, int, str], str]:
+    """A password for every user of a server; each is asked once."""
     asked: dict[tuple[str, int, str], str] = {}
     for url in locations:
         if isinstance(url, SmbUrl):
@@ -180,8 +185,7 @@ def _passwords(locations: list[Location], file: Path | None) -> dict[SmbUrl, str
                 raise UserError(f"{url}: the user is missing; write smb://user@host/share/path")
             if _server(url) not in asked:
                 asked[_server(url)] = _password(url, file)
-            found[url] = asked[_server(url)]
-    return found
+    return asked
 
 
 def _password(url: SmbUrl, file: Path | None) -> str:
@@ -202,58 +206,3 @@ def _password(url: SmbUrl, file: Path | None) -> str:
             ExitCode.AUTHENTICATION,
         )
     return getpass.getpass(f"Password of {url.user} at {url.host}: ")
-
-
-class _Bar:
-    """The progress bar on standard error: logical bytes, wire bytes, offloaded percent."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        self._progress = Progress(
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("{task.fields[logical]}"),
-            TextColumn("wire {task.fields[wire]}"),
-            TextColumn("{task.fields[offloaded]:.0f} % offloaded"),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=None, logical="", wire="0 B", offloaded=0.0)
-        self._next = 0.0
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def observe(self, tally: "Tally") -> None:
-        """Show a count; most calls come too soon after the last to be worth drawing."""
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + REFRESH_SECONDS
-        self._progress.update(
-            self._task,
-            completed=tally.done_bytes,
-            total=tally.logical_bytes,
-            logical=f"{format_bytes(tally.done_bytes)} of {format_bytes(tally.logical_bytes)}",
-            wire=format_bytes(tally.wire_sent_bytes + tally.wire_received_bytes),
-            offloaded=tally.offloaded_percent,
-        )
-
-
-def summary(result: "CopyResult") -> str:
-    """What a person reads when the copy is done: one line, or two when there is a reason to tell."""
-    percent = 100.0 * result.offloaded_bytes / result.logical_bytes if result.logical_bytes else 0.0
-    line = (
-        f"{format_bytes(result.logical_bytes)} in {result.seconds:.3f} s, mechanism {result.mechanism}: "
-        f"{percent:.0f} % offloaded by {result.tokens} tokens; "
-        f"on the wire {format_bytes(result.wire_sent_bytes)} sent, {format_bytes(result.wire_received_bytes)} received"
-    )
-    if result.reason is None:
-        return line
-    return f"{line}\nnot {'all ' if result.offloaded_bytes else ''}offloaded: {result.reason}"

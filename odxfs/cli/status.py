@@ -46,7 +46,7 @@ def _ask(directory: Path) -> dict[str, Any]:
 def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     pool = status["pool"]
     rows = [("state", status["state"]), ("pool", status["directory"]), ("uuid", str(pool["uuid"]))]
-    if status["state"] == "not served":
+    if status["state"] != "served":
         return rows + _scrub(status)
     rows += [
         ("mounted on", status["mountpoint"] or "nothing"),

@@ -87,28 +87,42 @@ def _known(directory: Path, arguments: argparse.Namespace) -> "Known":
 
 def _change(directory: Path, arguments: argparse.Namespace, edit: Callable[[str], str], said: str) -> int:
     """Edit the file, if what it says then is right and the serving process, if any, accepts it."""
-    from odxfs.configuration import parse_configuration
-    from odxfs.configuration.editing import replace_file
-    from odxfs.configuration.writing import write_differences
-    from odxfs.control.client import NotServed, ask
+    from odxfs.configuration.editing import locked
 
     known = _known(directory, arguments)
-    before = known.file.read_text(encoding="utf-8") if known.file.exists() else None
-    text = before if before is not None else write_differences(known.configuration, known.file)
-    parse_configuration(text, known.file)
-    edited = edit(_with_default(text, known))
-    if parse_configuration(edited, known.file).pool.resolve() != directory:
-        raise UserError(f"{known.file} is for another pool than {directory}", ExitCode.CONFIG)
-    replace_file(known.file, edited)
+    with locked(known.file):
+        before = known.file.read_text(encoding="utf-8") if known.file.exists() else None
+        _put_in_force(directory, known.file, before, edit(_text_to_edit(before, known)))
+    say(said)
+    return ExitCode.OK
+
+
+def _put_in_force(directory: Path, file: Path, before: str | None, edited: str) -> None:
+    """Write the file, and have it reloaded; the file is as `before` when that is refused."""
+    from odxfs.configuration import parse_configuration
+    from odxfs.configuration.editing import replace_file
+    from odxfs.control.client import NotServed, ask
+
+    if parse_configuration(edited, file).pool.resolve() != directory:
+        raise UserError(f"{file} is for another pool than {directory}", ExitCode.CONFIG)
+    replace_file(file, edited)
     try:
         ask(directory, "reload")
     except NotServed:
         pass
     except UserError:
-        _restore(known.file, before)
+        _restore(file, before)
         raise
-    say(said)
-    return ExitCode.OK
+
+
+def _text_to_edit(before: str | None, known: "Known") -> str:
+    """The file, or one that says what is in force. Raises ConfigurationError when it is wrong before anything is changed."""
+    from odxfs.configuration import parse_configuration
+    from odxfs.configuration.writing import write_differences
+
+    text = before if before is not None else write_differences(known.configuration, known.file)
+    parse_configuration(text, known.file)
+    return _with_default(text, known)
 
 
 def _with_default(text: str, known: "Known") -> str:

@@ -1,43 +1,43 @@
-"""The copy of one file: tokens first, from the point reached plain reads and writes, and nothing half-made left behind."""
+"""The copy of one file, from open to close."""
 
-import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-import trio
-
+from odxfs.client.closing import closing
+from odxfs.client.entry import Kind
 from odxfs.client.errors import NotOffloaded
 from odxfs.client.explain import Cause
 from odxfs.client.file import SmbFile
-from odxfs.client.ledger import TokenLedger
-from odxfs.client.local import LocalFile
-from odxfs.client.local_offload import copy_by_local_token
-from odxfs.client.offload import copy_by_token, find_refusal
-from odxfs.client.places import File, Place
-from odxfs.client.plain import copy_plainly
-from odxfs.client.plan import Wish, cause_against_tokens
+from odxfs.client.keeping import keep
+from odxfs.client.metadata import Lost, is_same_time
+from odxfs.client.movement import Movement
+from odxfs.client.offload import find_refusal
+from odxfs.client.partial import PartialRecord
+from odxfs.client.place import File, Place
+from odxfs.client.plan import CopyOptions, Wish, cause_against_tokens
+from odxfs.client.ranges import RangeSet
 from odxfs.client.result import CopyResult, Observer, Tally
+from odxfs.client.targets import direct_target, partial_target
+from odxfs.client.verify import verify
 from odxfs.errors import UserError
-
-_log = logging.getLogger(__name__)
-
-CLEANING_SECONDS = 10.0
-"""How long removing a partial destination may take when the copy was cancelled or has failed."""
 
 
 class Copy:
     """One copy under way: its two places and its count."""
 
-    def __init__(self, source: Place, destination: Place, wish: Wish, observe: Observer | None) -> None:
+    def __init__(
+        self, source: Place, destination: Place, options: CopyOptions, observe: Observer | None
+    ) -> None:
         self._source = source
         self._destination = destination
-        self._wish = wish
+        self._sides = source.side, destination.side
+        self._options = options
         self._observe = observe
         self._tally = Tally()
-        self._plain_bytes = 0
-        self._ledger: TokenLedger | None = None
+        self._lost = set[Lost]()
+        self._movement: Movement | None = None
+        self._cause: Cause | None = None
         connections = {place.connection for place in (source, destination) if place.connection is not None}
         self._counters = [
             (connection, connection.sent_bytes, connection.received_bytes) for connection in connections
@@ -46,61 +46,67 @@ class Copy:
     async def run(self) -> CopyResult:
         """See `copy_file`."""
         started = time.perf_counter()
-        async with _closing(await self._source.open_to_read()) as source:
+        async with closing(await self._source.open_to_read()) as source:
             self._tally.logical_bytes = source.size
-            cause = cause_against_tokens(self._source.side, self._destination.side, source.size, self._wish)
-            self._insist(cause)
-            async with self._destination_for(source, cause) as destination:
-                cause = await self._move(source, destination, cause)
-        self._count()
-        return self._result(cause, time.perf_counter() - started)
-
-    async def _move(self, source: File, destination: File, cause: Cause | None) -> Cause | None:
-        """Tokens, then the rest plainly; the cause why not all went by token."""
-        ranges = [(0, source.size)] if source.size else []
-        if cause is None:
-            self._ledger = TokenLedger(source.size)
-            if isinstance(source, LocalFile):
-                assert isinstance(destination, LocalFile)
-                await copy_by_local_token(source, destination, self._ledger, self._count)
+            if self._options.resume and await self._is_there(source):
+                self._tally.resumed_bytes = self._tally.done_bytes = source.size
             else:
-                assert isinstance(source, SmbFile)
-                assert isinstance(destination, SmbFile)
-                await copy_by_token(source, destination, self._ledger, self._count)
-            ranges, cause = self._ledger.remaining(), self._ledger.cause
-            self._insist(cause)
-        if ranges:
-            await copy_plainly(source, destination, ranges, self._count_plain)
-        return cause
+                await self._fill(source)
+        digest = await verify(self._source, self._destination) if self._options.verify else None
+        self._count()
+        return self._result(time.perf_counter() - started, digest)
 
-    @asynccontextmanager
-    async def _destination_for(self, source: File, cause: Cause | None) -> AsyncIterator[File]:
-        """The destination at its full size, all zeros, closed on leaving; removed again when the copy does not succeed."""
-        destination = await self._destination.open_to_write()
-        begun = destination.created
-        try:
-            await self._refuse_same_file(source, destination)
-            if cause is None and self._wish is Wish.REQUIRED and isinstance(source, SmbFile):
-                assert isinstance(destination, SmbFile)
-                self._insist(await find_refusal(source, destination))
-            begun = True
-            await _make_zeros(destination, source.size)
-            yield destination
-            await destination.close()
-        except BaseException:
-            await self._clean_up(destination, delete=begun)
-            raise
+    async def _fill(self, source: File) -> None:
+        self._cause = cause_against_tokens(*self._sides, source.size, self._options.wish)
+        self._insist(self._cause)
+        arrived = RangeSet()
+        async with await self._target(source, arrived) as destination:
+            self._movement = Movement(source, destination, arrived, self._count)
+            await self._move(self._movement)
 
-    async def _clean_up(self, destination: File, *, delete: bool) -> None:
-        """Close, and delete what the copy has begun to change. A second failure would only hide the first."""
-        with trio.move_on_after(CLEANING_SECONDS, shield=True):
-            await _close_quietly(destination)
-            if not delete:
-                return
-            try:
-                await self._destination.delete()
-            except UserError as error:
-                _log.info("the partial destination %s could not be removed: %s", destination.name, error)
+    async def _is_there(self, source: File) -> bool:
+        """Whether an earlier run has finished this file: one of its size and time of last write is there."""
+        found = await self._destination.look()
+        return (
+            found is not None
+            and found.kind is Kind.FILE
+            and found.size == source.size
+            and is_same_time(found.metadata.written_ns, source.metadata.written_ns)
+        )
+
+    async def _move(self, movement: Movement) -> None:
+        if self._cause is None:
+            await movement.by_token()
+            self._cause = movement.cause
+            self._insist(self._cause)
+        self._lost |= await movement.rest(self._sides, self._options.wish)
+
+    async def _target(self, source: File, arrived: RangeSet) -> AbstractAsyncContextManager[File]:
+        """The file to fill; see `targets`."""
+
+        async def check(destination: File) -> None:
+            await self._check(source, destination)
+
+        async def finish(place: Place, file: File) -> None:
+            self._lost |= await keep(self._source, source, place, file)
+
+        if self._options.resume:
+            record = await self._record(source)
+            return partial_target(self._destination, arrived, record, check, finish)
+        return direct_target(self._destination, source.size, check, finish)
+
+    async def _record(self, source: File) -> PartialRecord:
+        name = source.name if self._source.connection is not None else "local"
+        number = str((await self._source.identity(source))[-1])
+        metadata = source.metadata
+        return PartialRecord(name, number, source.size, metadata.written_ns, metadata.changed_ns)
+
+    async def _check(self, source: File, destination: File) -> None:
+        """Raises UserError for a file that would overwrite itself, NotOffloaded where both ends are asked in vain."""
+        await self._refuse_same_file(source, destination)
+        if self._cause is None and self._options.wish is Wish.REQUIRED and isinstance(source, SmbFile):
+            assert isinstance(destination, SmbFile)
+            self._insist(await find_refusal(source, destination))
 
     async def _refuse_same_file(self, source: File, destination: File) -> None:
         if destination.created:
@@ -110,18 +116,13 @@ class Copy:
             raise UserError(f"{source.name} and {destination.name} are the same file")
 
     def _insist(self, cause: Cause | None) -> None:
-        if cause is not None and self._wish is Wish.REQUIRED:
+        if cause is not None and self._options.wish is Wish.REQUIRED:
             raise NotOffloaded(cause)
 
-    def _count_plain(self, arrived_bytes: int) -> None:
-        self._plain_bytes += arrived_bytes
-        self._count()
-
     def _count(self) -> None:
-        tally, ledger = self._tally, self._ledger
-        if ledger is not None:
-            tally.offloaded_bytes, tally.tokens = ledger.done_bytes, ledger.tokens
-        tally.done_bytes = tally.offloaded_bytes + self._plain_bytes
+        tally = self._tally
+        if self._movement is not None:
+            self._movement.count(tally)
         tally.wire_sent_bytes = sum(connection.sent_bytes - base for connection, base, _ in self._counters)
         tally.wire_received_bytes = sum(
             connection.received_bytes - base for connection, _, base in self._counters
@@ -129,52 +130,25 @@ class Copy:
         if self._observe is not None:
             self._observe(replace(tally))
 
-    def _result(self, cause: Cause | None, seconds: float) -> CopyResult:
-        tally = self._tally
-        mechanism = "token" if cause is None else "token+plain" if tally.offloaded_bytes else "plain"
-        return CopyResult(
-            mechanism,
-            cause,
-            tally.logical_bytes,
-            tally.offloaded_bytes,
-            tally.wire_sent_bytes,
-            tally.wire_received_bytes,
-            tally.tokens,
-            seconds,
-        )
+    def _result(self, seconds: float, digest: str | None) -> CopyResult:
+        chunk_cause = self._movement.chunk_cause if self._movement is not None else None
+        return CopyResult(self._tally, self._cause, chunk_cause, seconds, frozenset(self._lost), digest)
 
 
 async def copy_file(
-    source: Place, destination: Place, wish: Wish = Wish.AUTO, observe: Observer | None = None
+    source: Place,
+    destination: Place,
+    wish: Wish = Wish.AUTO,
+    observe: Observer | None = None,
+    *,
+    resume: bool = False,
+    verify: bool = False,
 ) -> CopyResult:
     """Copy one file; an existing destination is overwritten, and removed when the copy fails or is cancelled.
 
-    Raises NotOffloaded when the wish cannot be met (before any data is moved, where that can be known), RequestRefused,
-    NetworkFailed, or UserError for a local file's troubles.
+    With `resume` the destination is replaced when its successor is whole, and what a failed copy has reached is kept beside
+    it. Raises NotOffloaded when the wish cannot be met (before any data is moved, where that can be known), Mismatch,
+    RequestRefused, NetworkFailed, or UserError for a local file's troubles.
     """
-    return await Copy(source, destination, wish, observe).run()
-
-
-async def _make_zeros(file: File, size: int) -> None:
-    if file.size:
-        await file.set_end_of_file(0)
-    await file.set_end_of_file(size)
-
-
-@asynccontextmanager
-async def _closing(file: File) -> AsyncIterator[File]:
-    try:
-        yield file
-    except BaseException:
-        with trio.move_on_after(CLEANING_SECONDS, shield=True):
-            await _close_quietly(file)
-        raise
-    await file.close()
-
-
-async def _close_quietly(file: File) -> None:
-    """Another error is on its way already: what this close says changes nothing."""
-    try:
-        await file.close()
-    except UserError as error:
-        _log.info("closing %s: %s", file.name, error)
+    options = CopyOptions(wish, resume=resume, verify=verify)
+    return await Copy(source, destination, options, observe).run()

@@ -51,6 +51,16 @@ class NotOffloaded(UserError):
         self.cause = cause
 
 
+class Mismatch(UserError):
+    """`--verify` found that the copy is not what the source is now."""
+
+    def __init__(self, source: str, source_sha256: str, destination: str, destination_sha256: str) -> None:
+        super().__init__(
+            f"{destination} differs from {source}: sha256 {destination_sha256}, not {source_sha256}",
+            ExitCode.MISMATCH,
+        )
+
+
 def exit_code_of(status: int) -> ExitCode:
     """The exit code for an error status that ends a command."""
     return _EXIT_CODES.get(_known(status), ExitCode.REFUSED)

@@ -7,6 +7,9 @@ from enum import Enum
 
 from odxfs.ntstatus import Status
 
+MIN_CHUNK_BYTES = 64 * 1024
+"""Smaller files are not worth the two calls of COPYCHUNK: a read and a write do the same."""
+
 MIN_OFFLOAD_BYTES = 256 * 1024
 """Smaller files are copied plainly: two offload calls cost more than they save. Windows draws the same line."""
 
@@ -61,12 +64,37 @@ class Cause(Enum):
         "the destination's server does no copy offload, or has it switched off for the share"
     )
     OTHER_SERVER = "the token is from another server, which the destination's server does not know"
+    UNREACHABLE = "the token is from another server, whose data the destination's server does not get at"
     EXPIRED = "the token has expired or was withdrawn by the server"
     FILE_KIND = "the server does not offload this kind of file"
     LOCKED = "a byte-range lock stands in the way of the offload"
     SHORT_OF_RESOURCES = "the server holds as many tokens as it can"
     NO_PROGRESS = "the server took the token but copied nothing"
     SERVER_ERROR = "the server failed during the offload"
+
+    @property
+    def label(self) -> str:
+        """The name for scripts and logs."""
+        return self.name.lower()
+
+    @property
+    def sentence(self) -> str:
+        """The words for people; no full stop, so that they fit into a line."""
+        return self.value
+
+
+class ChunkCause(Enum):
+    """Why what was not copied by token was not, or not all, copied by the server's COPYCHUNK."""
+
+    NOT_WANTED = "server-side copying was switched off by --no-offload"
+    LOCAL_FILE = "one side is a local file"
+    OTHER_SERVER = "the two files are not on one server under one user"
+    FILE_TOO_SMALL = "the file is under 64 KiB, where the server's copying does not pay"
+    NOT_SUPPORTED = "the server does no COPYCHUNK"
+    LOCKED = "a byte-range lock stands in the way of the server's copying"
+    LIMITS = "the server refuses COPYCHUNK by limits of its own"
+    NO_PROGRESS = "the server's COPYCHUNK copied nothing"
+    SERVER_ERROR = "the server failed during COPYCHUNK"
 
     @property
     def label(self) -> str:
@@ -93,7 +121,7 @@ _CAUSES = {
     Status.FILE_LOCK_CONFLICT: Cause.LOCKED,
     Status.INSUFFICIENT_RESOURCES: Cause.SHORT_OF_RESOURCES,
     Status.INSUFF_SERVER_RESOURCES: Cause.SHORT_OF_RESOURCES,
-    Status.DEVICE_UNREACHABLE: Cause.OTHER_SERVER,
+    Status.DEVICE_UNREACHABLE: Cause.UNREACHABLE,
 }
 
 
@@ -119,6 +147,15 @@ def cause_of_write(status: int, *, same_server: bool) -> Cause:
     if status in _NO_OFFLOAD:
         return Cause.DESTINATION_HAS_NO_OFFLOAD
     return _CAUSES.get(_known(status), Cause.SERVER_ERROR)
+
+
+def cause_of_chunk(status: int) -> ChunkCause:
+    """Why FSCTL_SRV_COPYCHUNK_WRITE, or the question for a resume key, was refused (MS-SMB2 3.3.5.15.5 and .6)."""
+    if status in _NO_OFFLOAD or status in {Status.OBJECT_NAME_NOT_FOUND, Status.INVALID_PARAMETER}:
+        return ChunkCause.NOT_SUPPORTED
+    if status == Status.FILE_LOCK_CONFLICT:
+        return ChunkCause.LOCKED
+    return ChunkCause.SERVER_ERROR
 
 
 def _known(status: int) -> Status:

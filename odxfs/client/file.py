@@ -1,18 +1,26 @@
 """One open of an SMB file: the calls that a copy makes on it."""
 
-from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from odxfs.client.connection import Pending
+from odxfs.client.errors import RequestRefused
+from odxfs.client.metadata import NO_METADATA, Lost, Metadata, smb_metadata
 from odxfs.client.session import expect_success
 from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 from odxfs.wire.client_connection import Response
 from odxfs.wire.close import CloseRequest
+from odxfs.wire.create import CreateAction, CreateResponse
 from odxfs.wire.file_id import FileId
 from odxfs.wire.flush import FlushRequest
+from odxfs.wire.fscc.classes import FileAttributes, FileInformationClass
+from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea, unpack_full_ea
+from odxfs.wire.fscc.file_information import FileEndOfFileInformation
+from odxfs.wire.fscc.file_names import FileRenameInformation, unpack_streams
+from odxfs.wire.fsctl.codes import Fsctl
+from odxfs.wire.fsctl.sparse import RANGE_BYTES, FileAllocatedRange, unpack_allocated_ranges
 from odxfs.wire.header import Command
-from odxfs.wire.ioctl import IoctlRequest
+from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
 from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
 from odxfs.wire.read import ReadRequest, ReadResponse
 from odxfs.wire.set_info import SetInfoRequest
@@ -24,22 +32,58 @@ if TYPE_CHECKING:
 CREDIT_BYTES = 65536
 """What one credit pays for (MS-SMB2 3.1.5.2)."""
 
-FILE_INTERNAL_INFORMATION = 6
-FILE_END_OF_FILE_INFORMATION = 20
-_END_OF_FILE = Struct("<q")
+ANSWER_BYTES = 65536
+"""Asked for where an answer has no fixed size: one credit's worth."""
+
+_NO_ATTRIBUTES = {Status.NO_EAS_ON_FILE, Status.EAS_NOT_SUPPORTED, Status.NOT_SUPPORTED}
+_UNNAMED_STREAM = "::$DATA"
+_STREAM_TYPE = ":$DATA"
 
 
 class SmbFile:
     """An open. `size` is the end of file in bytes as the CREATE told it; `created` whether that CREATE made the file."""
 
-    def __init__(self, tree: "Tree", path: str, file_id: FileId, size: int, *, created: bool) -> None:
+    def __init__(
+        self,
+        tree: "Tree",
+        path: str,
+        file_id: FileId,
+        size: int,
+        *,
+        created: bool,
+        metadata: Metadata = NO_METADATA,
+    ) -> None:
         self.tree = tree
         self.path = path
         self.size = size
         self.created = created
+        self.metadata = metadata
         self.max_read_bytes = _bounded(tree, tree.session.connection.wire.max_read_bytes)
         self.max_write_bytes = _bounded(tree, tree.session.connection.wire.max_write_bytes)
         self._file_id = file_id
+
+    @classmethod
+    def of(cls, tree: "Tree", path: str, made: CreateResponse) -> Self:
+        """What a CREATE has made."""
+        metadata = smb_metadata(
+            made.creation_time,
+            made.last_access_time,
+            made.last_write_time,
+            made.change_time,
+            made.file_attributes,
+        )
+        created = made.create_action == CreateAction.CREATED
+        return cls(tree, path, made.file_id, made.end_of_file, created=created, metadata=metadata)
+
+    @property
+    def file_id(self) -> FileId:
+        """The open's FileId."""
+        return self._file_id
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the server marks it sparse."""
+        return bool((self.metadata.attributes or 0) & FileAttributes.SPARSE_FILE)
 
     @property
     def name(self) -> str:
@@ -76,11 +120,65 @@ class SmbFile:
 
     async def set_end_of_file(self, size: int) -> None:
         """Cut or extend the file; what is new reads as zeros."""
-        await self._set(FILE_END_OF_FILE_INFORMATION, _END_OF_FILE.pack(size))
+        await self._set(FileInformationClass.END_OF_FILE, FileEndOfFileInformation(size).pack())
 
     async def index_number(self) -> bytes:
         """The file's number on its volume, raw (FileInternalInformation, MS-FSCC 2.4.22)."""
-        return await self._query(InfoType.FILE, FILE_INTERNAL_INFORMATION)
+        return await self._query(FileInformationClass.INTERNAL, 8)
+
+    async def rename(self, path: str) -> None:
+        """Give the file another path on its share, in the place of a file that may be there (needs DELETE access)."""
+        await self._set(FileInformationClass.RENAME, FileRenameInformation(path, True).pack())
+        self.path = path
+
+    async def mark_sparse(self) -> bool:
+        """FSCTL_SET_SPARSE; whether the server did it."""
+        response = await self.fsctl(Fsctl.SET_SPARSE, b"", 0)
+        return not response.header.status
+
+    async def find_data(self, offset: int, length: int) -> tuple[list[tuple[int, int]], int]:
+        """Where the range holds data: (offset, length) ranges, and the offset up to which they tell all.
+
+        FSCTL_QUERY_ALLOCATED_RANGES (MS-FSCC 2.3.51); all is data on a server that does not tell.
+        """
+        question = FileAllocatedRange(offset, length).pack()
+        response = await self.fsctl(Fsctl.QUERY_ALLOCATED_RANGES, question, ANSWER_BYTES)
+        status, end = response.header.status, offset + length
+        if status not in {Status.SUCCESS, Status.BUFFER_OVERFLOW}:
+            return [(offset, length)], end
+        told = unpack_allocated_ranges(IoctlResponse.unpack(response.pdu).output_buffer)
+        full = len(told) >= ANSWER_BYTES // RANGE_BYTES  # then more may follow, whatever the status says
+        return _inside(told, offset, end, whole=status == Status.SUCCESS and not full)
+
+    async def set_metadata(self, metadata: Metadata) -> set[Lost]:
+        """Give the file these times and attributes (FileBasicInformation); what was not kept."""
+        lost = metadata.lost_on_smb()
+        try:
+            await self._set(FileInformationClass.BASIC, metadata.as_basic_information().pack())
+        except RequestRefused:
+            lost |= {Lost.TIMES, Lost.ATTRIBUTES}
+        return lost
+
+    async def streams(self) -> list[str]:
+        """The names of the streams beside the unnamed one (FileStreamInformation). Raises RequestRefused."""
+        told = unpack_streams(await self._query(FileInformationClass.STREAM, ANSWER_BYTES))
+        names = [stream.stream_name for stream in told if stream.stream_name != _UNNAMED_STREAM]
+        return [name[1:].removesuffix(_STREAM_TYPE) for name in names if name.endswith(_STREAM_TYPE)]
+
+    async def attributes(self) -> dict[bytes, bytes]:
+        """The extended attributes. Raises RequestRefused."""
+        try:
+            data = await self._query(FileInformationClass.FULL_EA, ANSWER_BYTES)
+        except RequestRefused as error:
+            if error.status in _NO_ATTRIBUTES:
+                return {}
+            raise
+        return {attribute.name: attribute.value for attribute in unpack_full_ea(data) if attribute.value}
+
+    async def set_attributes(self, attributes: dict[bytes, bytes]) -> None:
+        """Add extended attributes, or replace them. Raises RequestRefused."""
+        packed = pack_full_ea(ExtendedAttribute(name, value) for name, value in attributes.items())
+        await self._set(FileInformationClass.FULL_EA, packed)
 
     def submit_fsctl(self, code: int, data: bytes, max_output_bytes: int) -> Pending:
         """Queue an FSCTL; the caller flushes the connection, and judges the status."""
@@ -103,8 +201,10 @@ class SmbFile:
         response = await self.tree.call(Command.CLOSE, CloseRequest(self._file_id).pack())
         expect_success(response, self.name)
 
-    async def _query(self, info_type: InfoType, information_class: int) -> bytes:
-        request = QueryInfoRequest(info_type, information_class, self._file_id, output_buffer_length=1024)
+    async def _query(self, information_class: int, answer_bytes: int) -> bytes:
+        request = QueryInfoRequest(
+            InfoType.FILE, information_class, self._file_id, output_buffer_length=answer_bytes
+        )
         response = await self.tree.call(Command.QUERY_INFO, request.pack())
         return QueryInfoResponse.unpack(expect_success(response, self.name).pdu).output_buffer
 
@@ -117,6 +217,21 @@ class SmbFile:
 def charge_of(length: int) -> int:
     """The CreditCharge for that many bytes of payload."""
     return max(1, -(-length // CREDIT_BYTES))
+
+
+def _inside(
+    told: tuple[FileAllocatedRange, ...], start: int, end: int, *, whole: bool
+) -> tuple[list[tuple[int, int]], int]:
+    """A server's ranges cut to what was asked for, ascending and apart; a cut answer tells all up to its last range's end."""
+    ranges, reached = list[tuple[int, int]](), start
+    for found in told:
+        first, last = max(found.file_offset, reached), min(found.file_offset + found.length, end)
+        if first < last:
+            ranges.append((first, last - first))
+            reached = last
+    if not whole and reached == start:
+        return [(start, end - start)], end
+    return ranges, end if whole else reached
 
 
 def _bounded(tree: "Tree", limit: int) -> int:

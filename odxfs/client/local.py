@@ -1,73 +1,31 @@
-"""Files of this machine, read and written in worker threads."""
+"""A path of this machine as the end of a copy."""
 
-import errno
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from stat import S_ISDIR
-from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from odxfs.client.places import File
+from odxfs.client.entry import Entry, Kind
+from odxfs.client.local_file import (
+    Arguments,
+    LocalFile,
+    Result,
+    metadata_of,
+    set_times,
+    user_error,
+)
+from odxfs.client.metadata import Lost, Metadata
+from odxfs.client.place import PARTIAL_SUFFIX, File
 from odxfs.client.plan import Side
 from odxfs.errors import ExitCode, UserError
-from odxfs.types import Buffer
-
-Arguments = TypeVarTuple("Arguments")
-Result = TypeVar("Result")
-
-NO_LIMIT = 1 << 62
 
 MOUNTS = Path("/proc/self/mountinfo")
 
-_EXIT_CODES = {
-    FileNotFoundError: ExitCode.NOT_FOUND,
-    FileExistsError: ExitCode.EXISTS,
-}
-
-
-class LocalFile:
-    """An open local file; the owner closes it."""
-
-    def __init__(self, path: Path, descriptor: int, *, created: bool) -> None:
-        self.size = os.fstat(descriptor).st_size
-        self.created = created
-        self.max_read_bytes = NO_LIMIT
-        self.max_write_bytes = NO_LIMIT
-        self.descriptor = descriptor
-        self._path = path
-
-    @property
-    def name(self) -> str:
-        """What messages call this file."""
-        return str(self._path)
-
-    async def read(self, offset: int, length: int) -> Buffer:
-        """At most `length` bytes; empty at the end of file. Raises UserError."""
-        return await self._run(os.pread, self.descriptor, length, offset)
-
-    async def write(self, offset: int, data: Buffer) -> int:
-        """How many bytes were taken. Raises UserError."""
-        return await self._run(os.pwrite, self.descriptor, data, offset)
-
-    async def set_end_of_file(self, size: int) -> None:
-        """Cut or extend the file; what is new reads as zeros."""
-        await self._run(os.ftruncate, self.descriptor, size)
-
-    async def close(self) -> None:
-        """Close the descriptor, once; a delayed write error is told now."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            with trio.CancelScope(shield=True):  # a number that is forgotten but not closed would leak
-                await self._run(os.close, descriptor)
-
-    async def _run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        try:
-            return await trio.to_thread.run_sync(function, *arguments)
-        except OSError as error:
-            raise user_error(self._path, error) from error
+ENTRIES_PER_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +44,76 @@ class LocalPlace:
         """No connection."""
         return
 
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def inside(self, name: str) -> "LocalPlace":
+        """The place of that name in this folder."""
+        return LocalPlace(self.path / name)
+
+    def partial(self) -> "LocalPlace":
+        """The place beside this one where a copy that can be resumed grows."""
+        return LocalPlace(self.path.with_name(self.path.name + PARTIAL_SUFFIX))
+
+    def stream(self, name: str) -> "LocalPlace":
+        """Never: `File.streams` names none, and SMB streams are not kept."""
+        raise UserError(f"{self.path}: there is no stream {name!r} of a local file", ExitCode.REFUSED)
+
+    def refuse_name(self, name: str) -> str | None:
+        """A name from a server must stay a name: with a slash or as `..` it would lead out of the folder."""
+        if name in {"", ".", ".."} or "/" in name or "\0" in name:
+            return "Linux cannot hold this name"
+        return None
+
+    async def look(self) -> Entry | None:
+        """What is there, links followed; None when nothing is. Raises UserError."""
+        try:
+            return _entry(self.path.name, await self._run(os.stat, self.path))
+        except UserError as error:
+            if error.exit_code == ExitCode.NOT_FOUND:
+                return None
+            raise
+
+    async def pages(self) -> AsyncGenerator[list[Entry], None]:
+        """The entries of this folder. Raises UserError."""
+        with await self._run(os.scandir, self.path) as listing:
+            while page := await self._run(_page, listing):
+                yield page
+
+    async def folder_identity(self) -> tuple[object, ...]:
+        """Device and inode."""
+        status = await self._run(os.stat, self.path)
+        return "local", status.st_dev, status.st_ino
+
+    async def make_folder(self) -> bool:
+        """Raises UserError."""
+        try:
+            await self._run(os.mkdir, self.path)
+        except UserError as error:
+            if error.exit_code != ExitCode.EXISTS or not self.path.is_dir():
+                raise
+            return False
+        return True
+
+    async def set_folder_metadata(self, metadata: Metadata) -> set[Lost]:
+        """Give the folder these times and permission bits; what was not kept."""
+        lost = metadata.lost_on_local()
+        try:
+            if metadata.mode is not None:
+                await self._run(os.chmod, self.path, metadata.mode & 0o777)
+            await self._run(set_times, self.path, metadata)
+        except UserError:
+            lost |= {Lost.TIMES, Lost.MODE}
+        return lost
+
+    async def make_link(self, target: str) -> None:
+        """A symbolic link, in the place of one that may be there. Raises UserError."""
+        if self.path.is_symlink():
+            await self.delete()
+        await self._run(os.symlink, target, self.path)
+
     async def open_to_read(self) -> LocalFile:
         """Raises UserError when it is missing, may not be read or is a directory."""
         return self._open(os.O_RDONLY, created=False)
@@ -99,12 +127,23 @@ class LocalPlace:
                 raise
         return self._open(os.O_RDWR, created=False)
 
+    async def open_partial(self) -> LocalFile:
+        """`open_to_write`, and locked against another copy. Raises UserError."""
+        file = await self.open_to_write()
+        try:
+            await file.lock()
+        except BaseException:
+            await file.close()
+            raise
+        return file
+
+    async def rename(self, file: File, target: "LocalPlace") -> None:
+        """Raises UserError."""
+        await self._run(os.replace, self.path, target.path)
+
     async def delete(self) -> None:
         """Raises UserError."""
-        try:
-            self.path.unlink()
-        except OSError as error:
-            raise user_error(self.path, error) from error
+        await self._run(os.unlink, self.path)
 
     async def identity(self, file: File) -> tuple[object, ...]:
         """Device and inode."""
@@ -118,22 +157,20 @@ class LocalPlace:
 
     def _open(self, flags: int, *, created: bool) -> LocalFile:
         try:
-            descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         except OSError as error:
             raise user_error(self.path, error) from error
-        file = LocalFile(self.path, descriptor, created=created)
-        if S_ISDIR(os.fstat(descriptor).st_mode):
+        kind = kind_of(os.fstat(descriptor).st_mode)
+        if kind is not Kind.FILE:
             os.close(descriptor)
-            raise UserError(f"{self.path}: it is a directory; directories are not copied")
-        return file
+            raise UserError(f"{self.path}: it is {kind.value}", ExitCode.REFUSED)
+        return LocalFile(self.path, descriptor, created=created)
 
-
-def user_error(path: Path, error: OSError) -> UserError:
-    """An operating system's error as one line and an exit code."""
-    code = _EXIT_CODES.get(type(error), ExitCode.REFUSED)
-    if error.errno == errno.ENOSPC:
-        code = ExitCode.NO_SPACE
-    return UserError(f"{path}: {error.strerror or error}", code)
+    async def _run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        try:
+            return await trio.to_thread.run_sync(function, *arguments)
+        except OSError as error:
+            raise user_error(self.path, error) from error
 
 
 def odxfs_mount_of(path: Path) -> int | None:
@@ -146,3 +183,30 @@ def odxfs_mount_of(path: Path) -> int | None:
     wanted = f"{os.major(device)}:{os.minor(device)}"
     mounted = any(line.split()[2] == wanted and " - fuse.odxfs " in line for line in lines)
     return device if mounted else None
+
+
+def kind_of(mode: int) -> Kind:
+    """What a mode of stat(2) says."""
+    if stat.S_ISREG(mode):
+        return Kind.FILE
+    if stat.S_ISDIR(mode):
+        return Kind.FOLDER
+    return Kind.LINK if stat.S_ISLNK(mode) else Kind.OTHER
+
+
+def _page(listing: Iterator[os.DirEntry[str]]) -> list[Entry]:
+    return [_listed(found) for found in islice(listing, ENTRIES_PER_PAGE)]
+
+
+def _listed(found: os.DirEntry[str]) -> Entry:
+    try:
+        status = found.stat(follow_symlinks=False)
+        target = os.readlink(found.path) if stat.S_ISLNK(status.st_mode) else ""
+    except OSError:
+        return Entry(found.name, Kind.FILE)  # it has just gone, and the copy will say so
+    return _entry(found.name, status, target)
+
+
+def _entry(name: str, status: os.stat_result, target: str = "") -> Entry:
+    kind = kind_of(status.st_mode)
+    return Entry(name, kind, status.st_size if kind is Kind.FILE else 0, metadata_of(status), target)

@@ -9,7 +9,7 @@ import trio
 
 from odxfs.client.explain import Cause
 from odxfs.client.ledger import Call, ReadCall, TokenLedger
-from odxfs.client.local import LocalFile
+from odxfs.client.local_file import LocalFile
 from odxfs.token_attributes import ANSWER_BYTES, READ_TOKEN, WRITE_TOKEN, TokenAnswer
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,6 +33,9 @@ async def copy_by_local_token(
     The destination is at its full size and all zeros. One call after the other: each is two system calls and moves nothing.
     """
     while not ledger.finished:
+        if ledger.pause_seconds:
+            await trio.sleep(ledger.pause_seconds)
+            ledger.pause_over()
         call = ledger.next_call()
         assert call is not None, "with nothing under way there is a call, or the ledger is finished"
         await trio.to_thread.run_sync(_make, source.descriptor, destination.descriptor, call, ledger)

@@ -6,6 +6,8 @@ What to call next is the ledger's to say; here the calls are packed, sent in bat
 from collections import deque
 from collections.abc import Callable
 
+import trio
+
 from odxfs.client.connection import Pending
 from odxfs.client.explain import Cause, cause_of_read, cause_of_write
 from odxfs.client.file import SmbFile
@@ -50,6 +52,9 @@ async def copy_by_token(
         submitted = _submit_calls(source, destination, ledger, under_way)
         for connection in connections:
             await connection.flush()
+        if not under_way and ledger.pause_seconds:
+            await trio.sleep(ledger.pause_seconds)
+            ledger.pause_over()
         if submitted == CALLS_PER_SEND or not under_way:
             continue
         await under_way[0][1].wait()
@@ -120,7 +125,10 @@ def _take_answer(call: Call, response: Response, ledger: TokenLedger, *, same_se
         zero_beyond = bool(read.flags & ALL_ZERO_BEYOND_CURRENT_RANGE)
         ledger.token_read(call, read.transfer_length, read.token, zero_beyond=zero_beyond)
     elif status:
-        ledger.refused(call, cause_of_write(status, same_server=same_server))
+        known = (
+            same_server or ledger.proven
+        )  # who took one token of a server knows it, and this token was lost
+        ledger.refused(call, cause_of_write(status, same_server=known))
     else:
         written = OffloadWriteOutput.unpack(IoctlResponse.unpack(response.pdu).output_buffer)
         ledger.token_written(call, written.length_written)

@@ -1,55 +1,31 @@
-"""The two ends of a copy, an SMB file or a local one, behind one shape."""
+"""A path on a share as the end of a copy."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
+from odxfs.client.closing import closing
 from odxfs.client.connection import Connection
+from odxfs.client.entry import Entry, Kind
 from odxfs.client.errors import RequestRefused
 from odxfs.client.file import SmbFile
+from odxfs.client.folder import list_pages, open_folder
+from odxfs.client.metadata import Lost, Metadata
+from odxfs.client.place import PARTIAL_SUFFIX, File
 from odxfs.client.plan import Side
-from odxfs.client.tree import Tree
+from odxfs.client.tree import Tree, is_directory
+from odxfs.errors import ExitCode, UserError
 from odxfs.ntstatus import Status
-from odxfs.types import Buffer
+from odxfs.wire.access_mask import Access
+from odxfs.wire.create import CreateOptions
 
-
-class File(Protocol):
-    """An open file. Offsets, lengths and sizes are bytes."""
-
-    size: int
-    created: bool
-    max_read_bytes: int
-    max_write_bytes: int
-
-    @property
-    def name(self) -> str: ...
-    async def read(self, offset: int, length: int) -> Buffer: ...
-    async def write(self, offset: int, data: Buffer) -> int: ...
-    async def set_end_of_file(self, size: int) -> None: ...
-    async def close(self) -> None: ...
-
-
-class Place(Protocol):
-    """Where a file is or will be."""
-
-    @property
-    def side(self) -> Side: ...
-    @property
-    def connection(self) -> Connection | None: ...
-    async def open_to_read(self) -> File: ...
-    async def open_to_write(self) -> File: ...
-    async def delete(self) -> None: ...
-    async def identity(self, file: File) -> tuple[object, ...]:
-        """What two opens of the same file have in common; files of different volumes may share it by chance."""
-        ...
-
-    async def is_being_written(self) -> bool:
-        """Whether somebody holds the file open to write it."""
-        ...
+_FORBIDDEN = frozenset('\\/:*?"<>|') | frozenset(map(chr, range(32)))
+_FOLDER_ACCESS = Access.FILE_READ_ATTRIBUTES | Access.FILE_WRITE_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True)
 class SmbPlace:
-    """A path on a share, parts joined by backslashes."""
+    """A path on a share, parts joined by backslashes; empty for the share itself."""
 
     tree: Tree
     path: str
@@ -64,13 +40,88 @@ class SmbPlace:
         """The connection whose bytes a copy counts."""
         return self.tree.session.connection
 
+    @property
+    def name(self) -> str:
+        """//host/share/path."""
+        return self.tree.describe(self.path)
+
+    def inside(self, name: str) -> "SmbPlace":
+        """The place of that name in this folder."""
+        return replace(self, path=f"{self.path}\\{name}" if self.path else name)
+
+    def partial(self) -> "SmbPlace":
+        """The place beside this one where a copy that can be resumed grows."""
+        return replace(self, path=self.path + PARTIAL_SUFFIX)
+
+    def stream(self, name: str) -> "SmbPlace":
+        """A named stream of this file."""
+        return replace(self, path=f"{self.path}:{name}")
+
+    def refuse_name(self, name: str) -> str | None:
+        """Letters that SMB gives a meaning of its own would make another file than the one meant."""
+        found = sorted(_FORBIDDEN.intersection(name))
+        if found:
+            return f"an SMB name cannot hold {found[0]!r}"
+        try:
+            name.encode("utf-16-le")
+        except UnicodeEncodeError:
+            return "the name is not UTF-8, and SMB names are Unicode"
+        return None
+
+    async def look(self) -> Entry | None:
+        """What is there, or None. Raises RequestRefused."""
+        found = await self.tree.look(self.path)
+        if found is None:
+            return None
+        kind = Kind.FOLDER if is_directory(found.metadata) else Kind.FILE
+        return Entry(self.path.rpartition("\\")[2], kind, found.size, found.metadata)
+
+    async def pages(self) -> AsyncGenerator[list[Entry], None]:
+        """The entries of this folder. Raises RequestRefused."""
+        async with (
+            closing(await open_folder(self.tree, self.path)) as folder,
+            aclosing(list_pages(folder)) as pages,
+        ):
+            async for page in pages:
+                yield page
+
+    async def folder_identity(self) -> tuple[object, ...]:
+        """The folder's number on the server."""
+        async with closing(await open_folder(self.tree, self.path)) as folder:
+            return await self.identity(folder)
+
+    async def make_folder(self) -> bool:
+        """Raises RequestRefused."""
+        return await self.tree.make_directory(self.path)
+
+    async def set_folder_metadata(self, metadata: Metadata) -> set[Lost]:
+        """Give the folder these times and attributes; what was not kept."""
+        options = CreateOptions.DIRECTORY_FILE
+        async with closing(await self.tree.open(self.path, _FOLDER_ACCESS, options=options)) as folder:
+            return await folder.set_metadata(metadata)
+
+    async def make_link(self, target: str) -> None:
+        """Never: what a link means is the client's affair, and each client has its own."""
+        raise UserError(
+            f"{self.name}: a symbolic link (to {target}) is not copied to a share", ExitCode.REFUSED
+        )
+
     async def open_to_read(self) -> SmbFile:
         """Raises RequestRefused."""
-        return await self.tree.open_to_read(self.path)
+        return await self.tree.open_to_copy(self.path)
 
     async def open_to_write(self) -> SmbFile:
         """Made new when it is missing, otherwise left as it is. Raises RequestRefused."""
         return await self.tree.open_to_write(self.path)
+
+    async def open_partial(self) -> SmbFile:
+        """`open_to_write`, and to read back and rename, too. Raises RequestRefused."""
+        return await self.tree.open_partial(self.path)
+
+    async def rename(self, file: File, target: "SmbPlace") -> None:
+        """Raises RequestRefused."""
+        assert isinstance(file, SmbFile)
+        await file.rename(target.path)
 
     async def delete(self) -> None:
         """Raises RequestRefused."""

@@ -1,15 +1,15 @@
 """A share that a session is connected to."""
 
 from odxfs.client.connection import Pending
-from odxfs.client.errors import NetworkFailed
+from odxfs.client.errors import NetworkFailed, RequestRefused
 from odxfs.client.file import SmbFile
+from odxfs.client.metadata import Metadata
 from odxfs.client.session import Session, expect_success
 from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 from odxfs.wire.access_mask import Access, ShareAccess
 from odxfs.wire.client_connection import Response
 from odxfs.wire.create import (
-    CreateAction,
     CreateDisposition,
     CreateOptions,
     CreateRequest,
@@ -18,6 +18,7 @@ from odxfs.wire.create import (
 )
 from odxfs.wire.create_contexts import TIMEWARP_TOKEN, TimewarpToken
 from odxfs.wire.file_id import ANY
+from odxfs.wire.fscc.classes import FileAttributes
 from odxfs.wire.fscc.filetime import from_ns
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.validate_negotiate import ValidateNegotiateInfoRequest, ValidateNegotiateInfoResponse
@@ -29,11 +30,17 @@ from odxfs.wire.tree_connect import ShareFlags, TreeConnectRequest, TreeConnectR
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 
 READ_ACCESS = Access.FILE_READ_DATA | Access.FILE_READ_ATTRIBUTES | Access.SYNCHRONIZE
+COPY_ACCESS = READ_ACCESS | Access.FILE_READ_EA
 WRITE_ACCESS = (
-    Access.FILE_WRITE_DATA | Access.FILE_READ_ATTRIBUTES | Access.FILE_WRITE_ATTRIBUTES | Access.SYNCHRONIZE
+    Access.FILE_WRITE_DATA
+    | Access.FILE_WRITE_EA
+    | Access.FILE_READ_ATTRIBUTES
+    | Access.FILE_WRITE_ATTRIBUTES
+    | Access.SYNCHRONIZE
 )
+PARTIAL_ACCESS = WRITE_ACCESS | Access.FILE_READ_DATA | Access.DELETE
+LOOK_ACCESS = Access.FILE_READ_ATTRIBUTES
 
-FILE_ATTRIBUTE_DIRECTORY = 0x10
 _NOT_THERE = {Status.OBJECT_NAME_NOT_FOUND, Status.OBJECT_PATH_NOT_FOUND, Status.NO_SUCH_FILE}
 
 
@@ -45,6 +52,11 @@ class Tree:
         self.id = tree_id
         self.name = name
         self._encrypt = encrypt
+
+    @property
+    def share(self) -> str:
+        """The share's name."""
+        return self.name.rpartition("/")[2]
 
     def submit(self, command: Command, body: bytes, credit_charge: int = 1) -> Pending:
         """`Connection.submit` on this share."""
@@ -62,35 +74,59 @@ class Tree:
 
     async def open_to_read(self, path: str) -> SmbFile:
         """Open a file that exists. Others may do to it what they like: a disk in use can be copied."""
-        return await self._create(path, READ_ACCESS, ShareAccess.ALL, CreateDisposition.OPEN)
+        return await self._open_file(path, READ_ACCESS, ShareAccess.ALL, CreateDisposition.OPEN)
+
+    async def open_to_copy(self, path: str) -> SmbFile:
+        """`open_to_read`, and to read the extended attributes, too, where the user may."""
+        try:
+            return await self._open_file(path, COPY_ACCESS, ShareAccess.ALL, CreateDisposition.OPEN)
+        except RequestRefused as error:
+            if error.status != Status.ACCESS_DENIED:
+                raise
+        return await self.open_to_read(path)
 
     async def open_unless_written(self, path: str) -> SmbFile:
         """Open a file to read; STATUS_SHARING_VIOLATION while anybody has it open to write."""
         allowed = ShareAccess.READ | ShareAccess.DELETE
-        return await self._create(path, READ_ACCESS, allowed, CreateDisposition.OPEN)
+        return await self._open_file(path, READ_ACCESS, allowed, CreateDisposition.OPEN)
 
     async def open_to_write(self, path: str) -> SmbFile:
         """Open a file, made new when it does not exist; its content is left alone. Others may read meanwhile."""
-        return await self._create(path, WRITE_ACCESS, ShareAccess.READ, CreateDisposition.OPEN_IF)
+        return await self._open_file(path, WRITE_ACCESS, ShareAccess.READ, CreateDisposition.OPEN_IF)
+
+    async def open_partial(self, path: str) -> SmbFile:
+        """`open_to_write`, and to read back and rename, too."""
+        return await self._open_file(path, PARTIAL_ACCESS, ShareAccess.READ, CreateDisposition.OPEN_IF)
 
     async def delete(self, path: str) -> None:
         """Delete a file."""
-        file = await self._create(
+        file = await self._open_file(
             path, Access.DELETE, ShareAccess.ALL, CreateDisposition.OPEN, CreateOptions.DELETE_ON_CLOSE
         )
         await file.close()
 
     async def is_directory(self, path: str) -> bool:
         """Whether `path` is a directory that exists. Raises RequestRefused unless it is a file or is missing."""
-        if not path:
-            return True
-        request = _request(path, Access.FILE_READ_ATTRIBUTES, ShareAccess.ALL, CreateDisposition.OPEN)
-        response = await self.call(Command.CREATE, request.pack())
-        if response.header.status in _NOT_THERE:
-            return False
-        made = CreateResponse.unpack(expect_success(response, self.describe(path)).pdu)
-        await SmbFile(self, path, made.file_id, made.end_of_file, created=False).close()
-        return bool(made.file_attributes & FILE_ATTRIBUTE_DIRECTORY)
+        found = await self.look(path) if path else None
+        return not path or (found is not None and is_directory(found.metadata))
+
+    async def look(self, path: str) -> SmbFile | None:
+        """Whatever has this path, as it is, and closed again; None when nothing has. Raises RequestRefused."""
+        try:
+            found = await self.open(path, LOOK_ACCESS)
+        except RequestRefused as error:
+            if error.status in _NOT_THERE:
+                return None
+            raise
+        await found.close()
+        return found
+
+    async def make_directory(self, path: str) -> bool:
+        """Make a directory unless it is there; whether it was made. Raises RequestRefused, also where a file is."""
+        options = CreateOptions.DIRECTORY_FILE
+        made = await self.open(path, LOOK_ACCESS, disposition=CreateDisposition.OPEN_IF, options=options)
+        await made.close()
+        return made.created
 
     async def disconnect(self) -> None:
         """Give the tree connect back."""
@@ -101,14 +137,29 @@ class Tree:
         """A file of the share as messages name it."""
         return f"{self.name}/{path}".replace("\\", "/")
 
-    async def _create(
-        self, path: str, access: int, share: int, disposition: CreateDisposition, options: int = 0
+    async def open(
+        self,
+        path: str,
+        access: int,
+        share: int = ShareAccess.ALL,
+        disposition: CreateDisposition = CreateDisposition.OPEN,
+        options: int = 0,
     ) -> SmbFile:
-        request = _request(path, access, share, disposition, options | CreateOptions.NON_DIRECTORY_FILE)
+        """An open as CREATE makes it. Raises RequestRefused."""
+        request = _request(path, access, share, disposition, options)
         response = await self.call(Command.CREATE, request.pack())
         made = CreateResponse.unpack(expect_success(response, self.describe(path)).pdu)
-        created = made.create_action == CreateAction.CREATED
-        return SmbFile(self, path, made.file_id, made.end_of_file, created=created)
+        return SmbFile.of(self, path, made)
+
+    async def _open_file(
+        self, path: str, access: int, share: int, disposition: CreateDisposition, options: int = 0
+    ) -> SmbFile:
+        return await self.open(path, access, share, disposition, options | CreateOptions.NON_DIRECTORY_FILE)
+
+
+def is_directory(metadata: Metadata) -> bool:
+    """Whether these are a directory's."""
+    return bool((metadata.attributes or 0) & FileAttributes.DIRECTORY)
 
 
 def _request(

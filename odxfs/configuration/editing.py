@@ -1,21 +1,23 @@
 """One change of a file's text that leaves all the rest as it is: comments, order, blank lines."""
 
+import fcntl
 import os
 import pathlib
 import tempfile
 import tomllib
-from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import ParseError
 from tomlkit.items import InlineTable
 
-from odxfs.configuration.kinds import Flag, Kind, Seconds, Several, Size, Whole
+from odxfs.configuration.kinds import Flag, Kind, Seconds, Several, Whole
 from odxfs.configuration.model import SvmConfiguration
 from odxfs.configuration.sections import Path, Section, insert, join, split
 from odxfs.configuration.settings import NamedTables, NamedValues, Table, settings_of
+from odxfs.configuration.sizes import Size
 from odxfs.errors import ExitCode, UserError
 
 Assignments = Mapping[str, str]
@@ -48,6 +50,17 @@ def delete_svm(text: str, name: str) -> str:
     path = ("svm", name)
     kept = [section for section in split(text) if not section.belongs_to(path)]
     return _checked(join(kept).rstrip("\n") + "\n", text, path, None)
+
+
+@contextmanager
+def locked(file: pathlib.Path) -> Iterator[None]:
+    """Let nobody else edit the file meanwhile, so that two commands at a time do not undo each other."""
+    descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def replace_file(file: pathlib.Path, text: str) -> None:

@@ -12,20 +12,10 @@ from pathlib import Path
 from typing import Annotated
 
 from odxfs.configuration.endpoint import Endpoint
-from odxfs.configuration.kinds import (
-    ENDPOINT,
-    POLICY,
-    VOLUME_PATH,
-    Choice,
-    Flag,
-    Folder,
-    Seconds,
-    Several,
-    Size,
-    Text,
-    Whole,
-)
+from odxfs.configuration.kinds import Flag, Seconds, Several, Whole
 from odxfs.configuration.settings import Doc, NamedTables, NamedValues, Table
+from odxfs.configuration.sizes import Size
+from odxfs.configuration.texts import ENDPOINT, POLICY, VOLUME_PATH, Choice, Folder, Text
 from odxfs.offload import OffloadSettings, TokenLimits
 from odxfs.offload.settings import LARGEST_TOKEN_BYTES
 from odxfs.smb.settings import Encryption

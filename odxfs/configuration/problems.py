@@ -9,7 +9,7 @@ from odxfs.errors import ExitCode, UserError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in `file`; `line` counts from 1, None where it is not known. `str` is what a person reads."""
+    """One mistake in `file`; `line` counts from 1, None where it is not known. `str` is the one line that a person reads."""
 
     file: Path
     line: int | None
@@ -17,7 +17,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = str(self.file) if self.line is None else f"{self.file}:{self.line}"
-        return f"{where}: {self.text}"
+        return " ".join(f"{where}: {self.text}".split())
 
 
 class ConfigurationError(UserError):

@@ -6,12 +6,11 @@ tokens end, the pool commits and closes, and only then do callers of `odxfs umou
 
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 
@@ -32,9 +31,10 @@ from odxfs.peers import Fetcher, PeerStore
 from odxfs.scrubbing import Scrubbing
 from odxfs.serving.errors import single_errors
 from odxfs.serving.live import Live
-from odxfs.serving.svms import RunningSvms, require_volumes
-from odxfs.smb.shares import Share, ShareStore
-from odxfs.volume import MOUNT, Pool, open_pool
+from odxfs.serving.signals import Signals
+from odxfs.serving.svms import RunningSvms, keep_share, require_volumes
+from odxfs.smb.shares import Share
+from odxfs.volume import MOUNT, Pool, Volume, open_pool
 
 log = logging.getLogger("odxfs.serving")
 
@@ -88,7 +88,10 @@ class Serving:
         """Serve until told to stop. Raises UserError for what the user can mend."""
         with single_errors():
             async with trio.open_nursery() as outer:
-                outer.start_soon(self._obey_signals)
+                signals = Signals(
+                    stop=self._stopping.cancel, stop_now=self._stop_now, reload=self._reload_by_signal
+                )
+                outer.start_soon(signals.obey)
                 try:
                     await self._serve_pool(outer)
                 except BaseException as error:
@@ -106,7 +109,7 @@ class Serving:
         async with open_pool(configuration.pool, owner=owner) as pool:
             self._pool = pool
             require_volumes(pool, configuration)
-            self._keep_share(pool)
+            keep_share(pool, self._options.share)
             await outer.start(self._control.serve)
             try:
                 with self._stopping:
@@ -114,16 +117,6 @@ class Serving:
             finally:
                 self._control.withdraw()
         log.info("pool=%s closed=clean", configuration.pool)
-
-    def _keep_share(self, pool: Pool) -> None:
-        share = self._options.share
-        if share is None:
-            return
-        if share.volume not in pool.volume_names:
-            raise UserError(f"{pool.directory} has no volume {share.volume!r}", ExitCode.NOT_FOUND)
-        shares = ShareStore(pool.directory)
-        if shares.find(share.name) is None:
-            shares.add(share)
 
     async def _serve_front_ends(self, pool: Pool) -> None:
         opens = OpenTable()
@@ -150,30 +143,28 @@ class Serving:
                 svms = RunningSvms(self._configuration, pool, opens, engine)
                 await nursery.start(svms.run)
                 self._svms = svms
-                for volume, mountpoint in self._configuration.mounts.items():
-                    await self._start_mount(nursery, pool, opens, engine, volume, mountpoint)
+                for name, mountpoint in self._configuration.mounts.items():
+                    await nursery.start(
+                        self._mount, pool.volume(name, origin=MOUNT), opens, engine, mountpoint
+                    )
                 self._announce(svms)
         finally:
             engine.close()
             trace.close()
 
-    async def _start_mount(
+    async def _mount(
         self,
-        nursery: trio.Nursery,
-        pool: Pool,
+        volume: Volume,
         opens: OpenTable,
         engine: OffloadEngine,
-        volume: str,
         mountpoint: Path,
+        *,
+        task_status: trio.TaskStatus[None],
     ) -> None:
         from odxfs_mount.session import run_mount
 
-        async def mount(*, task_status: trio.TaskStatus[None]) -> None:
-            mounted = pool.volume(volume, origin=MOUNT)
-            await run_mount(mounted, opens, engine, mountpoint, task_status=task_status)
-            self._stopping.cancel()  # unmounted from outside: this was what the process is for
-
-        await nursery.start(mount)
+        await run_mount(volume, opens, engine, mountpoint, task_status=task_status)
+        self._stopping.cancel()  # unmounted from outside: this was what the process is for
 
     def _announce(self, svms: RunningSvms) -> None:
         live = self._describe(svms)
@@ -196,20 +187,6 @@ class Serving:
             os.getpid(),
         )
 
-    async def _obey_signals(self) -> None:
-        """SIGHUP reloads. The first SIGTERM or SIGINT stops cleanly; a second one stops now, which the next mount mends."""
-        stops = 0
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as numbers:
-            async for number in numbers:
-                if number == signal.SIGHUP:
-                    await self._reload_by_signal()
-                    continue
-                stops += 1
-                if stops > 1:
-                    self._stop_now(number)
-                log.info("signal=%s stopping=yes", signal.Signals(number).name)
-                self._stopping.cancel()
-
     async def _reload_by_signal(self) -> None:
         try:
             await self._reload(Arguments({}))
@@ -218,10 +195,9 @@ class Serving:
                 "signal=SIGHUP reload=refused reason=%r the old configuration stays in force", str(error)
             )
 
-    def _stop_now(self, number: int) -> None:
+    def _stop_now(self) -> NoReturn:
         from odxfs_mount.unmounting import unmount
 
-        log.error("signal=%s stopping=now uncommitted changes are lost", signal.Signals(number).name)
         for mountpoint in self._configuration.mounts.values():
             unmount(str(mountpoint), lazy=True)
         logging.shutdown()
@@ -231,7 +207,10 @@ class Serving:
         return {"pid": os.getpid()}
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
-        answer: dict[str, Any] = {"state": "served" if self._is_live else "starting"}
+        answer: dict[str, Any] = {
+            "state": "served" if self._is_live else "starting",
+            "directory": str(self._configuration.pool),
+        }
         if self._svms is not None and self._is_live:
             clients = self._svms.clients_as_json()
             answer |= asdict(self._describe(self._svms))

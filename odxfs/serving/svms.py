@@ -16,6 +16,7 @@ from odxfs.opens import OpenTable
 from odxfs.serving.live import LiveSvm
 from odxfs.serving.svm import RunningSvm, close_all, listen_on
 from odxfs.smb.server import SmbServer
+from odxfs.smb.shares import Share, ShareStore
 from odxfs.volume import Pool
 
 log = logging.getLogger("odxfs.serving")
@@ -134,3 +135,14 @@ def require_volumes(pool: Pool, configuration: Configuration) -> None:
     for volume in wanted:
         if volume not in pool.volume_names:
             raise UserError(f"{pool.directory} has no volume {volume!r}", ExitCode.NOT_FOUND)
+
+
+def keep_share(pool: Pool, share: Share | None) -> None:
+    """Add a share to the default SVM's, unless it has one of that name. Raises UserError(NOT_FOUND) without its volume."""
+    if share is None:
+        return
+    if share.volume not in pool.volume_names:
+        raise UserError(f"{pool.directory} has no volume {share.volume!r}", ExitCode.NOT_FOUND)
+    shares = ShareStore(pool.directory)
+    if shares.find(share.name) is None:
+        shares.add(share)

@@ -91,5 +91,5 @@ class SmbServer:
         """End the tree connects that lead to volumes which are not this server's any more."""
         trees = [tree for session in self.sessions.values() for tree in session.trees.values()]
         for tree in trees:
-            if not tree.is_ipc and not self.owns_volume(tree.share.volume):
+            if tree.share.volume and not self.owns_volume(tree.share.volume):  # IPC$ has none
                 await close_tree(self, tree)

@@ -58,10 +58,10 @@ class Shares(Protocol):
     """The shares that a server serves, wherever they are kept."""
 
     def list(self) -> list[Share]:
-        """The file shares by name, without IPC$."""
+        """The file shares by name, without IPC$ and TOKENS$."""
 
     def find(self, name: str) -> Share | None:
-        """The share of that name, IPC$ included; None when there is none. Raises UserError when they cannot be read."""
+        """The share of that name, IPC$ and TOKENS$ included; None if there is none. Raises UserError when they cannot be read."""
 
 
 class DeclaredShares:
@@ -71,12 +71,12 @@ class DeclaredShares:
         self._shares = {share.name.casefold(): share for share in shares}
 
     def list(self) -> list[Share]:
-        """The file shares by name, without IPC$."""
+        """The file shares by name, without IPC$ and TOKENS$."""
         return sorted(self._shares.values(), key=lambda share: share.name.casefold())
 
     def find(self, name: str) -> Share | None:
-        """The share of that name, IPC$ included; None when there is none."""
-        return IPC_SHARE if name.casefold() == IPC_NAME.casefold() else self._shares.get(name.casefold())
+        """The share of that name, IPC$ and TOKENS$ included; None when there is none."""
+        return _ALWAYS_THERE.get(name.casefold()) or self._shares.get(name.casefold())
 
 
 class ShareStore:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import aging
 import big_file
+import copies
 import engine
 import fragmentation
 import fuse
@@ -34,6 +35,7 @@ class Set:
 
 SETS = {
     "smb": Set("the share beside Samba on the same disk", smb.measure, smb.LABELS),
+    "copies": Set("copies by token of disks", copies.measure, copies.LABELS, is_long=True),
     "engine": Set("the volume without front end, one thread", engine.measure, engine.LABELS),
     "mount": Set("the mount beside pyfuse3 serving memory", fuse.measure, fuse.LABELS),
     "aging": Set(

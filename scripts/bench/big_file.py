@@ -86,22 +86,25 @@ async def _build(pool_directory: Path) -> dict[str, float]:
     create_pool(pool_directory)
     async with _volume(pool_directory) as volume:
         file = await volume.create(volume.root, b"disk", 0o644, 0, 0)
-        await _build_first_window(volume, file)
-        done = 1
-        while done < WINDOWS:
-            more = min(done, WINDOWS - done)
-            await volume.clone_range(file, 0, file, done * LEAF_BYTES, more * LEAF_BYTES)
-            done += more
-        for window in range(WINDOWS):
-            await volume.write(
-                file, window * LEAF_BYTES + _own_block(window) * BLOCK_BYTES, _own_bytes(window)
-            )
+        await build_windows(volume, file, WINDOWS)
     peak = peak_mib()
     return {
         BUILD_SECONDS: time.perf_counter() - begin,
         BUILD: peak,
         CATALOG: sum(path.stat().st_size for path in pool_directory.glob("catalog.db*")) / 1024**2,
     }
+
+
+async def build_windows(volume: Volume, file: Inode, windows: int) -> None:
+    """Give an empty file so many windows, each with a leaf of its own in which no neighbours lie beside each other."""
+    await _build_first_window(volume, file)
+    done = 1
+    while done < windows:
+        more = min(done, windows - done)
+        await volume.clone_range(file, 0, file, done * LEAF_BYTES, more * LEAF_BYTES)
+        done += more
+    for window in range(windows):
+        await volume.write(file, window * LEAF_BYTES + _own_block(window) * BLOCK_BYTES, _own_bytes(window))
 
 
 async def _build_first_window(volume: Volume, file: Inode) -> None:

@@ -19,10 +19,11 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class Peer:
-    """A running server; `pid` is the process whose time the load uses up."""
+    """A running server; `pool` is the directory that ours serves."""
 
     name: str
     port: int
+    pool: str = ""
 
 
 @contextmanager
@@ -30,12 +31,22 @@ def odxfs(directory: Path, port: int) -> Iterator[Peer]:
     """`odxfs serve` over a fresh pool; signing is offered, not required, so that unsigned requests can be measured."""
     pool = directory / "pool"
     run(str(ODXFS), "mkfs", str(pool))
+    with serve_pool(pool, port, "--signing", "offered") as peer:
+        yield peer
+
+
+@contextmanager
+def serve_pool(pool: Path, port: int, *options: str) -> Iterator[Peer]:
+    """`odxfs serve` over a pool that is there; the user and the share are made where they are missing."""
+    if not (pool / "users.json").exists():
+        _make_user_and_share(pool)
+    with _child([str(ODXFS), "serve", str(pool), "--smb-listen", f"127.0.0.1:{port}", *options], port):
+        yield Peer("odxfs", port, str(pool))
+
+
+def _make_user_and_share(pool: Path) -> None:
     run(str(ODXFS), "user", "add", str(pool), USER, "--password-stdin", stdin=PASSWORD + "\n")
     run(str(ODXFS), "share", "add", str(pool), SHARE)
-    listen = f"127.0.0.1:{port}"
-    command = [str(ODXFS), "serve", str(pool), "--smb-listen", listen, "--signing", "offered"]
-    with _child(command, port):
-        yield Peer("odxfs", port)
 
 
 @contextmanager

@@ -54,10 +54,10 @@ def measure(settings: Settings) -> Iterator[Row]:
 
 def _loads(seconds: float) -> Iterator[Load]:
     def bulk(mode: str, protection: str) -> Callable[[Peer], float]:
-        return lambda peer: _load(peer, mode, MEBIBYTE, 4, protection, seconds)["megabytes_per_second"]
+        return lambda peer: load(peer, mode, MEBIBYTE, 4, protection, seconds)["megabytes_per_second"]
 
     def small(mode: str, depth: int, protection: str) -> Callable[[Peer], float]:
-        return lambda peer: _load(peer, mode, 4096, depth, protection, seconds)["operations_per_second"]
+        return lambda peer: load(peer, mode, 4096, depth, protection, seconds)["operations_per_second"]
 
     for protection in ("unsigned", "signed", "encrypted"):
         for mode, name in (("seqread", "read"), ("seqwrite", "write")):
@@ -70,7 +70,10 @@ def _loads(seconds: float) -> Iterator[Load]:
     yield Load("copy of 1 GiB on the share", _copy_seconds, "s", higher_is_better=False)
 
 
-def _load(peer: Peer, mode: str, block: int, depth: int, protection: str, seconds: float) -> dict[str, float]:
+def load(
+    peer: Peer, mode: str, block: int, depth: int, protection: str, seconds: float, file: str = "small.bin"
+) -> dict[str, float]:
+    """What load.py measured against a server."""
     printed = run(
         sys.executable,
         str(HERE / "load.py"),
@@ -78,7 +81,7 @@ def _load(peer: Peer, mode: str, block: int, depth: int, protection: str, second
         str(peer.port),
         SHARE,
         USER,
-        "small.bin",
+        file,
         mode,
         "--block",
         str(block),
@@ -118,10 +121,7 @@ def _smbclient(peer: Peer, commands: str) -> float:
 def _copy_seconds(peer: Peer) -> float:
     """Token copy with our client, or smbclient's scopy (copychunk over reflink); the login is not counted in either."""
     if peer.name == "samba":
-        bare = min(_smbclient(peer, "pwd") for _ in range(3))
-        elapsed = _smbclient(peer, "scopy disk.bin copy.bin")
-        _smbclient(peer, "del copy.bin")
-        return max(elapsed - bare, 0.001)
+        return copy_by_samba(peer, "disk.bin")
     base = f"smb://{USER}@127.0.0.1:{peer.port}/{SHARE}"
     printed = run(
         str(ODXFS),
@@ -134,6 +134,14 @@ def _copy_seconds(peer: Peer) -> float:
     )
     _smbclient(peer, "del copy.bin")
     return float(json.loads(printed)["seconds"])
+
+
+def copy_by_samba(peer: Peer, name: str) -> float:
+    """Seconds of smbclient's scopy (copychunk), without the login's."""
+    bare = min(_smbclient(peer, "pwd") for _ in range(3))
+    elapsed = _smbclient(peer, f"scopy {name} copy.bin")
+    _smbclient(peer, "del copy.bin")
+    return max(elapsed - bare, 0.001)
 
 
 LABELS = tuple(load.label for load in _loads(0.0))

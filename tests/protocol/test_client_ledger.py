@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odxfs.client.explain import Cause
-from odxfs.client.ledger import Call, RangeSet, ReadCall, TokenLedger, WriteCall
+from odxfs.client.ledger import PAUSES_SECONDS, Call, ReadCall, TokenLedger, WriteCall
+from odxfs.client.ranges import RangeSet
 from odxfs.types import SECTOR_BYTES
 
 MIB = 1024 * 1024
@@ -69,6 +70,10 @@ def run(
     while not ledger.finished:
         while len(under_way) < window and (call := ledger.next_call()) is not None:
             under_way.append(call)
+        if not under_way:
+            assert ledger.pause_seconds
+            ledger.pause_over()
+            continue
         answer(under_way.pop(dice.randrange(len(under_way))), ledger)
 
 
@@ -193,3 +198,66 @@ def test_a_token_of_less_than_a_sector_is_no_progress() -> None:
     assert isinstance(call, ReadCall)
     ledger.token_read(call, 100, b"t" * 512, zero_beyond=False)
     assert ledger.cause is Cause.NO_PROGRESS
+
+
+def test_a_shortage_is_waited_for_and_then_given_up() -> None:
+    ledger = TokenLedger(8 * MIB)
+    pauses = []
+    while (call := ledger.next_call()) is not None:
+        ledger.refused(call, Cause.SHORT_OF_RESOURCES)
+        pauses.append(ledger.pause_seconds)
+        ledger.pause_over()
+    assert pauses == [*PAUSES_SECONDS, 0.0]
+    assert ledger.finished
+    assert ledger.cause is Cause.SHORT_OF_RESOURCES
+
+
+def test_a_shortage_that_passes_costs_no_byte() -> None:
+    content = random.Random(7).randbytes(50_000)
+    server = ImaginaryServer(content, 7, 4 * SECTOR_BYTES)
+    ledger = TokenLedger(len(content))
+    dice = random.Random(7)
+
+    def answer(call: Call, ledger: TokenLedger) -> None:
+        if dice.random() < 0.2:
+            ledger.refused(call, Cause.SHORT_OF_RESOURCES)
+        else:
+            server.answer(call, ledger)
+
+    run(ledger, answer, 5, dice)
+    assert ledger.cause is None
+    assert server.destination == content
+
+
+def test_a_copy_goes_on_from_what_has_arrived() -> None:
+    content = random.Random(3).randbytes(100_000)
+    server = ImaginaryServer(content, 3, 8 * SECTOR_BYTES)
+    arrived = RangeSet()
+    arrived.add(0, 30_001)
+    server.destination[:30_001] = content[:30_001]
+    ledger = TokenLedger(len(content), arrived)
+    first = ledger.next_call()
+    assert first == ReadCall(30_001 // SECTOR_BYTES * SECTOR_BYTES, 100_352 - 29_696)
+    server.answer(first, ledger)
+    run(ledger, server.answer, 4, random.Random(3))
+    assert server.destination == content
+    assert ledger.done_bytes == len(content) - 30_001
+
+
+def test_a_large_hole_costs_a_few_calls() -> None:
+    tib, stride = 1 << 40, 8 * MIB
+    islands = (0, tib // 2, tib - stride)
+    ledger = TokenLedger(tib)
+    calls = 0
+    while (call := ledger.next_call()) is not None:
+        calls += 1
+        if isinstance(call, WriteCall):
+            ledger.token_written(call, call.length)
+        elif call.offset in islands:
+            ledger.token_read(call, min(stride, call.length), b"t" * 512, zero_beyond=False)
+        else:
+            island = min(offset for offset in islands if offset > call.offset)
+            length = min(call.length, island - call.offset)
+            ledger.token_read(call, length, ZERO_TOKEN, zero_beyond=False)
+    assert ledger.remaining() == []
+    assert calls < 30

@@ -3,9 +3,10 @@
 import pytest
 
 from odxfs.client.errors import NotOffloaded, RequestRefused
-from odxfs.client.explain import Cause, cause_of_read, cause_of_write
-from odxfs.client.plan import Side, Wish, cause_against_tokens
-from odxfs.client.result import CopyResult
+from odxfs.client.explain import Cause, ChunkCause, cause_of_read, cause_of_write
+from odxfs.client.metadata import Lost
+from odxfs.client.plan import Side, Wish, cause_against_chunks, cause_against_tokens
+from odxfs.client.result import CopyResult, Tally
 from odxfs.errors import ExitCode
 from odxfs.ntstatus import Status
 
@@ -55,14 +56,40 @@ def test_an_error_status_becomes_a_sentence_and_an_exit_code() -> None:
 
 
 def test_the_json_has_the_promised_keys() -> None:
-    result = CopyResult("token+plain", Cause.EXPIRED, 100, 60, 1, 2, 3, 0.5)
+    tally = Tally(100, 100, 60, 30, 7, 2, 1, 3, 11, 12)
+    result = CopyResult(tally, Cause.EXPIRED, ChunkCause.LOCKED, 0.5, frozenset({Lost.MODE}))
     assert result.as_json() == {
-        "mechanism": "token+plain",
+        "mechanism": "token+copychunk+plain",
         "reason": "the token has expired or was withdrawn by the server",
+        "copychunk_reason": "a byte-range lock stands in the way of the server's copying",
         "logical_bytes": 100,
         "offloaded_bytes": 60,
-        "wire_sent_bytes": 1,
-        "wire_received_bytes": 2,
+        "copychunk_bytes": 30,
+        "plain_bytes": 7,
+        "hole_bytes": 2,
+        "resumed_bytes": 1,
         "tokens": 3,
+        "wire_sent_bytes": 11,
+        "wire_received_bytes": 12,
         "seconds": 0.5,
+        "not_kept": ["mode"],
+        "verified": None,
+        "sha256": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "left", "wish", "same", "cause"),
+    [
+        (NEW, NEW, GIB, Wish.AUTO, True, None),
+        (OLD, OLD, 64 * 1024, Wish.AUTO, True, None),
+        (NEW, NEW, GIB, Wish.OFF, True, ChunkCause.NOT_WANTED),
+        (NEW, NEW, GIB, Wish.AUTO, False, ChunkCause.OTHER_SERVER),
+        (NEW, LOCAL, GIB, Wish.AUTO, False, ChunkCause.LOCAL_FILE),
+        (NEW, NEW, 64 * 1024 - 1, Wish.AUTO, True, ChunkCause.FILE_TOO_SMALL),
+    ],
+)
+def test_copychunk_is_tried_where_it_can_work(
+    source: Side, destination: Side, left: int, wish: Wish, same: bool, cause: ChunkCause | None
+) -> None:
+    assert cause_against_chunks(source, destination, left, wish, same_session=same) is cause

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from odxfs.errors import ExitCode, UserError
-from odxfs.smb.shares import IPC_SHARE, Share, ShareStore
+from odxfs.smb.shares import IPC_SHARE, TOKENS_SHARE, DeclaredShares, Share, ShareStore
 
 
 def test_shares_survive_and_are_found_whatever_the_case(tmp_path: Path) -> None:
@@ -20,6 +20,15 @@ def test_shares_survive_and_are_found_whatever_the_case(tmp_path: Path) -> None:
     assert store.find("ipc$") is IPC_SHARE
     assert store.find("other") is None
     assert [path.name for path in tmp_path.iterdir()] == ["shares.json"]
+
+
+def test_declared_shares_are_those_and_the_ones_that_every_server_has() -> None:
+    shares = DeclaredShares([Share("b"), Share("A")])
+    assert [share.name for share in shares.list()] == ["A", "b"]
+    assert shares.find("a") == Share("A")
+    assert shares.find("ipc$") is IPC_SHARE
+    assert shares.find("Tokens$") is TOKENS_SHARE
+    assert shares.find("c") is None
 
 
 def test_another_process_adds_and_deletes_shares(tmp_path: Path) -> None:

@@ -56,13 +56,15 @@ class Running:
     def reload(self) -> Result:
         return odxfs("config", "reload", self.directory)
 
-    def smbclient(self, svm: str, user: str, share: str, commands: str, *options: str) -> Result:
-        """Run Samba's smbclient; both of its outputs are in `out`."""
+    def smbclient(self, svm: str, user: str, share: str, commands: str | list[str], *options: str) -> Result:
+        """Run Samba's smbclient; both of its outputs are in `out`. A list goes line by line into one session's stdin."""
         login = self.directory.parent / "login"
         login.write_text(f"username = {user}\npassword = {PASSWORD}\n")
         words = ["smbclient", f"//127.0.0.1/{share}", "-p", str(self.port(svm)), "-A", str(login), *options]
+        words += ["-c", commands] if isinstance(commands, str) else []
         done = subprocess.run(
-            [*words, "-c", commands],
+            words,
+            input="" if isinstance(commands, str) else "".join(f"{line}\n" for line in commands),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -71,7 +73,7 @@ class Running:
         )
         return Result(done.returncode, done.stdout, "")
 
-    def smbclient_ok(self, svm: str, user: str, share: str, commands: str, *options: str) -> str:
+    def smbclient_ok(self, svm: str, user: str, share: str, commands: str | list[str], *options: str) -> str:
         done = self.smbclient(svm, user, share, commands, *options)
         assert done.code == 0, done.out
         assert "NT_STATUS" not in done.out, done.out

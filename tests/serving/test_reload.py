@@ -14,7 +14,7 @@ from odxfs.ntstatus import Status
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest
-from tests.mount.command import odxfs, odxfs_ok
+from tests.mount.command import ODXFS, in_foreground, odxfs, odxfs_ok
 from tests.serving.running import ALICE, BOB, PASSWORD, Running, serving
 from tests.support.peer import Refused, logged_in
 
@@ -67,6 +67,22 @@ async def test_an_open_goes_on_through_every_kind_of_reload(running: Running) ->
     shown = odxfs_ok("config", "show", running.directory).out
     assert 'token-size = "16 MiB"' in shown
     assert running.reload().out == "nothing has changed\n"
+
+
+def test_smbclient_notices_nothing_of_a_reload(running: Running, tmp_path: Path) -> None:
+    """One session of smbclient, in the middle of which a reload changes its server."""
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+    running.change("volumes", 'signing = "offered"\ntoken-size = "1 MiB"\nvolumes')
+    commands = [
+        f"put {tmp_path / 'file'} one",
+        f"!{ODXFS} config reload {running.directory}",
+        f"put {tmp_path / 'file'} two",
+        "ls",
+    ]
+    said = running.smbclient_ok("b", BOB, "second", commands)
+    assert "SVM b has new settings" in said
+    assert {"one", "two"} <= set(said.split())
+    assert 'token-size = "1 MiB"' in odxfs_ok("config", "show", running.directory).out
 
 
 async def test_a_removed_svm_ends_with_its_connections_and_the_others_go_on(running: Running) -> None:
@@ -198,8 +214,6 @@ def test_svm_commands_change_the_file_and_the_server_together(running: Running) 
 
 
 def test_a_server_started_without_a_file_gets_one_that_says_what_it_does(tmp_path: Path) -> None:
-    from tests.mount.command import in_foreground
-
     directory = tmp_path / "pool"
     odxfs_ok("mkfs", directory)
     words = ("--share", "s", "--smb-listen", "127.0.0.1:0", "--signing", "offered")

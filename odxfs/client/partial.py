@@ -1,0 +1,69 @@
+"""What stands at the end of a partial copy, so that it can be gone on with: whose copy it is and how far it has come. Pure.
+
+A partial file is the destination's bytes, filled up to whole blocks, and one block more, the record. So it is never as long
+as the file it will be, and nothing has to be kept beside it.
+"""
+
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from odxfs.types import BLOCK_BYTES, Buffer
+
+RECORD_BYTES = BLOCK_BYTES
+
+_MAGIC = b"odxfs-partial 1\n"
+
+
+@dataclass(frozen=True, slots=True)
+class PartialRecord:
+    """`source` and `number` name the source file; sizes and offsets are bytes. Below `reached` all has arrived and is stable."""
+
+    source: str
+    number: str
+    size: int
+    written_ns: int | None
+    changed_ns: int | None
+    reached: int = 0
+
+    def is_of(self, other: Self) -> bool:
+        """Whether both are of one source in one state."""
+        return (self.source, self.number, self.size, self.written_ns, self.changed_ns) == (
+            other.source,
+            other.number,
+            other.size,
+            other.written_ns,
+            other.changed_ns,
+        )
+
+    def pack(self) -> bytes:
+        """One block."""
+        text = json.dumps(asdict(self)).encode("ascii")
+        body = _MAGIC + zlib.crc32(text).to_bytes(4, "big") + len(text).to_bytes(4, "big") + text
+        if len(body) > RECORD_BYTES:
+            raise ValueError("the source's name does not fit into a partial file's record")
+        return body.ljust(RECORD_BYTES, b"\0")
+
+    @classmethod
+    def unpack(cls, block: Buffer) -> Self | None:
+        """The record of a block that is one, None for anything else."""
+        data = bytes(block)
+        head = len(_MAGIC) + 8
+        if len(data) != RECORD_BYTES or not data.startswith(_MAGIC):
+            return None
+        crc, length = data[head - 8 : head - 4], int.from_bytes(data[head - 4 : head], "big")
+        text = data[head : head + length]
+        if zlib.crc32(text).to_bytes(4, "big") != crc:
+            return None
+        return cls(**json.loads(text))
+
+
+def record_offset(size: int) -> int:
+    """Where the record of a file of `size` bytes stands."""
+    return -(-size // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def partial_size(size: int) -> int:
+    """How long the partial file is."""
+    return record_offset(size) + RECORD_BYTES

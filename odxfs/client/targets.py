@@ -1,0 +1,157 @@
+"""Where a copy's bytes go until it is whole: into the file itself, or with --resume into a partial file beside it.
+
+Both hand out an open file that is all zeros but for what has arrived, and both end in the same way: `finish` is called on
+the whole file, then it is closed under its name. When the copy fails, the first removes the file, the second keeps it.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import trio
+
+from odxfs.client.closing import CLEANING_SECONDS, close_quietly, closing
+from odxfs.client.entry import Kind
+from odxfs.client.nursery import open_nursery
+from odxfs.client.partial import RECORD_BYTES, PartialRecord, partial_size, record_offset
+from odxfs.client.place import File, Place
+from odxfs.client.plain import make_zeros
+from odxfs.client.ranges import RangeSet
+from odxfs.errors import ExitCode, UserError
+from odxfs.types import BLOCK_BYTES
+
+_log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 0.5
+"""How much of a partial copy's time may be lost with the client or the server; each time costs one flush."""
+
+Finish = Callable[[Place, File], Awaitable[None]]
+Check = Callable[[File], Awaitable[None]]
+
+
+@asynccontextmanager
+async def direct_target(place: Place, size: int, check: Check, finish: Finish) -> AsyncIterator[File]:
+    """The destination itself, emptied and at its full size; removed when the copy does not succeed.
+
+    `check` may refuse before anything is changed; then a file that was there stays as it is.
+    """
+    file = await place.open_to_write()
+    begun = file.created
+    try:
+        await check(file)
+        begun = True
+        await make_zeros(file, size)
+        yield file
+        await finish(place, file)
+        await file.close()
+    except BaseException:
+        await _clean_up(place, file, delete=begun)
+        raise
+
+
+@asynccontextmanager
+async def partial_target(
+    place: Place, arrived: RangeSet, record: PartialRecord, check: Check, finish: Finish
+) -> AsyncIterator[File]:
+    """The partial file, with `arrived` filled in from an earlier run; it takes the destination's name when it is whole.
+
+    `record` says of what source it is. A partial file of another source, or of an older state of it, begins again.
+    """
+    await _check_existing(place, check)
+    partial = place.partial()
+    file = await partial.open_partial()
+    keeper = _Keeper(file, arrived, record)
+    try:
+        await keeper.begin()
+        async with open_nursery() as nursery:
+            nursery.start_soon(keeper.keep_on)
+            yield file
+            nursery.cancel_scope.cancel()
+        await file.set_end_of_file(record.size)
+        await finish(partial, file)
+        await partial.rename(file, place)
+        await file.close()
+    except BaseException:
+        with trio.move_on_after(CLEANING_SECONDS, shield=True):
+            await keeper.save_quietly()
+        await _clean_up(partial, file, delete=not arrived.total)
+        raise
+
+
+async def _check_existing(place: Place, check: Check) -> None:
+    """What has the destination's name already must be a file, and not the source."""
+    found = await place.look()
+    if found is None:
+        return
+    if found.kind is not Kind.FILE:
+        raise UserError(f"{place.name}: it is {found.kind.value}", ExitCode.REFUSED)
+    async with closing(await place.open_to_write()) as file:
+        await check(file)
+
+
+class _Keeper:
+    """Writes down how far the partial file is."""
+
+    def __init__(self, file: File, arrived: RangeSet, record: PartialRecord) -> None:
+        self._file = file
+        self._arrived = arrived
+        self._record = record
+        self._lock = trio.Lock()
+
+    async def begin(self) -> None:
+        """Take up an earlier run where its record fits, then make zeros of all that is not known to have arrived."""
+        found = await self._read()
+        if found is not None and found.is_of(self._record):
+            self._record = found
+        await self._file.set_end_of_file(self._record.reached)
+        await self._file.set_end_of_file(partial_size(self._record.size))
+        await self._write()
+        if self._record.reached:
+            self._arrived.add(0, self._record.reached)
+
+    async def keep_on(self) -> None:
+        """Save again and again until cancelled."""
+        while True:
+            await trio.sleep(CHECKPOINT_SECONDS)
+            await self._save()
+
+    async def save_quietly(self) -> None:
+        """The last save of a copy that has failed; a second failure would only hide the first."""
+        try:
+            await self._save()
+        except UserError as error:
+            _log.info("how far %s is could not be written down: %s", self._file.name, error)
+
+    async def _save(self) -> None:
+        """First the bytes are made stable, then the record says so."""
+        async with self._lock:
+            reached = self._arrived.first_gap()
+            if reached < self._record.size:
+                reached -= reached % BLOCK_BYTES
+            if reached > self._record.reached:
+                await self._file.flush()
+                self._record = replace(self._record, reached=reached)
+                await self._write()
+
+    async def _read(self) -> PartialRecord | None:
+        size = self._record.size
+        if self._file.size != partial_size(size):
+            return None
+        return PartialRecord.unpack(await self._file.read(record_offset(size), RECORD_BYTES))
+
+    async def _write(self) -> None:
+        await self._file.write(record_offset(self._record.size), self._record.pack())
+        await self._file.flush()
+
+
+async def _clean_up(place: Place, file: File, *, delete: bool) -> None:
+    """Close, and delete what the copy has begun to change. A second failure would only hide the first."""
+    with trio.move_on_after(CLEANING_SECONDS, shield=True):
+        await close_quietly(file)
+        if not delete:
+            return
+        try:
+            await place.delete()
+        except UserError as error:
+            _log.info("the partial destination %s could not be removed: %s", file.name, error)

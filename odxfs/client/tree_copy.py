@@ -1,0 +1,179 @@
+"""The copy of a folder with all that is in it: several files in flight, one failure never in the way of the rest."""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from odxfs.client.entry import Entry, Kind
+from odxfs.client.errors import NetworkFailed
+from odxfs.client.place import Place
+from odxfs.client.summary import Record, Summary
+from odxfs.client.walk import Folder, Walk
+from odxfs.errors import ExitCode, UserError
+
+FILES_IN_FLIGHT = 8
+"""Each holds up to 8 MiB while it is copied plainly."""
+
+CopyOne = Callable[[Place, Place], Awaitable[None]]
+
+
+class TreeCopy:
+    """One folder's copy. `copy_one` copies a file and reports; it raises NetworkFailed alone, which ends everything."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        copy_one: CopyOne,
+        report: Callable[[Record], None],
+        summary: Summary,
+    ) -> None:
+        self._nursery = nursery
+        self._copy_one = copy_one
+        self._report = report
+        self._summary = summary
+        self._slots = trio.CapacityLimiter(FILES_IN_FLIGHT)
+        self._stack: list[Walk] = []
+        self._guard: tuple[object, ...] | None = None
+
+    async def run(self, source: Place, destination: Place, entry: Entry) -> None:
+        """Copy; files may still be in flight on return, in the nursery. Raises NetworkFailed."""
+        try:
+            await self._enter(Folder(source, destination, entry))
+            while self._stack:
+                await self._step(self._stack[-1])
+        finally:
+            while self._stack:
+                await self._stack.pop().close()
+
+    async def _step(self, walk: Walk) -> None:
+        """Into the next subfolder, or through the next page, or out."""
+        if walk.subfolders:
+            await self._enter_subfolder(walk, walk.subfolders.pop())
+            return
+        try:
+            page = await walk.next_page()
+        except NetworkFailed:
+            raise
+        except UserError as error:
+            self._fail(walk.folder.source, walk.folder.destination, error)
+            page = None
+        if page is None:
+            self._stack.pop()
+            await walk.close()
+            await self._release(walk.folder)
+            return
+        for entry in page:
+            await self._start(walk, entry)
+
+    async def _enter(self, folder: Folder) -> None:
+        """Make the folder at the destination and begin to list the source's."""
+        try:
+            await self._refuse_itself(folder)
+            if await folder.destination.make_folder():
+                self._summary.folders += 1
+            if folder.parent is None:
+                self._guard = await self._identity(folder.source, folder.destination)
+                await self._refuse_itself(folder)
+        except NetworkFailed:
+            raise
+        except UserError as error:
+            self._fail(folder.source, folder.destination, error)
+            await self._leave(folder)
+            return
+        self._stack.append(Walk(folder, folder.source.pages()))
+
+    async def _enter_subfolder(self, walk: Walk, entry: Entry) -> None:
+        target = self._target(walk, entry)
+        if target is not None:
+            walk.folder.waiting += 1
+            source = walk.folder.source.inside(entry.name)
+            await self._enter(Folder(source, target, entry, walk.folder))
+
+    async def _identity(self, source: Place, destination: Place) -> tuple[object, ...] | None:
+        """The destination's identity, where the source's folders could have the same."""
+        if source.connection is None or destination.connection is None:
+            both_local = source.connection is destination.connection
+            return await destination.folder_identity() if both_local else None
+        if source.connection.wire.server_guid != destination.connection.wire.server_guid:
+            return None
+        return await destination.folder_identity()
+
+    async def _refuse_itself(self, folder: Folder) -> None:
+        if self._guard is not None and await folder.source.folder_identity() == self._guard:
+            raise UserError(f"{folder.source.name}: a directory is not copied into itself", ExitCode.REFUSED)
+
+    def _target(self, walk: Walk, entry: Entry) -> Place | None:
+        """Where an entry belongs, or None when its name cannot be there, which is reported."""
+        folder = walk.folder
+        reason = folder.destination.refuse_name(entry.name) or folder.source.refuse_name(entry.name)
+        if reason is None and folder.destination.connection is not None:
+            plain = entry.name.casefold()
+            if plain in walk.names:
+                reason = "another name there differs by case alone, which SMB does not tell apart"
+            walk.names.add(plain)
+        if reason is None:
+            return folder.destination.inside(entry.name)
+        source, destination = (
+            f"{place.name}/{_shown(entry.name)}" for place in (folder.source, folder.destination)
+        )
+        error = UserError(f"{source}: {reason}", ExitCode.REFUSED)
+        self._report(Record(source, destination, error=error))
+        return None
+
+    async def _start(self, walk: Walk, entry: Entry) -> None:
+        """Begin one file, when one of those in flight has made room."""
+        target = self._target(walk, entry)
+        if target is None:
+            return
+        walk.folder.waiting += 1
+        slot = object()
+        await self._slots.acquire_on_behalf_of(slot)
+        self._nursery.start_soon(self._copy_entry, walk.folder, entry, target, slot)
+
+    async def _copy_entry(self, folder: Folder, entry: Entry, target: Place, slot: object) -> None:
+        source = folder.source.inside(entry.name)
+        try:
+            if entry.kind is Kind.FILE:
+                await self._copy_one(source, target)
+            else:
+                await self._copy_odd(source, target, entry)
+        finally:
+            self._slots.release_on_behalf_of(slot)
+        await self._release(folder)
+
+    async def _copy_odd(self, source: Place, target: Place, entry: Entry) -> None:
+        """A link of this machine is made again; other things have no bytes to copy."""
+        try:
+            if not entry.target:
+                raise UserError(f"{source.name}: it is {entry.kind.value}; not copied", ExitCode.REFUSED)
+            await target.make_link(entry.target)
+        except NetworkFailed:
+            raise
+        except UserError as error:
+            self._fail(source, target, error)
+
+    async def _release(self, folder: Folder | None) -> None:
+        """One thing in the folder is done; with the last the folder gets its times, and its parent is told."""
+        while folder is not None:
+            folder.waiting -= 1
+            if folder.waiting:
+                return
+            try:
+                self._summary.not_kept |= await folder.destination.set_folder_metadata(folder.entry.metadata)
+            except NetworkFailed:
+                raise
+            except UserError as error:
+                self._fail(folder.source, folder.destination, error)
+            folder = folder.parent
+
+    async def _leave(self, folder: Folder) -> None:
+        """A folder that was not entered."""
+        await self._release(folder.parent)
+
+    def _fail(self, source: Place, destination: Place, error: UserError) -> None:
+        self._report(Record(source.name, destination.name, error=error))
+
+
+def _shown(name: str) -> str:
+    """A name that is no text can still be printed."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,190 @@
+"""What a copy keeps beside the bytes, and where holes stay holes."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from odxfs.client.client import Client, connect
+from odxfs.client.copy import copy_file
+from odxfs.client.local import LocalPlace
+from odxfs.client.metadata import Lost, Metadata
+from odxfs.client.place import Place
+from odxfs.client.places import SmbPlace
+from odxfs.client.plan import Wish
+from odxfs.wire.fscc.classes import FileAttributes
+from tests.interop.samba import Samba, run_samba
+from tests.support.serving import PASSWORD, SHARE, USER, serve
+
+MIB = 1024 * 1024
+TIMES = Metadata(
+    written_ns=1_500_000_000_123_456_700,
+    accessed_ns=1_600_000_000_000_000_100,
+    created_ns=1_400_000_000_000_000_000,
+    attributes=FileAttributes.HIDDEN | FileAttributes.READONLY | FileAttributes.ARCHIVE,
+)
+
+
+@pytest.fixture(scope="module")
+def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    """With named streams and extended attributes."""
+    extra = {"vfs objects": "streams_xattr", "ea support": "yes", "store dos attributes": "yes"}
+    with run_samba(tmp_path_factory.mktemp("samba"), extra) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def plain_samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    """Without streams."""
+    with run_samba(tmp_path_factory.mktemp("samba"), {"ea support": "no"}) as server:
+        yield server
+
+
+@asynccontextmanager
+async def connected(samba: Samba) -> AsyncIterator[tuple[Client, SmbPlace]]:
+    async with connect("127.0.0.1", samba.port, samba.user, samba.password) as client:
+        yield client, SmbPlace(await client.tree("data"), "")
+
+
+async def write(place: Place, content: bytes) -> None:
+    file = await place.open_to_write()
+    await file.write(0, content)
+    await file.close()
+
+
+async def make_rich(place: SmbPlace, content: bytes) -> None:
+    """A file with everything."""
+    await write(place, content)
+    await write(place.stream("Zone.Identifier"), b"[ZoneTransfer]\r\nZoneId=3\r\n")
+    await write(place.stream("other"), b"o" * 3_000)
+    file = await place.open_to_write()
+    await file.set_attributes({b"AUTHOR": b"somebody"})
+    await file.set_metadata(TIMES)
+    await file.close()
+
+
+async def test_everything_is_kept_on_one_server(samba: Samba) -> None:
+    async with connected(samba) as (_, root):
+        source, target = root.inside("rich"), root.inside("rich copy")
+        await make_rich(source, b"x" * 300_000)
+        result = await copy_file(source, target)
+        assert result.not_kept == frozenset()
+        copy = await target.open_to_read()
+        assert sorted(await copy.streams()) == ["Zone.Identifier", "other"]
+        assert (await copy.attributes())[b"AUTHOR"] == b"somebody"
+        found = copy.metadata
+        assert found.written_ns == TIMES.written_ns
+        assert found.created_ns == TIMES.created_ns
+        assert found.accessed_ns == TIMES.accessed_ns
+        assert found.attributes == TIMES.attributes
+        await copy.close()
+        stream = await target.stream("other").open_to_read()
+        assert bytes(await stream.read(0, 30_000)) == b"o" * 3_000
+        await stream.close()
+
+
+async def test_what_the_other_side_has_not_is_told(samba: Samba, plain_samba: Samba, tmp_path: Path) -> None:
+    async with connected(samba) as (_, rich), connected(plain_samba) as (_, plain):
+        source = rich.inside("told")
+        await make_rich(source, b"x" * 1000)
+        across = await copy_file(source, plain.inside("told"))
+        assert across.not_kept == {Lost.STREAMS, Lost.EXTENDED_ATTRIBUTES}
+        down = await copy_file(source, LocalPlace(tmp_path / "told"))
+        assert down.not_kept == {Lost.STREAMS, Lost.CREATION_TIME, Lost.ATTRIBUTES}
+        assert os.getxattr(tmp_path / "told", "user.AUTHOR") == b"somebody"
+        assert (tmp_path / "told").stat().st_mtime_ns == TIMES.written_ns
+        up = await copy_file(LocalPlace(tmp_path / "told"), rich.inside("up"))
+        assert up.not_kept == {Lost.MODE}
+        copy = await rich.inside("up").open_to_read()
+        assert copy.metadata.written_ns == TIMES.written_ns
+        assert (await copy.attributes())[b"AUTHOR"] == b"somebody"
+        await copy.close()
+
+
+async def test_times_and_attributes_are_kept_by_a_token_copy(tmp_path: Path) -> None:
+    async with (
+        serve(tmp_path / "pool") as served,
+        connect("127.0.0.1", served.port, USER, PASSWORD) as client,
+    ):
+        root = SmbPlace(await client.tree(SHARE), "")
+        await write(root.inside("source"), os.urandom(MIB))
+        file = await root.inside("source").open_to_write()
+        await file.set_attributes({b"AUTHOR": b"somebody"})
+        await file.set_metadata(TIMES)
+        await file.close()
+        for resume in (False, True):
+            target = root.inside(f"target {resume}")
+            result = await copy_file(root.inside("source"), target, Wish.REQUIRED, resume=resume)
+            assert result.not_kept == frozenset()
+            copy = await target.open_to_read()
+            assert copy.metadata.written_ns == TIMES.written_ns
+            assert copy.metadata.created_ns == TIMES.created_ns
+            assert copy.metadata.attributes == TIMES.attributes
+            assert await copy.attributes() == {b"AUTHOR": b"somebody"}
+            await copy.close()
+
+
+def make_sparse(path: Path, islands: int = 3) -> int:
+    """256 MiB with some islands of 64 KiB; how many bytes they are."""
+    with path.open("wb") as stream:
+        stream.truncate(256 * MIB)
+        for number in range(islands):
+            stream.seek(number * 100 * MIB)
+            stream.write(b"i" * 65536)
+    return islands * 65536
+
+
+async def test_holes_are_not_moved_to_samba_and_back(samba: Samba, tmp_path: Path) -> None:
+    data_bytes = make_sparse(tmp_path / "sparse")
+    async with connected(samba) as (_, root):
+        target = root.inside("sparse")
+        up = await copy_file(LocalPlace(tmp_path / "sparse"), target, verify=True)
+        assert up.tally.plain_bytes == data_bytes
+        assert up.tally.hole_bytes == 256 * MIB - data_bytes
+        assert up.wire_sent_bytes < MIB
+        file = await target.open_to_write()
+        assert await file.mark_sparse()
+        await file.close()
+        across = await copy_file(target, root.inside("sparse copy"), verify=True)
+        assert across.tally.copychunk_bytes == data_bytes
+        down = await copy_file(root.inside("sparse copy"), LocalPlace(tmp_path / "back"), verify=True)
+        assert down.tally.plain_bytes == data_bytes
+        assert down.wire_received_bytes < 2 * MIB
+    for path in (samba.data / "sparse", samba.data / "sparse copy", tmp_path / "back"):
+        assert path.stat().st_blocks * 512 <= data_bytes + MIB
+
+
+async def test_more_islands_than_one_answer_tells(tmp_path: Path) -> None:
+    """The server's answer to QUERY_ALLOCATED_RANGES is full several times over."""
+    path = tmp_path / "islands"
+    islands = 5000
+    with path.open("wb") as stream:
+        stream.truncate(islands * 8192 + 5)
+        for number in range(islands):
+            stream.seek(number * 8192)
+            stream.write(number.to_bytes(4, "big"))
+    async with (
+        serve(tmp_path / "pool") as served,
+        connect("127.0.0.1", served.port, USER, PASSWORD) as client,
+    ):
+        target = SmbPlace(await client.tree(SHARE), "islands")
+        up = await copy_file(LocalPlace(path), target)
+        file = await target.open_to_write()
+        assert await file.mark_sparse()
+        await file.close()
+        assert up.tally.hole_bytes >= islands * 4096
+        down = await copy_file(target, LocalPlace(tmp_path / "back"))
+        assert down.tally.hole_bytes >= islands * 4096
+    assert (tmp_path / "back").read_bytes() == path.read_bytes()
+
+
+async def test_zeros_that_nobody_calls_a_hole_become_one(samba: Samba, tmp_path: Path) -> None:
+    content = bytes(20 * MIB) + b"end"
+    (samba.data / "zeros").write_bytes(content)
+    async with connected(samba) as (_, root):
+        result = await copy_file(root.inside("zeros"), LocalPlace(tmp_path / "zeros"))
+    assert result.tally.plain_bytes == len(content)
+    assert (tmp_path / "zeros").read_bytes() == content
+    assert (tmp_path / "zeros").stat().st_blocks * 512 < MIB

@@ -1,0 +1,222 @@
+"""Copies that are interrupted and gone on with, and copies that are read back."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+
+from odxfs.client import targets
+from odxfs.client.client import connect
+from odxfs.client.copy import copy_file
+from odxfs.client.errors import Mismatch, RequestRefused
+from odxfs.client.job import Job, Request
+from odxfs.client.local import LocalPlace
+from odxfs.client.place import Place
+from odxfs.client.places import SmbPlace
+from odxfs.client.plan import CopyOptions, Wish
+from odxfs.client.result import Tally
+from odxfs.client.servers import open_servers
+from odxfs.client.summary import Record, Summary
+from odxfs.client.url import parse_location
+from odxfs.errors import ExitCode, UserError
+from tests.interop.samba import Samba, run_samba
+from tests.support.serving import PASSWORD, SHARE, USER, serve
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    with run_samba(tmp_path_factory.mktemp("samba")) as server:
+        yield server
+
+
+@dataclass
+class World:
+    """A place that copies are made to, of one of the three kinds."""
+
+    root: Place
+    folder: Path
+
+    def source(self, content: bytes) -> LocalPlace:
+        (self.folder / "source.bin").write_bytes(content)
+        return LocalPlace(self.folder / "source.bin")
+
+    async def bytes_of(self, name: str) -> bytes:
+        await copy_file(self.root.inside(name), LocalPlace(self.folder / "back"), Wish.OFF)
+        return (self.folder / "back").read_bytes()
+
+    async def names(self) -> set[str]:
+        return {entry.name async for page in self.root.pages() for entry in page}
+
+
+@asynccontextmanager
+async def world_of(kind: str, tmp_path: Path, samba: Samba) -> AsyncIterator[World]:
+    if kind == "local":
+        (tmp_path / "root").mkdir()
+        yield World(LocalPlace(tmp_path / "root"), tmp_path)
+    elif kind == "odxfs":
+        async with serve(tmp_path / "pool") as served:
+            async with connect("127.0.0.1", served.port, USER, PASSWORD) as client:
+                yield World(SmbPlace(await client.tree(SHARE), ""), tmp_path)
+            assert await served.pool.check() == []
+    else:
+        root = tmp_path.name
+        (samba.data / root).mkdir()
+        async with connect("127.0.0.1", samba.port, samba.user, samba.password) as client:
+            yield World(SmbPlace(await client.tree("data"), root), tmp_path)
+
+
+async def interrupt(source: Place, target: Place, at_bytes: int) -> None:
+    """A copy with resume that is cancelled after so many bytes."""
+    with trio.CancelScope() as scope:
+
+        def stop(tally: Tally) -> None:
+            if tally.done_bytes >= at_bytes:
+                scope.cancel()
+
+        await copy_file(source, target, Wish.OFF, stop, resume=True)
+    assert scope.cancelled_caught
+
+
+KINDS = ["local", "odxfs", "samba"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_interrupted_copy_goes_on_where_it_stopped(kind: str, tmp_path: Path, samba: Samba) -> None:
+    content = os.urandom(24 * MIB + 5)
+    async with world_of(kind, tmp_path, samba) as world:
+        source, target = world.source(content), world.root.inside("target.bin")
+        await copy_file(source, target)
+        (world.folder / "source.bin").write_bytes(content[::-1])
+        await interrupt(source, target, 8 * MIB)
+        assert await world.names() == {"target.bin", "target.bin.odxfs-partial"}
+        assert await world.bytes_of("target.bin") == content
+        result = await copy_file(source, target, resume=True, verify=True)
+        assert result.tally.resumed_bytes >= 4 * MIB
+        assert result.tally.plain_bytes == len(content) - result.tally.resumed_bytes
+        assert await world.names() == {"target.bin"}
+        assert await world.bytes_of("target.bin") == content[::-1]
+        again = await copy_file(source, target, resume=True)
+        assert (again.mechanism, again.tally.plain_bytes) == ("none", 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_source_that_has_changed_begins_again(kind: str, tmp_path: Path, samba: Samba) -> None:
+    content = bytearray(os.urandom(16 * MIB))
+    async with world_of(kind, tmp_path, samba) as world:
+        source, target = world.source(content), world.root.inside("target.bin")
+        await interrupt(source, target, 8 * MIB)
+        content[5] ^= 1
+        source = world.source(content)
+        result = await copy_file(source, target, resume=True)
+        assert result.tally.resumed_bytes == 0
+        assert await world.bytes_of("target.bin") == content
+
+
+async def test_a_damaged_partial_file_begins_again(tmp_path: Path, samba: Samba) -> None:
+    content = os.urandom(16 * MIB)
+    async with world_of("local", tmp_path, samba) as world:
+        source, target = world.source(content), world.root.inside("target.bin")
+        await interrupt(source, target, 8 * MIB)
+        partial = tmp_path / "root" / "target.bin.odxfs-partial"
+        with partial.open("r+b") as stream:
+            stream.seek(-4096 + 40, os.SEEK_END)
+            stream.write(b"?")
+        result = await copy_file(source, target, resume=True)
+        assert result.tally.resumed_bytes == 0
+        assert await world.bytes_of("target.bin") == content
+
+
+async def test_two_copies_do_not_write_one_partial_file(tmp_path: Path, samba: Samba) -> None:
+    async with world_of("local", tmp_path, samba) as world:
+        source, target = world.source(os.urandom(2 * MIB)), world.root.inside("target.bin")
+        first = await target.partial().open_partial()
+        with pytest.raises(UserError, match="another copy"):
+            await copy_file(source, target, resume=True)
+        await first.close()
+
+
+async def test_tokens_go_on_too(tmp_path: Path, samba: Samba) -> None:
+    content = os.urandom(70 * MIB + 300)
+    async with world_of("odxfs", tmp_path, samba) as world:
+        source, target = world.root.inside("source.bin"), world.root.inside("target.bin")
+        await copy_file(world.source(content), source)
+        with trio.CancelScope() as scope:
+
+            def stop(tally: Tally) -> None:
+                if tally.offloaded_bytes >= 16 * MIB:
+                    scope.cancel()
+
+            await copy_file(source, target, Wish.REQUIRED, stop, resume=True)
+        assert scope.cancelled_caught
+        result = await copy_file(source, target, Wish.REQUIRED, resume=True, verify=True)
+        assert result.tally.resumed_bytes >= 16 * MIB
+        assert result.tally.resumed_bytes + result.offloaded_bytes == len(content)
+        assert await world.names() == {"source.bin", "target.bin"}
+
+
+async def test_a_lost_connection_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("odxfs.client.job.RECONNECT_SECONDS", (0.0,) * 5)
+    content = os.urandom(48 * MIB + 1)
+    (tmp_path / "source.bin").write_bytes(content)
+    records: list[Record] = []
+    async with serve(tmp_path / "pool") as served, open_servers(lambda url: PASSWORD) as servers:
+        cuts = iter([10 * MIB, 20 * MIB])
+        next_cut = next(cuts)
+
+        def cut(_: Summary, running: Tally) -> None:
+            nonlocal next_cut
+            if running.plain_bytes + running.resumed_bytes > next_cut:
+                next_cut = next(cuts, 1 << 60)
+                servers.connections[-1].close()
+
+        request = Request(
+            [parse_location(str(tmp_path / "source.bin"))],
+            parse_location(f"smb://{USER}@127.0.0.1:{served.port}/{SHARE}/target.bin"),
+        )
+        job = Job(servers, CopyOptions(resume=True, verify=True), records.append, cut)
+        await job.run(request)
+        assert len(servers.connections) == 3
+        assert await served.pool.check() == []
+    result = records[0].result
+    assert result is not None
+    assert result.sha256 is not None
+    assert result.tally.resumed_bytes > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_difference_is_found(
+    kind: str, tmp_path: Path, samba: Samba, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(3 * MIB) + bytes(40 * MIB) + os.urandom(MIB + 77)
+    async with world_of(kind, tmp_path, samba) as world:
+        source, target = world.source(content), world.root.inside("target.bin")
+        result = await copy_file(source, target, verify=True)
+        assert result.as_json()["verified"] is True
+        wrong = bytearray(content)
+        wrong[-1] ^= 1
+
+        def change(tally: Tally) -> None:
+            if tally.done_bytes == len(content):
+                (tmp_path / "source.bin").write_bytes(wrong)
+
+        with pytest.raises(Mismatch) as caught:
+            await copy_file(source, target, Wish.OFF, change, verify=True)
+        assert caught.value.exit_code == ExitCode.MISMATCH
+        assert await world.bytes_of("target.bin") == content
+
+
+async def test_a_directory_is_not_replaced_by_a_file(tmp_path: Path, samba: Samba) -> None:
+    async with world_of("samba", tmp_path, samba) as world:
+        source, target = world.source(b"x" * 1000), world.root.inside("folder")
+        await target.make_folder()
+        for resume in (False, True):
+            with pytest.raises((RequestRefused, UserError), match="directory"):
+                await copy_file(source, target, resume=resume)
+        assert await world.names() == {"folder"}

@@ -1,0 +1,225 @@
+"""Directories copied between shares and this machine, with Samba and with ourselves on the other side."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from odxfs.client.job import Job, Request
+from odxfs.client.plan import CopyOptions
+from odxfs.client.servers import open_servers
+from odxfs.client.summary import Record, Summary
+from odxfs.client.url import Location, SmbUrl, parse_location
+from odxfs.errors import ExitCode, UserError
+from tests.interop.samba import Samba, run_samba
+from tests.support.cp import cp
+from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    with run_samba(tmp_path_factory.mktemp("samba")) as server:
+        yield server
+
+
+def make_tree(root: Path, depth: int = 60) -> None:
+    """Empty folders, many small files, a large one, odd names, and a deep path."""
+    (root / "empty" / "below").mkdir(parents=True)
+    (root / "many").mkdir()
+    for number in range(1200):
+        (root / "many" / f"file-{number:04}.txt").write_text(f"content of {number}\n")
+    (root / "large.bin").write_bytes(os.urandom(3 * MIB + 17))
+    (root / "a name with ünïcode %20 & more.txt").write_text("odd")
+    deep = root
+    for level in range(depth):
+        deep /= f"d{level}"
+    deep.mkdir(parents=True)
+    (deep / "bottom").write_text("here")
+    os.utime(root / "many" / "file-0007.txt", ns=(1_500_000_000_000_000_000, 1_400_000_000_123_456_700))
+    os.utime(root / "empty", ns=(1_500_000_000_000_000_000, 1_300_000_000_000_000_000))
+
+
+def contents(root: Path) -> dict[str, bytes | None]:
+    """Every path below `root` with its bytes, None for a folder."""
+    found: dict[str, bytes | None] = {}
+    for folder, _, names in os.walk(root):
+        found[os.path.relpath(folder, root)] = None
+        for name in names:
+            path = Path(folder, name)
+            found[os.path.relpath(path, root)] = path.read_bytes()
+    return found
+
+
+def test_a_tree_goes_to_samba_within_it_and_back(samba: Samba, tmp_path: Path) -> None:
+    source = tmp_path / "tree"
+    make_tree(source)
+    up = cp("-r", "--json", source, samba.url("up"), password=samba.password)
+    assert up.returncode == 0, up.stderr
+    document = json.loads(up.stdout)
+    assert document["file_count"] == len(document["files"]) == 1203
+    assert document["failed_count"] == 0
+    assert document["error"] is None
+    assert contents(samba.data / "up") == contents(source)
+    across = cp("-r", samba.url("up"), samba.url("across"), password=samba.password)
+    assert across.returncode == 0, across.stderr
+    assert "1 by copychunk" in across.stdout
+    assert contents(samba.data / "across") == contents(source)
+    down = cp("-r", samba.url("across"), tmp_path / "down", password=samba.password)
+    assert down.returncode == 0, down.stderr
+    assert contents(tmp_path / "down") == contents(source)
+    for path in ("many/file-0007.txt", "empty", "large.bin"):
+        assert (tmp_path / "down" / path).stat().st_mtime_ns // 100 == (
+            source / path
+        ).stat().st_mtime_ns // 100
+
+
+def test_a_tree_is_copied_on_this_machine(tmp_path: Path) -> None:
+    source = tmp_path / "tree"
+    make_tree(source, 5)
+    (source / "link").symlink_to("large.bin")
+    (source / "script").write_text("#!/bin/sh\n")
+    (source / "script").chmod(0o750)
+    (tmp_path / "into").mkdir()
+    answer = cp("-r", source, tmp_path / "into")
+    assert answer.returncode == 0, answer.stderr
+    copy = tmp_path / "into" / "tree"
+    assert contents(copy) == contents(source)
+    assert os.readlink(copy / "link") == "large.bin"
+    assert (copy / "script").stat().st_mode & 0o777 == 0o750
+    assert (copy / "empty").stat().st_mtime_ns == (source / "empty").stat().st_mtime_ns
+
+
+def test_what_cannot_be_copied_is_told_and_the_rest_is_copied(samba: Samba, tmp_path: Path) -> None:
+    source = tmp_path / "odd"
+    source.mkdir()
+    for name in ("good", "with:colon", "with\\backslash", "Case", "case"):
+        (source / name).write_text(name)
+    (source / "link").symlink_to("good")
+    os.mkfifo(source / "pipe")
+    (source / os.fsdecode(b"not-\xff-utf8")).write_text("x")
+    answer = cp("-r", "--json", source, samba.url("odd"), password=samba.password)
+    assert answer.returncode == ExitCode.INCOMPLETE
+    document = json.loads(answer.stdout)
+    errors = {
+        record["source"].rpartition("/")[2]: record["error"]
+        for record in document["files"]
+        if record["error"]
+    }
+    assert "cannot hold ':'" in errors["with:colon"]
+    assert "symbolic link" in errors["link"]
+    assert "neither a file" in errors["pipe"]
+    assert any("not UTF-8" in error for error in errors.values())
+    assert sum("case alone" in error for error in errors.values()) == 1
+    assert document["failed_count"] == len(errors) == 6
+    assert document["file_count"] == 2
+    assert (samba.data / "odd" / "good").read_text() == "good"
+    assert answer.stderr.count("\n") == 6
+
+
+def test_several_sources_need_a_directory_and_different_names(tmp_path: Path) -> None:
+    for folder in ("a", "b", "into"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "a" / "same").write_text("first")
+    (tmp_path / "b" / "same").write_text("second")
+    (tmp_path / "b" / "other").write_text("other")
+    sources = [tmp_path / "a" / "same", tmp_path / "b" / "same", tmp_path / "b" / "other"]
+    assert cp(*sources, tmp_path / "nowhere").returncode == ExitCode.NOT_FOUND
+    answer = cp(*sources, tmp_path / "into")
+    assert answer.returncode == ExitCode.INCOMPLETE
+    assert "another source" in answer.stderr
+    assert (tmp_path / "into" / "same").read_text() == "first"
+    assert (tmp_path / "into" / "other").read_text() == "other"
+    flat = cp(tmp_path / "a", tmp_path / "into")
+    assert flat.returncode == ExitCode.REFUSED
+    assert "-r copies directories" in flat.stderr
+
+
+def test_a_directory_is_not_copied_into_itself(samba: Samba, tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "file").write_text("x")
+    answer = cp("-r", tmp_path / "a", tmp_path / "a" / "b" / "copy")
+    assert "into itself" in answer.stderr
+    assert answer.returncode == ExitCode.INCOMPLETE
+    assert not (tmp_path / "a" / "b" / "copy" / "b" / "copy").exists()
+    (samba.data / "loop").mkdir()
+    (samba.data / "loop" / "file").write_text("x")
+    answer = cp("-r", samba.url("loop"), samba.url("loop/inner", share="other"), password=samba.password)
+    assert "into itself" in answer.stderr
+    assert sorted(os.listdir(samba.data / "loop" / "inner")) == ["file"]
+
+
+@asynccontextmanager
+async def serving_url(tmp_path: Path) -> AsyncIterator[tuple[Served, str]]:
+    async with serve(tmp_path / "pool") as served:
+        yield served, f"smb://{USER}@127.0.0.1:{served.port}/{SHARE}"
+
+
+async def copy(
+    sources: list[str], destination: str, options: CopyOptions | None = None
+) -> tuple[Summary, list[Record]]:
+    """`odxfs cp -r` in this process."""
+    records: list[Record] = []
+    request = Request(
+        [parse_location(source) for source in sources], parse_location(destination), recursive=True
+    )
+    async with open_servers(lambda url: PASSWORD) as servers:
+        job = Job(servers, options or CopyOptions(), records.append)
+        return await job.run(request), records
+
+
+async def test_a_tree_goes_to_odxfs_within_it_and_back(tmp_path: Path) -> None:
+    source = tmp_path / "tree"
+    make_tree(source)
+    async with serving_url(tmp_path) as (served, url):
+        up, _ = await copy([str(source)], f"{url}/up")
+        assert (up.failed, up.files) == (0, 1203)
+        across, _ = await copy([f"{url}/up"], f"{url}/across")
+        assert across.mechanisms["token"] == 1
+        assert across.failed == 0
+        down, _ = await copy([f"{url}/across"], str(tmp_path / "down"))
+        assert down.failed == 0
+        assert await served.pool.check() == []
+    assert contents(tmp_path / "down") == contents(source)
+    for path in ("many/file-0007.txt", "empty"):
+        assert (tmp_path / "down" / path).stat().st_mtime_ns // 100 == (
+            source / path
+        ).stat().st_mtime_ns // 100
+
+
+async def test_a_whole_share_has_no_name_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "file").write_text("x")
+    async with serving_url(tmp_path) as (_, url):
+        await copy([str(tmp_path / "in" / "file")], f"{url}/")
+        (tmp_path / "out").mkdir()
+        await copy([f"{url}/"], str(tmp_path / "out"))
+    assert (tmp_path / "out" / "file").read_text() == "x"
+
+
+async def test_a_lost_server_ends_the_whole_copy(tmp_path: Path) -> None:
+    source = tmp_path / "many"
+    source.mkdir()
+    for number in range(300):
+        (source / str(number)).write_bytes(b"x" * 100_000)
+    async with serving_url(tmp_path) as (served, url):
+        location: Location = parse_location(f"{url}/up")
+        assert isinstance(location, SmbUrl)
+        async with open_servers(lambda _: PASSWORD) as servers:
+
+            def cut(summary: Summary, _: object) -> None:
+                if summary.files == 20:
+                    for connection in servers.connections:
+                        connection.close()
+
+            job = Job(servers, CopyOptions(), lambda record: None, cut)
+            with pytest.raises(UserError) as caught:
+                await job.run(Request([source], location, recursive=True))
+        assert caught.value.exit_code == ExitCode.NETWORK
+        assert await served.pool.check() == []
+        await trio.lowlevel.checkpoint()
