@@ -7,11 +7,12 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from odxfs.errors import ExitCode, UserError
+from odxfs.offload import OffloadPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,13 @@ class ShareStore:
             raise UserError(f"there is already a share {share.name!r}", ExitCode.EXISTS)
         self._store({**self._shares, share.name.casefold(): share})
 
+    def change(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Give the share other values of these fields; UserError when there is none of that name."""
+        self._refresh()
+        if name.casefold() not in self._shares:
+            raise UserError(f"there is no share {name!r}", ExitCode.NOT_FOUND)
+        self._store({**self._shares, name.casefold(): replace(self._shares[name.casefold()], **fields)})
+
     def delete(self, name: str) -> None:
         """Remove the share; UserError when there is none."""
         self._refresh()
@@ -160,6 +168,8 @@ def _parse(file: Path) -> dict[str, Share]:
                 ExitCode.FORMAT,
             )
         shares = [Share(**fields) for fields in content["shares"]]
+        for share in shares:
+            OffloadPolicy.of(share.offload_policy)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is not a list of shares: {error}", ExitCode.CONFIG) from error
     return {share.name.casefold(): share for share in shares}
