@@ -20,9 +20,13 @@ READS_AHEAD = 8
 
 @dataclass(slots=True)
 class Progress:
-    """How far a call has come, in bytes: `written` of `due`, without a gap from its beginning, `moved` of them fetched."""
+    """How far a call has come, in bytes: `written` of `inside`, without a gap from its beginning, `moved` of them fetched.
 
-    due: int
+    `inside` is what falls into the file, `due` what a client is told when that is written.
+    """
+
+    due: int = 0
+    inside: int = 0
     written: int = 0
     moved: int = 0
 
@@ -54,7 +58,7 @@ class Fetch:
         self._party = party
         self._token_offset = call.transfer_offset
         self._offset = call.file_offset
-        self._length = progress.due
+        self._length = progress.inside
         self._progress = progress
         self._ahead: deque[Read] = deque()
         self._held = 0
@@ -83,9 +87,12 @@ class Fetch:
             self._window.give(self._held)
 
     async def _ranges(self) -> list[tuple[int, int]]:
+        length = min(self._length, self._token.size - self._token_offset)
+        if length <= 0:
+            return []
         if self._token.is_dense:
-            return [(self._token_offset, self._length)]
-        return await self._token.data_ranges(self._token_offset, self._length)
+            return [(self._token_offset, length)]
+        return await self._token.data_ranges(self._token_offset, length)
 
     def _steps(self, ranges: list[tuple[int, int]]) -> Iterator[Step]:
         at = 0
@@ -141,11 +148,18 @@ class Fetch:
             raise LockConflict(f"inode {party.inode.number} is locked at {position}")
         with trio.CancelScope(shield=True):
             if data is None:
-                await party.volume.deallocate(party.inode, position, step.length)
+                await self._empty(position, step.length)
             else:
-                await party.volume.write(party.inode, position, data, may_grow=False)
+                may_grow = not party.settings.strict
+                await party.volume.write(party.inode, position, data, may_grow=may_grow)
                 self._progress.moved += step.length
         self._progress.written = step.at + step.length
+
+    async def _empty(self, offset: int, length: int) -> None:
+        party = self._party
+        await party.volume.deallocate(party.inode, offset, length)
+        if not party.settings.strict and offset + length > party.inode.size:
+            await party.volume.truncate(party.inode, offset + length)
 
     def _let_go(self, length: int) -> None:
         self._held -= length
