@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -94,6 +95,19 @@ class Fetcher:
         async with open_remote_token(line, bytes(call.token)) as token:
             _measure(token.size, party, call, progress)
             await Fetch(token, link.window, party, call, progress).run(last_read_at)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """For the control socket: the peers as configured, and what is open to each."""
+        links = {link.peer.name: link for link in self._links.values()}
+        return [
+            {
+                "name": peer.name,
+                "address": peer.endpoint,
+                "pool": str(peer.pool),
+                **(links[peer.name].as_json() if peer.name in links else Link.IDLE),
+            }
+            for peer in self._store.list()
+        ]
 
     def _link(self, issuer: UUID) -> Link:
         peer = self._peer(issuer)
