@@ -114,7 +114,7 @@ def _check(context: RequestContext, request: IoctlRequest) -> None:
 
 
 def _find(context: RequestContext, request: IoctlRequest) -> tuple[Fsctl, SmbOpen | None]:
-    if context.tree.share.is_tokens:
+    if context.tree.is_tokens:
         check_control_code(request.ctl_code)
     without_open = _WITHOUT_OPEN.get(request.ctl_code)
     if without_open is not None:
