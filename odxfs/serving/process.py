@@ -70,6 +70,7 @@ class Serving:
         self._is_live = False
         self._pool: Pool | None = None
         self._engine: OffloadEngine | None = None
+        self._fetcher: Fetcher | None = None
         self._svms: RunningSvms | None = None
         self._scrubbing = Scrubbing()
         commands = {
@@ -124,7 +125,7 @@ class Serving:
         pool.is_in_use = lambda number: not opens.check(number, DELETE, FILE_SHARE_ALL)
         registry = TokenRegistry.of_pool(pool, token_limits(self._configuration))
         trace = OffloadTrace(pool.directory)
-        fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
+        fetcher = self._fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
         engine = self._engine = OffloadEngine(
             registry,
             time.monotonic,
@@ -219,6 +220,8 @@ class Serving:
         if self._engine is not None:
             answer["offload"] = self._engine.counters.as_json()
             answer["tokens"] = len(self._engine.registry)
+        if self._fetcher is not None:
+            answer["peers"] = self._fetcher.as_json()
         return answer
 
     async def _config(self, _: Arguments) -> dict[str, Any]:
