@@ -9,13 +9,14 @@ import pyfuse3
 import trio
 
 from odxfs.errors import InvalidArgument, LockConflict
-from odxfs.offload import Mechanism
+from odxfs.offload import Caller, Mechanism
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode
 
 from .answers import answered
 from .front_end import FrontEnd
 from .handles import FileHandle
+from .tokens import MOUNT_CLIENT
 
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE = 0x01, 0x02, 0x10
 """Modes of fallocate(2), <linux/falloc.h>."""
@@ -58,20 +59,24 @@ class RangeOperations(FrontEnd):
         length = min(_length_of_one_call(source_offset, offset, length), source.inode.size - source_offset)
         if length <= 0:
             return 0
-        if self.opens.local_read_conflicts(source.inode.number, source_offset, length, source.entry):
-            raise LockConflict(f"inode {source.inode.number} is locked at {source_offset}")
-        with self._changing(destination, offset, length):
-            copied = await self.engine.copy(
-                Mechanism.COPY_FILE_RANGE,
-                self.volume,
-                source.inode,
-                source_offset,
-                destination.inode,
-                offset,
-                length,
-            )
-            self.volume.touch(source.inode, accessed=True)
-            await self._sync_if_asked(destination)
+        with self.engine.recorded(
+            Mechanism.COPY_FILE_RANGE,
+            "write",
+            Caller(client=MOUNT_CLIENT),
+            self.volume.name,
+            destination.inode.number,
+            offset,
+            length,
+            f"{self.volume.name}:inode {source.inode.number}",
+        ) as record:
+            if self.opens.local_read_conflicts(source.inode.number, source_offset, length, source.entry):
+                raise LockConflict(f"inode {source.inode.number} is locked at {source_offset}")
+            with self._changing(destination, offset, length):
+                copied = await self.engine.copy(
+                    record, self.volume, source.inode, source_offset, destination.inode, offset, length
+                )
+                self.volume.touch(source.inode, accessed=True)
+                await self._sync_if_asked(destination)
         return copied
 
     @answered

@@ -7,24 +7,28 @@ import errno
 
 import pyfuse3
 
-from odxfs.errors import OffloadRefused, Refusal
-from odxfs.offload import OffloadEngine, OffloadParty, ReadCall, WriteCall
+from odxfs.errors import OffloadRefused
+from odxfs.ntstatus import Status
+from odxfs.offload import Mechanism, OffloadEngine, OffloadParty, ReadCall, WriteCall
 from odxfs.offload.rules import READ_INPUT_BYTES, READ_OUTPUT_BYTES, WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES
 from odxfs.opens import OpenTable
 from odxfs.token_attributes import TokenAnswer, parse_read, parse_write
 from odxfs.volume import Inode, Volume
 
-_ERRNOS = {
-    Refusal.LOCKED: errno.EAGAIN,
-    Refusal.OFFLOAD_DISABLED: errno.EOPNOTSUPP,
-    Refusal.UNKNOWN_TOKEN: errno.ESTALE,
-    Refusal.FORGED_TOKEN: errno.ESTALE,
-    Refusal.EXPIRED_TOKEN: errno.ESTALE,
-    Refusal.VOLUME_READ_ONLY: errno.EROFS,
-    Refusal.NO_SPACE: errno.ENOSPC,
-    Refusal.TOO_MANY_TOKENS: errno.EBUSY,
+_STATUS_ERRNOS = {
+    Status.INVALID_TOKEN: errno.ESTALE,
+    Status.INSUFFICIENT_RESOURCES: errno.EBUSY,
+    Status.DEVICE_UNREACHABLE: errno.EHOSTUNREACH,
+    Status.FILE_LOCK_CONFLICT: errno.EAGAIN,
+    Status.NOT_SUPPORTED: errno.EOPNOTSUPP,
+    Status.OFFLOAD_READ_FILE_NOT_SUPPORTED: errno.EOPNOTSUPP,
+    Status.MEDIA_WRITE_PROTECTED: errno.EROFS,
+    Status.DISK_FULL: errno.ENOSPC,
 }
-"""A refusal's errno; any other is EINVAL."""
+"""What a refusal is to a local program, by what it would be to a client of the share; any other is EINVAL."""
+
+MOUNT_CLIENT = "mount"
+"""What a call on the mount has in place of a client's address."""
 
 CHANGED_BEHIND_THE_KERNEL = "token"
 """The origin of what is written so: the kernel must be told of it, as of the share's changes."""
@@ -91,9 +95,10 @@ class TokenAttributes:
             read_conflicts=lambda offset, length: opens.local_read_conflicts(number, offset, length, None),
             write_conflicts=lambda offset, length: opens.local_write_conflicts(number, offset, length, None),
             owner=f"uid {context.uid}",
-            client="mount",
+            client=MOUNT_CLIENT,
+            mechanism=Mechanism.TOKEN_ATTRIBUTE,
         )
 
 
 def _refused(refused: OffloadRefused) -> pyfuse3.FUSEError:
-    return pyfuse3.FUSEError(_ERRNOS.get(refused.reason, errno.EINVAL))
+    return pyfuse3.FUSEError(_STATUS_ERRNOS.get(refused.status, errno.EINVAL))

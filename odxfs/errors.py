@@ -183,6 +183,10 @@ class Refusal(Enum):
     RANGE_OVERFLOW = (Status.INVALID_PARAMETER, "the range runs past the largest file")
     NOT_READABLE = (Status.ACCESS_DENIED, "the open was not granted read access")
     NOT_WRITABLE = (Status.ACCESS_DENIED, "the open was not granted write access")
+    FILE_TOO_SMALL = (
+        Status.OFFLOAD_READ_FILE_NOT_SUPPORTED,
+        "the file is smaller than what this server makes tokens for",
+    )
     READ_FILE_KIND = (Status.OFFLOAD_READ_FILE_NOT_SUPPORTED, "only regular files can be read by token")
     WRITE_FILE_KIND = (Status.OFFLOAD_WRITE_FILE_NOT_SUPPORTED, "only regular files can be written by token")
     FILE_DELETED = (Status.FILE_DELETED, "the file is deleted")
@@ -192,6 +196,14 @@ class Refusal(Enum):
     UNKNOWN_TOKEN = (Status.INVALID_TOKEN, "the token is unknown to this server")
     FORGED_TOKEN = (Status.INVALID_TOKEN, "the token was altered or not made by this server")
     EXPIRED_TOKEN = (Status.INVALID_TOKEN, "the token has expired")
+    CANCELLED_TOKEN = (Status.INVALID_TOKEN, "the token was cancelled by an administrator")
+    SOURCE_CHANGED = (Status.INVALID_TOKEN, "the source has changed since the token was read")
+    FORGOTTEN_TOKEN = (Status.INVALID_TOKEN, "the token ended so long ago that nobody remembers why")
+    EVICTED_TOKEN = (
+        Status.INSUFFICIENT_RESOURCES,
+        "the token was ended to keep within the bounds on tokens",
+    )
+    EARLIER_LIFE = (Status.INSUFFICIENT_RESOURCES, "the server was restarted since the token was read")
     UNKNOWN_PEER = (Status.DEVICE_UNREACHABLE, "the token is of a pool that is no configured peer")
     PEER_REFUSES = (Status.DEVICE_UNREACHABLE, "the server that made the token does not let this server in")
     PEER_UNREACHABLE = (
@@ -212,6 +224,10 @@ class Refusal(Enum):
     )
     OFFSET_BEYOND_TOKEN = (Status.INVALID_PARAMETER, "TransferOffset lies past what the token holds")
     NO_SPACE = (Status.DISK_FULL, "the disk is full")
+    QUOTA_EXCEEDED = (Status.DISK_FULL, "the volume's quota is used up")
+    DAMAGED = (Status.DATA_CHECKSUM_ERROR, "the data is damaged")
+    STORE_FAILED = (Status.IO_DEVICE_ERROR, "the disk failed")
+    INJECTED = (Status.INSUFFICIENT_RESOURCES, "the share's offload policy refuses this call")
     TOO_MANY_TOKENS = (Status.INSUFFICIENT_RESOURCES, "no further token can be held")
 
     def __init__(self, status: Status, sentence: str) -> None:
@@ -225,8 +241,12 @@ class Refusal(Enum):
 
 
 class OffloadRefused(OdxfsError):
-    """An offload call is refused; `reason` says why, in every form that is needed."""
+    """An offload call is refused; `reason` says why, in every form that is needed.
 
-    def __init__(self, reason: Refusal) -> None:
+    `status` is what the client is told: the reason's, unless a share's policy chose another.
+    """
+
+    def __init__(self, reason: Refusal, status: Status | None = None) -> None:
         super().__init__(reason.sentence)
         self.reason = reason
+        self.status = reason.status if status is None else status

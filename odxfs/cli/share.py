@@ -31,6 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--comment", default="", help="what clients show beside the name")
     add.add_argument("--read-only", action="store_true", help="let nobody write through this share")
     add.add_argument("--no-copy-offload", action="store_true", help="refuse copy offload on this share")
+    add.add_argument(
+        "--offload-policy",
+        metavar="WORDS",
+        default="pin",
+        help="what becomes of tokens when their source changes, and faults for tests (default pin)",
+    )
     add.add_argument("--encrypt", action="store_true", help="serve only encrypted (SMB 3) sessions")
     _add_share_arguments(verbs.add_parser("del", help="remove a share", description="Remove a share."))
     listing = verbs.add_parser("list", help="list the shares", description="List the shares.")
@@ -86,10 +92,12 @@ def _volume(arguments: argparse.Namespace, known: "Known", svm: "SvmConfiguratio
 
 
 def _new_share(arguments: argparse.Namespace, known: "Known", svm: "SvmConfiguration") -> "Share":
+    from odxfs.offload import OffloadPolicy
     from odxfs.smb.shares import Share
 
     if {".", ".."} & set(arguments.path.split("/")):
         raise UserError(f"{arguments.path!r} is not a path from the volume's root")
+    OffloadPolicy.parse(arguments.offload_policy)
     return Share(
         arguments.name,
         volume=_volume(arguments, known, svm),
@@ -98,6 +106,7 @@ def _new_share(arguments: argparse.Namespace, known: "Known", svm: "SvmConfigura
         read_only=arguments.read_only,
         copy_offload=not arguments.no_copy_offload,
         encrypt_required=arguments.encrypt,
+        offload_policy=arguments.offload_policy,
     )
 
 
@@ -105,10 +114,31 @@ def _print_shares(shares: list[dict[str, Any]], arguments: argparse.Namespace) -
     if arguments.json:
         print_json(shares)
         return
-    columns = ["share", "volume", "path", "read-only", "copy offload", "encrypted", "comment"]
+    columns = [
+        "share",
+        "volume",
+        "path",
+        "read-only",
+        "copy offload",
+        "offload policy",
+        "encrypted",
+        "comment",
+    ]
     print_table(columns, [_row(share) for share in shares])
 
 
 def _row(share: dict[str, Any]) -> list[object]:
-    flags = ["yes" if share[key] else "no" for key in ("read_only", "copy_offload", "encrypt_required")]
-    return [share["name"], share["volume"], "/" + share["path"], *flags, share["comment"]]
+    read_only, offload, encrypted = (
+        "yes" if share[key] else "no" for key in ("read_only", "copy_offload", "encrypt_required")
+    )
+    policy, comment = share["offload_policy"], share["comment"]
+    return [
+        share["name"],
+        share["volume"],
+        "/" + share["path"],
+        read_only,
+        offload,
+        policy,
+        encrypted,
+        comment,
+    ]

@@ -2,10 +2,12 @@
 
 from odxfs.offload.counters import Mechanism, OffloadCounters
 from odxfs.offload.engine import OffloadEngine
+from odxfs.offload.entries import TokenInfo, TokenOrigin
 from odxfs.offload.events import OffloadEvent
 from odxfs.offload.foreign import ForeignCopy, ForeignTokens
 from odxfs.offload.policy import OffloadPolicy
-from odxfs.offload.registry import TokenInfo, TokenRegistry
+from odxfs.offload.recording import Caller, CallRecord, file_text
+from odxfs.offload.registry import TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
 from odxfs.offload.settings import OffloadSettings, TokenLimits
 from odxfs.offload.token import TOKEN_BYTES
@@ -14,6 +16,8 @@ from odxfs.offload.token_files import TOKENS_FOLDER, TokenFiles
 __all__ = [
     "TOKENS_FOLDER",
     "TOKEN_BYTES",
+    "CallRecord",
+    "Caller",
     "ForeignCopy",
     "ForeignTokens",
     "Mechanism",
@@ -28,6 +32,8 @@ __all__ = [
     "TokenFiles",
     "TokenInfo",
     "TokenLimits",
+    "TokenOrigin",
     "TokenRegistry",
     "WriteCall",
+    "file_text",
 ]

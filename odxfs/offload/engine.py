@@ -1,25 +1,29 @@
 """The one engine behind every copy that shares extents instead of moving bytes.
 
 `offload_read` pins a range and returns the token that stands for it; `offload_write` makes the pinned bytes appear
-somewhere else; `clone` does both at once for COPYCHUNK and DUPLICATE_EXTENTS, `copy` for copy_file_range. Nothing here
-reads or writes file data, except that the volume copies the edges of ranges that do not fall on whole blocks.
+somewhere else; `copy` does both at once for COPYCHUNK, DUPLICATE_EXTENTS and copy_file_range. All of them end in the volume's
+`capture` and `write_pin`. Nothing here reads or writes file data, except that the volume copies the edges of ranges that do
+not fall on whole blocks.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from uuid import UUID
 
 from odxfs.errors import InvalidArgument, OffloadRefused, Refusal
 from odxfs.offload import rules
 from odxfs.offload.counters import Mechanism, OffloadCounters
+from odxfs.offload.entries import TokenEntry, TokenOrigin
 from odxfs.offload.events import OffloadEvent
+from odxfs.offload.faults import Faults
 from odxfs.offload.foreign import ForeignTokens
-from odxfs.offload.registry import TokenEntry, TokenRegistry
+from odxfs.offload.recording import Caller, CallRecord, Observer, Recorder, file_text
+from odxfs.offload.registry import TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
-from odxfs.offload.token import ZERO_TOKEN, is_zero_token, issuer_of
+from odxfs.offload.token import ZERO_TOKEN, is_zero_token, issuer_of, label_of
 from odxfs.offload.token_files import TokenFiles
+from odxfs.offload.writing import CALL_SECONDS, write_pinned, write_zero_token
 from odxfs.volume import Inode, Pool, Volume
-
-Observer = Callable[[OffloadEvent], None]
 
 
 def _unobserved(_: OffloadEvent) -> None:
@@ -38,9 +42,12 @@ class OffloadEngine:
     ) -> None:
         self.registry = registry
         self.counters = OffloadCounters()
-        self.clock = self._clock = clock
-        self._observe = observe
+        self.clock = clock
+        self._recorder = Recorder(self.counters, clock, observe)
         self._foreign = foreign
+        self._faults = Faults()
+
+    # -- tokens -----------------------------------------------------------------------------------------------------
 
     async def offload_read(self, party: OffloadParty, call: ReadCall) -> ReadResult:
         """FSCTL_OFFLOAD_READ (MS-FSA 2.1.5.10.20). Raises OffloadRefused; VolumeError if the store fails.
@@ -48,15 +55,40 @@ class OffloadEngine:
         The token stands for the bytes as they are at one moment during this call, unsynced writes included. Cost: one
         reference for each 8 MiB window that the range touches, whatever its fragmentation.
         """
-        try:
+        with self.recorded_token_call(party, "read", call.file_offset, call.copy_length) as record:
+            self._faults.meet(party.svm, party.share, party.policy)
             rules.check_read_call(party, call)
             if call.copy_length == 0:
                 return ReadResult(all_zero_beyond=False, transfer_length=0, token=ZERO_TOKEN)
             rules.check_read_file(party, call)
-        except OffloadRefused as refused:
-            self.counters.refusals[refused.reason] += 1
-            raise
-        return await self._read_token(party, call)
+            result = await self._read_token(party, call)
+            record.token, record.logical_bytes = label_of(result.token), result.transfer_length
+            return result
+
+    async def offload_write(self, party: OffloadParty, call: WriteCall) -> int:
+        """FSCTL_OFFLOAD_WRITE (MS-FSA 2.1.5.10.21); returns LengthWritten, in bytes, a multiple of the sector.
+
+        What reaches past the end of file is cut there, and the last partial sector counts as written whole; unless the
+        settings are not strict: then the file is extended, but never past where the token's source ended. Takes about
+        four seconds at most, which may end in a short LengthWritten. Raises OffloadRefused; VolumeError if the store fails.
+        """
+        with self.recorded_token_call(party, "write", call.file_offset, call.copy_length) as record:
+            record.token = label_of(call.token)
+            self._faults.meet(party.svm, party.share, party.policy)
+            rules.check_write_call(party, call)
+            if call.copy_length == 0:
+                return 0
+            rules.check_write_file(party, call)
+            await self._write_token(record, party, call)
+            return record.logical_bytes
+
+    def recorded_token_call(
+        self, party: OffloadParty, call: str, offset: int, length: int
+    ) -> AbstractContextManager[CallRecord]:
+        """Around a call that reads or writes a token, wherever it is refused."""
+        return self.recorded(
+            party.mechanism, call, party.caller, party.volume.name, party.inode.number, offset, length
+        )
 
     async def _read_token(self, party: OffloadParty, call: ReadCall) -> ReadResult:
         volume, inode, offset = party.volume, party.inode, call.file_offset
@@ -68,14 +100,23 @@ class OffloadEngine:
         pin = await volume.capture(inode, offset, length)
         token = self.registry.issue(
             pin,
-            volume=volume.name,
-            source=inode.number,
-            offset=offset,
-            length=length,
-            owner=party.owner,
-            client=party.client,
+            TokenOrigin(
+                volume=volume.name,
+                source=inode.number,
+                offset=offset,
+                length=length,
+                data_length=min(length, inode.size - offset),
+                owner=party.owner,
+                client=party.client,
+                svm=party.svm,
+                share=party.share,
+                path=party.path,
+            ),
             lifetime_hint=call.token_time_to_live_ms / 1000,
-            now=self._clock(),
+            now=self.clock(),
+            limits=party.settings.limits if party.svm else None,
+            policy=party.policy,
+            source=None if inode.snapshot else inode,
         )
         rest_is_zero = offset + length >= inode.size or await volume.next_data(inode, offset + length) is None
         return ReadResult(rest_is_zero, length, token)
@@ -88,111 +129,105 @@ class OffloadEngine:
             all_zero_beyond=data_from is None, transfer_length=hole_end - offset, token=ZERO_TOKEN
         )
 
-    async def offload_write(self, party: OffloadParty, call: WriteCall) -> int:
-        """FSCTL_OFFLOAD_WRITE (MS-FSA 2.1.5.10.21); returns LengthWritten, in bytes, a multiple of the sector.
-
-        Never extends the file: what reaches past its end is cut there, and the last partial sector counts as written
-        whole. Raises OffloadRefused; VolumeError if the store fails.
-        """
-        try:
-            rules.check_write_call(party, call)
-            if call.copy_length == 0:
-                return 0
-            rules.check_write_file(party, call)
-            return await self._write_token(party, call)
-        except OffloadRefused as refused:
-            self.counters.refusals[refused.reason] += 1
-            raise
-
-    async def _write_token(self, party: OffloadParty, call: WriteCall) -> int:
-        room = rules.round_up_to_sector(party.inode.size) - call.file_offset
-        length = min(call.copy_length, room)
+    async def _write_token(self, record: CallRecord, party: OffloadParty, call: WriteCall) -> None:
+        length = call.copy_length
+        if party.settings.strict:
+            length = min(length, rules.round_up_to_sector(party.inode.size) - call.file_offset)
+        is_time_up = self._timer()
         if is_zero_token(call.token):
-            await self._write_zeros(party, call.file_offset, length)
-            self.counters.copied(Mechanism.OFFLOAD, length, length)
-            return length
+            await write_zero_token(record, party, call.file_offset, length, is_time_up)
+            return
         issuer = issuer_of(call.token)
         if issuer is not None and issuer != self.registry.issuer:
-            return await self._write_foreign(party, call, issuer, length)
-        with self.registry.redeem(call.token, self._clock()) as entry:
-            return await self._write_pinned(party, call, entry, length)
+            await self._write_foreign(record, party, call, issuer, length)
+            return
+        with self.registry.redeem(call.token, self.clock()) as entry:
+            origin = entry.origin
+            record.source = file_text(origin.volume, origin.path, origin.source)
+            await self._require_unchanged(party.volume, entry)
+            try:
+                await write_pinned(record, party, call, entry, length, is_time_up)
+            finally:
+                self.registry.renew(entry, self.clock())
 
-    async def _write_foreign(self, party: OffloadParty, call: WriteCall, issuer: UUID, length: int) -> int:
+    async def _require_unchanged(self, volume: Volume, entry: TokenEntry) -> None:
+        """For a token of a share with the policy `invalidate`: refuse it if its source changed before this call."""
+        source, origin = entry.watched, entry.origin
+        if source is None:
+            return
+        is_there = source.nlink > 0 and not source.gone and source.size >= origin.offset + origin.data_length
+        if not is_there or not await volume.is_as_pinned(source, entry.pin):
+            if not entry.ended:
+                self.registry.invalidate(entry)
+            raise OffloadRefused(Refusal.SOURCE_CHANGED)
+
+    async def _write_foreign(
+        self, record: CallRecord, party: OffloadParty, call: WriteCall, issuer: UUID, length: int
+    ) -> None:
         """Let the bytes of another pool's token be fetched; a part of them is a success."""
         if self._foreign is None:
             raise OffloadRefused(Refusal.UNKNOWN_PEER)
         copied = await self._foreign.copy(issuer, party, call, length)
-        self.counters.copied(Mechanism.OFFLOAD, copied.written, copied.written - copied.moved)
-        return copied.written
+        record.peer = copied.peer
+        record.copied(copied.written, copied.written - copied.moved)
 
-    async def _write_pinned(
-        self, party: OffloadParty, call: WriteCall, entry: TokenEntry, length: int
-    ) -> int:
-        """Write at most `length` bytes of a vendor token; what the token has past its pinned bytes is zeros."""
-        if call.transfer_offset >= entry.length:
-            raise OffloadRefused(Refusal.OFFSET_BEYOND_TOKEN)
-        length = min(length, entry.length - call.transfer_offset)
-        inside_file = min(length, party.inode.size - call.file_offset)
-        pinned = max(0, min(inside_file, entry.pin.length - call.transfer_offset))
-        shared = 0
-        if pinned:
-            shared = await party.volume.write_pin(
-                party.inode, call.file_offset, entry.pin, call.transfer_offset, pinned, may_grow=False
-            )
-        if pinned < inside_file:
-            await self._write_zeros(party, call.file_offset + pinned, inside_file - pinned)
-        self.counters.copied(Mechanism.OFFLOAD, length, shared)
-        return length
+    def _timer(self) -> Callable[[], bool]:
+        ends = self.clock() + CALL_SECONDS
+        return lambda: self.clock() >= ends
 
-    @staticmethod
-    async def _write_zeros(party: OffloadParty, offset: int, length: int) -> None:
-        inside_file = min(length, party.inode.size - offset)
-        await party.volume.deallocate(party.inode, offset, inside_file)
+    # -- every other mechanism --------------------------------------------------------------------------------------
 
-    async def clone(
+    def recorded(
         self,
         mechanism: Mechanism,
-        volume: Volume,
-        source: Inode,
-        source_offset: int,
-        destination: Inode,
-        destination_offset: int,
+        call: str,
+        caller: Caller,
+        volume: str,
+        inode: int,
+        offset: int,
         length: int,
-    ) -> int:
-        """Copy `length` bytes by sharing extents, for COPYCHUNK and DUPLICATE_EXTENTS; returns the bytes shared.
-
-        `volume` is the destination's; the source may lie in any volume of the pool. The caller has checked rights, locks
-        and ranges by its own specification. Overlapping ranges of one file raise InvalidArgument.
-        """
-        shared = await volume.clone_range(source, source_offset, destination, destination_offset, length)
-        self.counters.copied(mechanism, length, shared)
-        return shared
+        source: str = "",
+    ) -> AbstractContextManager[CallRecord]:
+        """Around one call of any mechanism: it is counted and observed when it ends, with what it raises as the reason."""
+        return self._recorder.recorded(
+            CallRecord(mechanism, call, caller, volume, inode, offset, length, source)
+        )
 
     async def copy(
         self,
-        mechanism: Mechanism,
+        record: CallRecord,
         volume: Volume,
         source: Inode,
         source_offset: int,
         destination: Inode,
         destination_offset: int,
         length: int,
+        *,
+        may_grow: bool = True,
     ) -> int:
-        """`clone`, cut at the source's end of file as it is when its range is captured; returns the bytes copied."""
+        """Copy a range by sharing extents; returns the bytes copied, fewer at the source's end of file.
+
+        The source's end counts as it is when its range is captured. `volume` is the destination's; the source may lie in
+        any volume of the pool. Without `may_grow` the destination's end of file stays where it is. The caller has checked
+        rights, locks and ranges by its own specification. Raises InvalidArgument for overlapping ranges of one file, and
+        VolumeError.
+        """
         if source is destination and abs(source_offset - destination_offset) < length:
             raise InvalidArgument("the source and the destination overlap")
         pin = await volume.capture(source, source_offset, length)
         try:
             length = max(0, min(length, source.size - source_offset))
-            shared = await volume.write_pin(destination, destination_offset, pin, 0, length)
+            shared = await volume.write_pin(
+                destination, destination_offset, pin, 0, length, may_grow=may_grow
+            )
         finally:
             volume.pool.release_pin(pin)
-        self.counters.copied(mechanism, length, shared)
+        record.copied(length, shared)
         return length
 
     def token_files(self, pool: Pool, origin: str = "") -> TokenFiles:
         """The live tokens as files."""
-        return TokenFiles(pool, self.registry, self._clock, origin)
+        return TokenFiles(pool, self.registry, self.clock, origin)
 
     def close(self) -> None:
         """End every token; the pool is about to close."""

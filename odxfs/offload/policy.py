@@ -6,12 +6,16 @@ Written as words with commas between them: what becomes of a token whose source 
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Self
 
 from odxfs.errors import UserError
 from odxfs.ntstatus import Status
 
 LONGEST_SECONDS = 3600.0
+
+_FIRST_ERROR = 0xC0000000
+"""NTSTATUS values below it tell of success, or carry data (MS-ERREF 2.3)."""
 
 
 class SourceChange(Enum):
@@ -42,6 +46,12 @@ class OffloadPolicy:
             policy = policy._with(word, name, values)
         return policy
 
+    @staticmethod
+    @lru_cache(maxsize=256)
+    def of(text: str) -> "OffloadPolicy":
+        """`parse`, remembered: shares keep the text, and each call asks for what it means."""
+        return OffloadPolicy.parse(text)
+
     def _with(self, word: str, name: str, values: list[str]) -> Self:
         match [name, *values]:
             case ["pin" | "invalidate"]:
@@ -61,9 +71,12 @@ class OffloadPolicy:
 
 def _status(word: str, name: str) -> Status:
     try:
-        return Status[name.upper().removeprefix("STATUS_")]
+        status = Status[name.upper().removeprefix("STATUS_")]
     except KeyError:
         raise UserError(f"{word!r}: there is no status {name!r}") from None
+    if status < _FIRST_ERROR:
+        raise UserError(f"{word!r}: {status.name} is no error")
+    return status
 
 
 def _number(word: str, text: str) -> int:

@@ -1,73 +1,41 @@
 """The table of live tokens: lifetimes, bounds, and the pins they hold.
 
 Pure state. Time comes in as `now`, seconds of a monotonic clock; pins are given back through the `release` callback.
-A lifetime is a time of inactivity (T10 ROD tokens; odx.md 6.1): each use starts it anew.
+A lifetime is a time of inactivity (T10 ROD tokens; FreeBSD's ctl_tpc.c): each use starts it anew, when it begins and when it
+ends, and a token in use does not expire.
 """
 
 import secrets
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from uuid import UUID
 
 from sortedcontainers import SortedList
 
 from odxfs.errors import OffloadRefused, Refusal, Stale
+from odxfs.offload.entries import EndedTokens, TokenEntry, TokenInfo, TokenOrigin
+from odxfs.offload.policy import OffloadPolicy, SourceChange
+from odxfs.offload.scopes import HeldAlone, Scope, Scopes
 from odxfs.offload.settings import TokenLimits
-from odxfs.offload.token import TokenContent, TokenId, new_token_id, seal, unseal
-from odxfs.types import Buffer, InodeNumber
-from odxfs.volume import Pin
+from odxfs.offload.token import TokenContent, TokenId, new_life, new_token_id, seal, unseal
+from odxfs.offload.token_key import load_token_key
+from odxfs.types import BLOCK_BYTES, Buffer
+from odxfs.volume import Inode, Pin, Pool
+
+_PIN = OffloadPolicy()
 
 
-@dataclass(slots=True)
-class TokenEntry:
-    """One live token. `last_used` and `deadline` move with each use; everything else stays what it was."""
-
-    id: TokenId
-    pin: Pin
-    volume: str
-    source: InodeNumber
-    offset: int
-    length: int
-    owner: str
-    client: str
-    lifetime: float
-    created: float
-    last_used: float
-    deadline: float
-    uses: int = 0
-    writers: int = 0
-    """Writes and reads under way from this token; its pin outlives them even if the token ends."""
-    ended: bool = False
-
-    @property
-    def label(self) -> str:
-        """What people call the token: enough to find it, too little to redeem it."""
-        return self.id.hex()[:12]
-
-
-@dataclass(frozen=True, slots=True)
-class TokenInfo:
-    """A live token as shown to people; ages in seconds. Holds nothing that would let its reader redeem the token."""
-
-    label: str
-    volume: str
-    source: int
-    offset: int
-    length: int
-    owner: str
-    client: str
-    age: float
-    remaining: float
-    uses: int
+def _all_of(pin: Pin) -> Mapping[int, int]:
+    """What a pin may hold alone at most, for who cannot tell better."""
+    return {pin.id: pin.most_allocated_blocks * BLOCK_BYTES}
 
 
 class TokenRegistry:
-    """Issues, redeems and ends tokens.
+    """Issues, redeems and ends tokens. Bounded in memory: live tokens by `limits`, ended ones by MOST_REMEMBERED.
 
     `issuer` is the pool's uuid, `release` takes back the pin of an ended token, `pinned_only_bytes` says how many bytes only
-    pins keep alive. The key is random and lives as long as this object, as do its tokens.
+    pins keep alive in the whole pool, `held_alone` which leaves of a pin those are. Without a `key` its tokens are unknown to
+    all others; with the pool's, tokens of an earlier registry are told from forged ones.
     """
 
     def __init__(
@@ -76,22 +44,39 @@ class TokenRegistry:
         limits: TokenLimits,
         release: Callable[[Pin], None],
         pinned_only_bytes: Callable[[], int],
+        held_alone: HeldAlone = _all_of,
+        key: bytes | None = None,
     ) -> None:
         self.limits = limits
         self._issuer = issuer
         self._release = release
         self._pinned_only_bytes = pinned_only_bytes
-        self._key = secrets.token_bytes(32)
-        self._entries: OrderedDict[TokenId, TokenEntry] = OrderedDict()
-        self._by_volume: defaultdict[str, OrderedDict[TokenId, None]] = defaultdict(OrderedDict)
-        self._by_client: defaultdict[str, OrderedDict[TokenId, None]] = defaultdict(OrderedDict)
+        self._held_alone = held_alone
+        self._key = key or secrets.token_bytes(32)
+        self._life = new_life()
+        self._all = Scope()
+        self._scopes = Scopes()
         self._deadlines: SortedList[tuple[float, TokenId]] = SortedList()
+        self.ended = EndedTokens()
         self.issued = 0
         self.expired = 0
         self.evicted = 0
+        self.cancelled = 0
+
+    @classmethod
+    def of_pool(cls, pool: Pool, limits: TokenLimits) -> "TokenRegistry":
+        """The registry of a pool that this process owns, with the pool's own key. Blocking. Raises UserError."""
+        return cls(
+            pool.uuid,
+            limits,
+            pool.release_pin,
+            lambda: pool.statistics().pinned_only_bytes,
+            pool.pinned_alone,
+            load_token_key(pool.directory),
+        )
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._all.entries)
 
     @property
     def issuer(self) -> UUID:
@@ -101,44 +86,33 @@ class TokenRegistry:
     def issue(
         self,
         pin: Pin,
+        origin: TokenOrigin,
         *,
-        volume: str,
-        source: InodeNumber,
-        offset: int,
-        length: int,
-        owner: str,
-        client: str,
         lifetime_hint: float,
         now: float,
+        limits: TokenLimits | None = None,
+        policy: OffloadPolicy = _PIN,
+        source: Inode | None = None,
     ) -> bytes:
         """Make the token for `pin`, which the registry owns from here on, and return its 512 bytes.
 
-        `offset` and `length` are bytes of the source; `lifetime_hint` in seconds, 0 for the default. Where a bound is
-        reached, the longest idle token of that volume or client ends.
+        `lifetime_hint` in seconds, 0 for the default. `limits` are those of the SVM, without which the registry's count.
+        `source` is what a policy of invalidation watches. Where a bound is reached, the longest idle token of that volume,
+        SVM or client ends.
         """
-        lifetime = self._lifetime(lifetime_hint)
-        entry = TokenEntry(
-            new_token_id(),
-            pin,
-            volume,
-            source,
-            offset,
-            length,
-            owner,
-            client,
-            lifetime,
-            now,
-            now,
-            now + lifetime,
-        )
-        self._entries[entry.id] = entry
+        limits = limits or self.limits
+        lifetime = _lifetime(limits, lifetime_hint)
+        dies_at = None if policy.expire_seconds is None else now + policy.expire_seconds
+        watched = source if policy.source_change is SourceChange.INVALIDATE else None
+        entry = TokenEntry(new_token_id(), pin, origin, lifetime, now, now, now, dies_at, watched)
+        entry.renew(now)
+        self._all.add(entry)
         self._deadlines.add((entry.deadline, entry.id))
-        self._by_volume[volume][entry.id] = None
-        self._by_client[client][entry.id] = None
         self.issued += 1
-        self._hold_bound(self._by_volume[volume], self.limits.tokens_per_volume)
-        self._hold_bound(self._by_client[client], self.limits.tokens_per_client)
-        return seal(TokenContent(self._issuer, entry.id, length), self._key)
+        for scope in self._scopes.add(entry, limits):
+            while scope.is_overfull:
+                self._evict(scope.longest_idle(entry))
+        return seal(TokenContent(self._issuer, entry.id, origin.length, self._life), self._key)
 
     @contextmanager
     def redeem(self, token: Buffer, now: float) -> Iterator[TokenEntry]:
@@ -147,17 +121,72 @@ class TokenRegistry:
         Raises OffloadRefused with the reason.
         """
         entry = self._live_entry(token, now)
-        self._renew(entry, now)
+        entry.uses += 1
+        self.renew(entry, now)
         with self._holding(entry):
             yield entry
+
+    def renew(self, entry: TokenEntry, now: float) -> None:
+        """A use of the token goes on, or ends just now. Without effect on a token that has ended."""
+        if entry.ended:
+            return
+        self._deadlines.remove((entry.deadline, entry.id))
+        entry.renew(now)
+        self._deadlines.add((entry.deadline, entry.id))
+        self._all.entries.move_to_end(entry.id)
+        self._scopes.used(entry)
 
     @contextmanager
     def hold(self, entry: TokenEntry, now: float) -> Iterator[TokenEntry]:
         """Keep the pin of a live entry safe inside the `with` block; that is no use of the token. Raises Stale."""
-        if entry.ended or entry.deadline <= now:
+        if entry.ended or entry.is_over(now):
             raise Stale(f"token {entry.label} has ended")
         with self._holding(entry):
             yield entry
+
+    def invalidate(self, entry: TokenEntry) -> None:
+        """The token's source has changed, and its share's policy is that this ends it."""
+        self._end(entry, Refusal.SOURCE_CHANGED)
+
+    def cancel(self, chosen: Callable[[TokenEntry], bool]) -> int:
+        """End the live tokens that are chosen, by an administrator's wish; how many. Writes under way from them go on."""
+        ending = [entry for entry in self._all.entries.values() if chosen(entry)]
+        for entry in ending:
+            self._end(entry, Refusal.CANCELLED_TOKEN)
+        self.cancelled += len(ending)
+        return len(ending)
+
+    def sweep(self, now: float) -> int:
+        """End what is past its deadline, then the longest idle while tokens keep too much space; how many ended."""
+        before = len(self)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            entry = self._all.entries[self._deadlines[0][1]]
+            if entry.is_over(now):
+                self._expire(entry)
+            else:
+                self.renew(entry, now)
+        if self:
+            self._shed_weight()
+        return before - len(self)
+
+    def next_deadline(self) -> float | None:
+        """When `sweep` has something to do next, or None while there are no tokens."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def clear(self) -> None:
+        """End every token: the pool is closing."""
+        for entry in list(self._all.entries.values()):
+            self._end(entry, Refusal.EARLIER_LIFE)
+
+    def entries(self) -> Collection[TokenEntry]:
+        """The live tokens themselves, the longest idle first; valid until the next change."""
+        return self._all.entries.values()
+
+    def list(self, now: float) -> list[TokenInfo]:
+        """The live tokens, the longest idle first."""
+        return [TokenInfo.of(entry, now) for entry in self._all.entries.values()]
+
+    # -- inside -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _holding(self, entry: TokenEntry) -> Iterator[None]:
@@ -171,82 +200,45 @@ class TokenRegistry:
 
     def _live_entry(self, token: Buffer, now: float) -> TokenEntry:
         content = unseal(token, self._key)
-        entry = self._entries.get(content.id)
+        if content.pool != self._issuer:
+            raise OffloadRefused(Refusal.UNKNOWN_TOKEN)
+        if content.life != self._life:
+            raise OffloadRefused(Refusal.EARLIER_LIFE)
+        entry = self._all.entries.get(content.id)
         if entry is None:
-            raise OffloadRefused(Refusal.EXPIRED_TOKEN)
-        if entry.deadline <= now:
-            self._end(entry)
-            self.expired += 1
+            raise OffloadRefused(self.ended.reason(content.id))
+        if entry.is_over(now):
+            self._expire(entry)
             raise OffloadRefused(Refusal.EXPIRED_TOKEN)
         return entry
 
-    def _renew(self, entry: TokenEntry, now: float) -> None:
+    def _shed_weight(self) -> None:
+        """End the longest idle tokens where they keep more bytes from being freed than they may."""
+        pool_bytes = self._pinned_only_bytes()
+        self._all.most_bytes = self.limits.pinned_only_bytes
+        for scope in (self._all, *self._scopes):
+            for entry in scope.overweight(pool_bytes, self._held_alone):
+                self._evict(entry)
+
+    def _expire(self, entry: TokenEntry) -> None:
+        self._end(entry, Refusal.EXPIRED_TOKEN)
+        self.expired += 1
+
+    def _evict(self, entry: TokenEntry) -> None:
+        self._end(entry, Refusal.EVICTED_TOKEN)
+        self.evicted += 1
+
+    def _end(self, entry: TokenEntry, reason: Refusal) -> None:
+        self._all.remove(entry)
+        self._scopes.remove(entry)
         self._deadlines.remove((entry.deadline, entry.id))
-        entry.last_used, entry.deadline = now, now + entry.lifetime
-        entry.uses += 1
-        self._deadlines.add((entry.deadline, entry.id))
-        for order in (self._entries, self._by_volume[entry.volume], self._by_client[entry.client]):
-            order.move_to_end(entry.id)
-
-    def sweep(self, now: float) -> int:
-        """End what is past its deadline, then the longest idle while tokens keep too much space; how many ended."""
-        before = len(self._entries)
-        while self._deadlines and self._deadlines[0][0] <= now:
-            self._end(self._entries[self._deadlines[0][1]])
-            self.expired += 1
-        while self._entries and self._pinned_only_bytes() > self.limits.pinned_only_bytes:
-            self._end(next(iter(self._entries.values())))
-            self.evicted += 1
-        return before - len(self._entries)
-
-    def next_deadline(self) -> float | None:
-        """When `sweep` has something to do next, or None while there are no tokens."""
-        return self._deadlines[0][0] if self._deadlines else None
-
-    def clear(self) -> None:
-        """End every token: the pool is closing."""
-        for entry in list(self._entries.values()):
-            self._end(entry)
-
-    def entries(self) -> Collection[TokenEntry]:
-        """The live tokens themselves, the longest idle first; valid until the next change."""
-        return self._entries.values()
-
-    def list(self, now: float) -> list[TokenInfo]:
-        """The live tokens, the longest idle first."""
-        return [
-            TokenInfo(
-                entry.label,
-                entry.volume,
-                entry.source,
-                entry.offset,
-                entry.length,
-                entry.owner,
-                entry.client,
-                now - entry.created,
-                max(0.0, entry.deadline - now),
-                entry.uses,
-            )
-            for entry in self._entries.values()
-        ]
-
-    def _lifetime(self, hint: float) -> float:
-        if hint <= 0:
-            return self.limits.default_lifetime
-        return min(max(hint, self.limits.shortest_lifetime), self.limits.longest_lifetime)
-
-    def _hold_bound(self, order: OrderedDict[TokenId, None], bound: int) -> None:
-        while len(order) > bound:
-            self._end(self._entries[next(iter(order))])
-            self.evicted += 1
-
-    def _end(self, entry: TokenEntry) -> None:
-        del self._entries[entry.id]
-        self._deadlines.remove((entry.deadline, entry.id))
-        for index, name in ((self._by_volume, entry.volume), (self._by_client, entry.client)):
-            del index[name][entry.id]
-            if not index[name]:
-                del index[name]
+        self.ended.note(entry.id, reason)
         entry.ended = True
         if entry.writers == 0:
             self._release(entry.pin)
+
+
+def _lifetime(limits: TokenLimits, hint: float) -> float:
+    if hint <= 0:
+        return limits.default_lifetime
+    return min(max(hint, limits.shortest_lifetime), limits.longest_lifetime)

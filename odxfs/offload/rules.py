@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from odxfs.errors import OffloadRefused, Refusal
+from odxfs.offload.counters import Mechanism
 from odxfs.offload.policy import OffloadPolicy
+from odxfs.offload.recording import Caller
 from odxfs.offload.settings import OffloadSettings
 from odxfs.types import MAX_FILE_BYTES, SECTOR_BYTES, Buffer
 from odxfs.volume import Inode, Volume
@@ -47,6 +49,12 @@ class OffloadParty:
     path: str = ""
     settings: OffloadSettings = field(default_factory=OffloadSettings)
     policy: OffloadPolicy = field(default_factory=OffloadPolicy)
+    mechanism: Mechanism = Mechanism.OFFLOAD
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the call."""
+        return Caller(self.svm, self.share, self.owner, self.client, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,7 @@ def check_read_call(party: OffloadParty, call: ReadCall) -> None:
 def check_read_file(party: OffloadParty, call: ReadCall) -> None:
     """Steps 10 to 16 of FSCTL_OFFLOAD_READ: the file, its locks and its end. A CopyLength of 0 never gets here."""
     _refuse_unless(party.inode.is_file, Refusal.READ_FILE_KIND)
+    _refuse_unless(party.inode.size >= party.settings.smallest_file_bytes, Refusal.FILE_TOO_SMALL)
     _refuse_unless(party.inode.nlink > 0, Refusal.FILE_DELETED)
     _refuse_unless(call.file_offset < 1 << 63, Refusal.RANGE_OVERFLOW)
     _refuse_unless(not party.read_conflicts(call.file_offset, call.copy_length), Refusal.LOCKED)
@@ -133,7 +142,7 @@ def check_write_file(party: OffloadParty, call: WriteCall) -> None:
     _refuse_unless(call.file_offset < 1 << 63, Refusal.RANGE_OVERFLOW)
     _refuse_unless(call.file_offset + call.copy_length <= MAX_FILE_BYTES, Refusal.RANGE_OVERFLOW)
     _refuse_unless(not party.write_conflicts(call.file_offset, call.copy_length), Refusal.LOCKED)
-    _refuse_unless(call.file_offset < party.inode.size, Refusal.BEYOND_END)
+    _refuse_unless(not party.settings.strict or call.file_offset < party.inode.size, Refusal.BEYOND_END)
 
 
 def _refuse_unless(held: bool, reason: Refusal) -> None:

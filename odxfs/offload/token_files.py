@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NoReturn
 
 from odxfs.errors import CrossVolume, NoAttribute, NotADirectory, NotFound, ReadOnly
-from odxfs.offload.registry import TokenEntry, TokenRegistry
+from odxfs.offload.entries import TokenEntry
+from odxfs.offload.registry import TokenRegistry
 from odxfs.types import BLOCK_BYTES, TOKEN_INODES, Buffer, InodeNumber, SnapshotId, VolumeId
 from odxfs.volume import DirectoryEntry, Inode, Pin, Volume
 

@@ -121,12 +121,7 @@ class Serving:
     async def _serve_front_ends(self, pool: Pool) -> None:
         opens = OpenTable()
         pool.is_in_use = lambda number: not opens.check(number, DELETE, FILE_SHARE_ALL)
-        registry = TokenRegistry(
-            pool.uuid,
-            token_limits(self._configuration),
-            pool.release_pin,
-            lambda: pool.statistics().pinned_only_bytes,
-        )
+        registry = TokenRegistry.of_pool(pool, token_limits(self._configuration))
         trace = OffloadTrace(pool.directory)
         fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
         engine = self._engine = OffloadEngine(

@@ -100,7 +100,7 @@ def refuse(
     error: SmbError | VolumeError | OffloadRefused | ProtocolError | LogonFailure | PipeError,
 ) -> Answer:
     """The error response for what a handler raised on purpose."""
-    status = error.reason.status if isinstance(error, OffloadRefused) else error.status
+    status = error.status
     data = error.data if isinstance(error, SmbError) else b""
     logger.debug("%s: %s (%s)", _describe(context), status.name, error)
     if data and context.connection.dialect == Dialect.SMB_3_1_1:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from odxfs.errors import ExitCode, UserError
+from odxfs.offload import OffloadPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +161,8 @@ def _parse(file: Path) -> dict[str, Share]:
                 ExitCode.FORMAT,
             )
         shares = [Share(**fields) for fields in content["shares"]]
+        for share in shares:
+            OffloadPolicy.of(share.offload_policy)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is not a list of shares: {error}", ExitCode.CONFIG) from error
     return {share.name.casefold(): share for share in shares}

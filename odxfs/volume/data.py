@@ -15,6 +15,7 @@ from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, QuotaExceeded, Re
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import MOUNT, ContentChanged
 from odxfs.volume.cloning import Cloner
+from odxfs.volume.comparing import is_as_pinned
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, allocated_blocks
 from odxfs.volume.pins import Pin
 from odxfs.volume.reads import BadBlock, Reader
@@ -228,6 +229,14 @@ class DataPath:
         The caller owns the pin and gives it back with `Pool.release_pin`.
         """
         return await self._cloner.capture(inode, offset, length)
+
+    async def is_as_pinned(self, inode: "Inode", pin: Pin) -> bool:
+        """Whether the range that a pin was taken from is the same in the file still. Raises Corrupt or StoreFailed.
+
+        By the blocks that the file names: they are the same unless somebody wrote, punched or cut off any of them, even if the
+        same bytes came back. The end of file is not looked at. Cost: a comparison a window, and the leaves of changed ones.
+        """
+        return await is_as_pinned(self._windows, inode, pin)
 
     async def write_pin(
         self,

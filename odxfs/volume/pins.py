@@ -87,11 +87,20 @@ class Pins:
             if not self._holds[reference]:
                 del self._holds[reference]
 
+    def alone(self, pin: Pin) -> dict[LeafReference, int]:
+        """The leaves of the pin that no file and no snapshot names any more, with the blocks that each allocates.
+
+        Blocks that a changed copy of such a leaf still shares with it are among them.
+        """
+        if pin.id not in self._alive:
+            return {}
+        return {
+            reference: allocated_blocks(reference) for reference in _held(pin) if self._is_alone(reference)
+        }
+
     def exclusive_blocks(self, pin: Pin) -> int:
         """Allocated blocks of the pin's leaves that no file names any more."""
-        if pin.id not in self._alive:
-            return 0
-        return sum(allocated_blocks(reference) for reference in set(_held(pin)) if self._is_alone(reference))
+        return sum(self.alone(pin).values())
 
     def pinned_only_blocks(self) -> int:
         """The same of all pins together, each leaf counted once."""

@@ -248,6 +248,10 @@ class Pool:
         """Allocated bytes of the pin's leaves that no file names any more."""
         return self.pins.exclusive_blocks(pin) * BLOCK_BYTES
 
+    def pinned_alone(self, pin: Pin) -> dict[int, int]:
+        """The leaves of a pin that only pins hold, by their references, with the bytes that each allocates."""
+        return {reference: blocks * BLOCK_BYTES for reference, blocks in self.pins.alone(pin).items()}
+
     def statistics(self) -> PoolStatistics:
         """The numbers of the moment; cheap."""
         capacity, available = self.segments.files.room(self.directory)

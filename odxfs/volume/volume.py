@@ -241,6 +241,10 @@ class Volume:
         """Pin a range as it is at this moment, unsynced data included; `Pool.release_pin` lets it go."""
         return await self._data.capture(inode, offset, length)
 
+    async def is_as_pinned(self, inode: Inode, pin: Pin) -> bool:
+        """Whether the blocks of the range that a pin was taken from are the file's still."""
+        return await self._data.is_as_pinned(inode, pin)
+
     async def write_pin(
         self, inode: Inode, offset: int, pin: Pin, pin_offset: int, length: int, *, may_grow: bool = True
     ) -> int:

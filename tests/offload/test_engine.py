@@ -27,9 +27,7 @@ class Scene:
         self.volume = volume
         self.now = 0.0
         pool = volume.pool
-        self.registry = TokenRegistry(
-            pool.uuid, TokenLimits(), pool.release_pin, lambda: pool.statistics().pinned_only_bytes
-        )
+        self.registry = TokenRegistry.of_pool(pool, TokenLimits())
         self.engine = OffloadEngine(self.registry, lambda: self.now)
         self._random = random.Random(3)
 
@@ -278,7 +276,7 @@ async def test_each_rule_of_offload_read(
             replace(READ, **call),  # type: ignore[arg-type]
         )
     assert refused.value.reason is reason
-    assert scene.engine.counters.refusals[reason] == 1
+    assert scene.engine.counters.refusals[reason.label] == 1
 
 
 @pytest.mark.parametrize("earlier", range(len(READ_RULES)))

@@ -14,13 +14,15 @@ from odxfs.offload.token import (
     TokenContent,
     TokenId,
     is_zero_token,
+    label_of,
+    new_life,
     new_token_id,
     seal,
     unseal,
 )
 
 KEY = bytes(range(32))
-CONTENT = TokenContent(UUID(int=7), TokenId(b"0123456789abcdef"), 8 << 20)
+CONTENT = TokenContent(UUID(int=7), TokenId(b"0123456789abcdef"), 8 << 20, new_life())
 
 
 def test_a_token_says_what_was_sealed() -> None:
@@ -62,6 +64,12 @@ def test_a_token_sealed_with_another_key_is_refused() -> None:
     with pytest.raises(OffloadRefused) as refused:
         unseal(seal(CONTENT, KEY), bytes(32))
     assert refused.value.reason is Refusal.FORGED_TOKEN
+
+
+def test_a_label_finds_a_token_and_tells_of_those_that_have_none() -> None:
+    assert label_of(seal(CONTENT, KEY)) == CONTENT.id.hex()[:12]
+    assert label_of(ZERO_TOKEN) == "zero"
+    assert label_of(bytes(512)) == label_of(b"") == ""
 
 
 def test_token_ids_are_not_repeated() -> None:

@@ -69,9 +69,7 @@ def make_server(
     directory: Path, pool: Pool, settings: ServerSettings, foreign: ForeignTokens | None = None
 ) -> SmbServer:
     """A server over `pool` with all that belongs to it, not yet listening."""
-    registry = TokenRegistry(
-        pool.uuid, TokenLimits(), pool.release_pin, lambda: pool.statistics().pinned_only_bytes
-    )
+    registry = TokenRegistry.of_pool(pool, TokenLimits())
     return SmbServer(
         pool,
         opens=OpenTable(),

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from odxfs.errors import NoSpace, StoreFailed, VolumeError
-from odxfs.offload import Mechanism, OffloadEngine, TokenLimits, TokenRegistry
+from odxfs.offload import Caller, Mechanism, OffloadEngine, TokenLimits, TokenRegistry
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, Buffer
 from odxfs.volume import Pool, Volume, check_directory, create_pool, open_pool
 from odxfs.volume.blocks.files import Files
@@ -271,7 +271,9 @@ async def test_copy_file_range_counts_what_is_there_when_the_source_is_cut_meanw
         counts: list[int] = []
 
         async def clone() -> None:
-            counts.append(await engine.copy(Mechanism.COPY_FILE_RANGE, volume, source, 0, copy, 0, 2 * MIB))
+            call = (Mechanism.COPY_FILE_RANGE, "write", Caller(), "main", copy.number, 0, 2 * MIB)
+            with engine.recorded(*call) as record:
+                counts.append(await engine.copy(record, volume, source, 0, copy, 0, 2 * MIB))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(clone)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from odxfs.errors import OdxfsError
 from odxfs.ntstatus import Status, status_name
+from odxfs.offload import Caller, CallRecord, Mechanism, file_text
 from odxfs.smb.request import SmbError
 
 if TYPE_CHECKING:
@@ -61,3 +63,37 @@ def check_read_locks(context: RequestContext, opened: SmbOpen, offset: int, leng
     """FILE_LOCK_CONFLICT when a byte-range lock of another open forbids reading these bytes."""
     if context.server.opens.read_conflicts(opened.inode.number, offset, length, opened.entry):
         raise SmbError(Status.FILE_LOCK_CONFLICT)
+
+
+def caller_of(context: RequestContext, opened: SmbOpen) -> Caller:
+    """Who makes a call through `opened`, for counters and traces."""
+    user = context.session.user
+    return Caller(
+        svm=context.server.name,
+        share=opened.tree.share.name,
+        owner=user.name if user is not None else "",
+        client=context.connection.peer_address[0],
+        path=opened.path,
+    )
+
+
+def recorded_copy(
+    context: RequestContext, mechanism: Mechanism, destination: SmbOpen
+) -> AbstractContextManager[CallRecord]:
+    """Around a copy into `destination`, whose range the record learns of later: it is counted and told however it ends."""
+    if destination.is_pipe:
+        raise SmbError(Status.INVALID_DEVICE_REQUEST)
+    return context.server.engine.recorded(
+        mechanism,
+        "write",
+        caller_of(context, destination),
+        destination.volume.name,
+        destination.inode.number,
+        0,
+        0,
+    )
+
+
+def text_of(opened: SmbOpen) -> str:
+    """The open's file as traces name it."""
+    return "" if opened.is_pipe else file_text(opened.volume.name, opened.path, opened.inode.number)

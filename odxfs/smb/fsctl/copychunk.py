@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import ProtocolError, VolumeError
 from odxfs.ntstatus import Status
-from odxfs.offload import Mechanism
+from odxfs.offload import CallRecord, Mechanism
 from odxfs.smb.access import FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA, require
-from odxfs.smb.fsctl.call import MAX_OFFSET, FsctlAnswer, check_read_locks, check_write_locks, needed
+from odxfs.smb.fsctl.call import (
+    MAX_OFFSET,
+    FsctlAnswer,
+    check_read_locks,
+    check_write_locks,
+    needed,
+    recorded_copy,
+    text_of,
+)
 from odxfs.smb.request import SmbError
 from odxfs.wire.fsctl.copychunk import (
     LIMITS,
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
 class _Copy:
     source: SmbOpen
     destination: SmbOpen
+    record: CallRecord
 
 
 async def request_resume_key(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
@@ -60,21 +69,36 @@ async def copychunk_write(context: RequestContext, opened: SmbOpen | None, reque
 async def _copychunk(
     context: RequestContext, destination: SmbOpen, request: IoctlRequest, *, readable: bool
 ) -> bytes:
+    with recorded_copy(context, Mechanism.COPYCHUNK, destination) as record:
+        return await _recorded_copychunk(context, destination, request, record, readable=readable)
+
+
+async def _recorded_copychunk(
+    context: RequestContext,
+    destination: SmbOpen,
+    request: IoctlRequest,
+    record: CallRecord,
+    *,
+    readable: bool,
+) -> bytes:
     if request.max_output_response < SrvCopychunkResponse.LAYOUT.size:
         raise SmbError(Status.INVALID_PARAMETER)
     try:
         call = SrvCopychunkCopy.unpack(request.input_buffer)
     except ProtocolError as error:
         raise FsctlAnswer(Status.INVALID_PARAMETER, LIMITS.pack()) from error
+    record.offset = min((chunk.target_offset for chunk in call.chunks), default=0)
+    record.length = sum(chunk.length for chunk in call.chunks)
     source = context.server.registry.find_resume_key(call.source_key)
     if source is None or source.session is not context.session or source.closed:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
+    record.source = text_of(source)
     _check_limits(source, destination, call.chunks)
     require(source.granted_access, FILE_READ_DATA | FILE_EXECUTE)
     require(destination.granted_access, FILE_WRITE_DATA | FILE_APPEND_DATA)
     if readable:
         require(destination.granted_access, FILE_READ_DATA)
-    return await _copy_chunks(context, _Copy(source, destination), call.chunks)
+    return await _copy_chunks(context, _Copy(source, destination, record), call.chunks)
 
 
 def _check_limits(source: SmbOpen, destination: SmbOpen, chunks: tuple[SrvCopychunk, ...]) -> None:
@@ -118,9 +142,10 @@ async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: SrvCopychunk)
     if source.inode is destination.inode and abs(chunk.source_offset - chunk.target_offset) < chunk.length:
         data = await volume.read(source.inode, chunk.source_offset, chunk.length)
         await volume.write(destination.inode, chunk.target_offset, data)
+        copy.record.copied(chunk.length, 0)
         return
-    await context.server.engine.clone(
-        Mechanism.COPYCHUNK,
+    copied = await context.server.engine.copy(
+        copy.record,
         volume,
         source.inode,
         chunk.source_offset,
@@ -128,3 +153,5 @@ async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: SrvCopychunk)
         chunk.target_offset,
         chunk.length,
     )
+    if copied < chunk.length:
+        raise SmbError(Status.INVALID_VIEW_SIZE, "the source was cut off meanwhile")

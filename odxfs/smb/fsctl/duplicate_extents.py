@@ -9,9 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
-from odxfs.offload import Mechanism
+from odxfs.offload import CallRecord, Mechanism
 from odxfs.smb.access import FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_WRITE_DATA, require
-from odxfs.smb.fsctl.call import MAX_OFFSET, check_read_locks, check_write_locks, needed
+from odxfs.smb.fsctl.call import (
+    MAX_OFFSET,
+    check_read_locks,
+    check_write_locks,
+    needed,
+    recorded_copy,
+    text_of,
+)
 from odxfs.smb.request import SmbError
 from odxfs.types import BLOCK_BYTES
 from odxfs.wire.fscc.classes import FileAttributes
@@ -47,23 +54,36 @@ async def duplicate_extents_ex(
 async def _duplicate(
     context: RequestContext, destination: SmbOpen, call: DuplicateExtentsData | DuplicateExtentsDataEx
 ) -> None:
+    with recorded_copy(context, Mechanism.DUPLICATE_EXTENTS, destination) as record:
+        record.offset, record.length = call.target_file_offset, call.byte_count
+        await _recorded_duplicate(context, destination, call, record)
+
+
+async def _recorded_duplicate(
+    context: RequestContext,
+    destination: SmbOpen,
+    call: DuplicateExtentsData | DuplicateExtentsDataEx,
+    record: CallRecord,
+) -> None:
     source = context.session.opens.get(call.source_file_id.volatile)
     if source is None or source.fid != call.source_file_id or source.closed:
         raise SmbError(Status.INVALID_HANDLE)
+    record.source = text_of(source)
     _check_rights_and_ranges(source, destination, call)
     count = min(call.byte_count, destination.inode.size - call.target_file_offset)
     if count <= 0:
         return
     check_read_locks(context, source, call.source_file_offset, count)
     check_write_locks(context, destination, call.target_file_offset, count)
-    await context.server.engine.clone(
-        Mechanism.DUPLICATE_EXTENTS,
+    await context.server.engine.copy(
+        record,
         destination.volume,
         source.inode,
         call.source_file_offset,
         destination.inode,
         call.target_file_offset,
         count,
+        may_grow=False,
     )
 
 

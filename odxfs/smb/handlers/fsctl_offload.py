@@ -1,14 +1,30 @@
 """FSCTL_OFFLOAD_READ and FSCTL_OFFLOAD_WRITE on the wire (MS-SMB2 3.3.5.15.8): the last step before the engine.
 
-Both are passed through to the file system, so everything that is checked is in `odxfs.offload.rules`. Only two things are
-decided here: tokens are served from SMB 3.0 on, as ONTAP does, and only on shares that hold files.
+Both are passed through to the file system, so everything that is checked is in `odxfs.offload.rules`. Decided here: tokens
+are served from SMB 3.0 on, as ONTAP does, and only on shares that hold files; and a share's policy may let calls wait.
 """
 
-from odxfs.errors import OffloadRefused, Refusal
-from odxfs.offload import OffloadParty, OffloadPolicy, ReadCall, WriteCall
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+
+from odxfs.errors import OffloadRefused, Refusal, UserError
+from odxfs.ntstatus import Status
+from odxfs.offload import (
+    Caller,
+    Mechanism,
+    OffloadParty,
+    OffloadPolicy,
+    ReadCall,
+    ReadResult,
+    WriteCall,
+)
 from odxfs.offload.rules import READ_INPUT_BYTES, WRITE_INPUT_BYTES
+from odxfs.smb.fsctl.call import caller_of
 from odxfs.smb.opens import SmbOpen
-from odxfs.smb.request import RequestContext
+from odxfs.smb.request import RequestContext, SmbError
+from odxfs.smb.shares import Share
 from odxfs.wire.access_mask import Access
 from odxfs.wire.fsctl.offload import (
     ALL_ZERO_BEYOND_CURRENT_RANGE,
@@ -25,8 +41,12 @@ FIRST_DIALECT = 0x0300
 
 async def offload_read(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """FSCTL_OFFLOAD_READ: a token for a range of the open's file. Raises OffloadRefused, VolumeError."""
-    party = _party(context, opened)
-    result = await context.server.engine.offload_read(party, _read_call(request))
+    call = _read_call(request)
+    with _refusals_recorded(context, opened, "read", call.file_offset, call.copy_length):
+        found = _file_of(context, opened)
+    party = _party(context, found)
+    await _delay(context, found, party.policy)
+    result: ReadResult = await context.server.engine.offload_read(party, call)
     return OffloadReadOutput(
         flags=ALL_ZERO_BEYOND_CURRENT_RANGE if result.all_zero_beyond else 0,
         transfer_length=result.transfer_length,
@@ -36,35 +56,80 @@ async def offload_read(context: RequestContext, opened: SmbOpen | None, request:
 
 async def offload_write(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """FSCTL_OFFLOAD_WRITE: a token's bytes into the open's file. Raises OffloadRefused, VolumeError."""
-    party = _party(context, opened)
-    written = await context.server.engine.offload_write(party, _write_call(request))
+    call = _write_call(request)
+    with _refusals_recorded(context, opened, "write", call.file_offset, call.copy_length):
+        found = _file_of(context, opened)
+    party = _party(context, found)
+    await _delay(context, found, party.policy)
+    written = await context.server.engine.offload_write(party, call)
     return OffloadWriteOutput(length_written=written).pack()
 
 
-def _party(context: RequestContext, opened: SmbOpen | None) -> OffloadParty:
+@contextmanager
+def _refusals_recorded(
+    context: RequestContext, opened: SmbOpen | None, call: str, offset: int, length: int
+) -> Iterator[None]:
+    """Around what is checked before the engine: it counts and tells of a refusal here, too."""
+    try:
+        yield
+    except OffloadRefused as refused:
+        caller = caller_of(context, opened) if opened is not None else Caller(context.server.name)
+        volume, number = (
+            ("", 0) if opened is None or opened.is_pipe else (opened.volume.name, opened.inode.number)
+        )
+        engine = context.server.engine
+        with engine.recorded(Mechanism.OFFLOAD, call, caller, volume, number, offset, length):
+            raise refused
+
+
+def _file_of(context: RequestContext, opened: SmbOpen | None) -> SmbOpen:
     if context.connection.dialect < FIRST_DIALECT:
         raise OffloadRefused(Refusal.DIALECT_TOO_OLD)
     if opened is None or opened.is_pipe:
         raise OffloadRefused(Refusal.NOT_A_FILE_SHARE)
-    share, opens, inode, entry = opened.tree.share, context.server.opens, opened.inode, opened.entry
-    user, settings = context.session.user, context.server.settings.offload
+    return opened
+
+
+def _party(context: RequestContext, opened: SmbOpen) -> OffloadParty:
+    opens, inode, entry = context.server.opens, opened.inode, opened.entry
+    settings, caller = context.server.settings.offload, caller_of(context, opened)
+    share = _share_now(context, opened)
     return OffloadParty(
         volume=opened.volume,
         inode=inode,
         readable=bool(opened.granted_access & Access.FILE_READ_DATA),
         writable=bool(opened.granted_access & Access.FILE_WRITE_DATA),
-        read_only=share.read_only or opened.is_previous_version,
+        read_only=opened.tree.share.read_only or opened.is_previous_version,
         enabled=share.copy_offload and settings.enabled,
         read_conflicts=lambda offset, length: opens.read_conflicts(inode.number, offset, length, entry),
         write_conflicts=lambda offset, length: opens.write_conflicts(inode.number, offset, length, entry),
-        owner=user.name if user is not None else "",
-        client=context.connection.peer_address[0],
-        svm=context.server.name,
-        share=share.name,
-        path=opened.path,
+        owner=caller.owner,
+        client=caller.client,
+        svm=caller.svm,
+        share=caller.share,
+        path=caller.path,
         settings=settings,
-        policy=OffloadPolicy.parse(share.offload_policy),
+        policy=OffloadPolicy.of(share.offload_policy),
     )
+
+
+def _share_now(context: RequestContext, opened: SmbOpen) -> Share:
+    """The share as its administrator has set it up by now; as it was at the tree connect if that cannot be had any more."""
+    known = opened.tree.share
+    try:
+        return context.server.shares.find(known.name) or known
+    except UserError:
+        return known
+
+
+async def _delay(context: RequestContext, opened: SmbOpen, policy: OffloadPolicy) -> None:
+    """Wait as long as the share's policy says; the client may cancel, and whatever else it asks for is served meanwhile."""
+    if not policy.delay_seconds:
+        return
+    await context.pend()
+    await trio.sleep(policy.delay_seconds)
+    if opened.closed:
+        raise SmbError(Status.FILE_CLOSED)
 
 
 def _read_call(request: IoctlRequest) -> ReadCall:

@@ -65,13 +65,12 @@ class Tokens:
     def __init__(self, pool: Pool, subject: Subject, now: float) -> None:
         self.now = now
         self._subject = subject
-        registry = TokenRegistry(
-            pool.uuid, LIMITS, pool.release_pin, lambda: pool.statistics().pinned_only_bytes
-        )
+        registry = TokenRegistry.of_pool(pool, LIMITS)
         self.engine = OffloadEngine(registry, lambda: self.now)
         self.live: dict[bytes, Token] = {}
         """The longest idle first."""
         self.dead: list[bytes] = []
+        self.why_dead: dict[bytes, Refusal] = {}
         self._volume = _NotingVolume(pool, "main")
 
     async def read(self, node: Node, offset: int, length: int, client: str, ttl_ms: int) -> None:
@@ -117,7 +116,7 @@ class Tokens:
         else:
             token = self._redeemed(sealed)
             if token is None:
-                await self._assert_refused(writing, Refusal.EXPIRED_TOKEN)
+                await self._assert_refused(writing, self.why_dead[sealed])
                 return
             if transfer_offset >= token.held.size:
                 await self._assert_refused(writing, Refusal.OFFSET_BEYOND_TOKEN)
@@ -131,10 +130,10 @@ class Tokens:
         self._subject.changed.add(node)
         self.assert_same()
 
-    async def write_forged(self, node: Node, sealed: bytes) -> None:
+    async def write_refused(self, node: Node, sealed: bytes, reason: Refusal = Refusal.FORGED_TOKEN) -> None:
         """A token that this engine never issued is refused, whatever it resembles."""
         call = WriteCall(WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES, WRITE_INPUT_BYTES, 0, 512, 0, sealed)
-        expected = self._refusal(node, 0) or Refusal.FORGED_TOKEN
+        expected = self._refusal(node, 0) or reason
         await self._assert_refused(self.engine.offload_write(self._party(node, "any"), call), expected)
 
     def advance(self, seconds: float) -> None:
@@ -142,10 +141,10 @@ class Tokens:
         self.now += seconds
         self.engine.registry.sweep(self.now)
         for token in [token for token in self.live.values() if token.deadline <= self.now]:
-            self._end(token)
-        left = self.engine.registry.list(self.now)
-        while len(self.live) > len(left):  # the longest idle went, because tokens kept too much space
-            self._end(next(iter(self.live.values())))
+            self._end(token, Refusal.EXPIRED_TOKEN)
+        left = {info.label for info in self.engine.registry.list(self.now)}
+        for token in [token for token in self.live.values() if token.label not in left]:
+            self._end(token, Refusal.EVICTED_TOKEN)  # it kept too much space
         self.assert_same()
 
     def assert_same(self) -> None:
@@ -167,7 +166,7 @@ class Tokens:
         if token is None:
             return None
         if token.deadline <= self.now:
-            self._end(token)
+            self._end(token, Refusal.EXPIRED_TOKEN)
             return None
         token.deadline = self.now + token.lifetime
         self.live[sealed] = self.live.pop(sealed)
@@ -175,10 +174,11 @@ class Tokens:
 
     def _hold_bound(self, tokens: list[Token], bound: int) -> None:
         for token in tokens[: max(0, len(tokens) - bound)]:
-            self._end(token)
+            self._end(token, Refusal.EVICTED_TOKEN)
 
-    def _end(self, token: Token) -> None:
+    def _end(self, token: Token, reason: Refusal) -> None:
         del self.live[token.sealed]
+        self.why_dead[token.sealed] = reason
         self.dead = [*self.dead[-3:], token.sealed]
 
     async def _assert_refused(self, call: Awaitable[object], reason: Refusal) -> None:

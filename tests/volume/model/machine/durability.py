@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from odxfs.errors import Refusal
 from tests.volume.model.machine.base import Machine, picks
 
 
@@ -43,7 +44,7 @@ class DurabilityRules(Machine):
     @precondition(lambda self: self.old_token)
     @rule(pick=picks)
     def offload_write_of_an_owner_before(self, pick: int) -> None:
-        self.run(self.tokens.write_forged(self.file(pick), self.old_token))
+        self.run(self.tokens.write_refused(self.file(pick), self.old_token, Refusal.EARLIER_LIFE))
 
     def _keep_a_token(self) -> None:
         self.old_token = next(iter(self.tokens.live), self.old_token)

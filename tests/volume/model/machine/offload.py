@@ -49,7 +49,7 @@ class OffloadRules(Machine):
     def offload_write_of_a_forged_token(self, pick: int, bit: int) -> None:
         forged = bytearray(next(iter(self.tokens.live)))
         forged[bit // 8] ^= 1 << bit % 8
-        self.run(self.tokens.write_forged(self.file(pick), bytes(forged)))
+        self.run(self.tokens.write_refused(self.file(pick), bytes(forged)))
 
     @rule(seconds=st.sampled_from([0.5, 10.0, 61.0, 700.0]))
     def time_passes(self, seconds: float) -> None:

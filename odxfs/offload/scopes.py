@@ -1,0 +1,125 @@
+"""The bounds on tokens: how many, and how much space, a volume, an SVM, a client and the pool may hold in them.
+
+Space is counted in leaves (8 MiB windows of a file's blocks): a leaf counts whole while tokens hold it and no file and no
+snapshot does. That is what ending tokens could give back at most, since blocks that a changed copy of the leaf still has in
+common with it are counted, too. It is looked at once in a while, and only where two cheap numbers allow the bound to be passed:
+what all leaves of the scope's tokens allocate, which is never too low, and what only pins held in the pool at its last commit.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+
+from odxfs.offload.entries import TokenEntry, TokenOrigin
+from odxfs.offload.settings import TokenLimits
+from odxfs.offload.token import TokenId
+from odxfs.types import BLOCK_BYTES
+from odxfs.volume import Pin
+
+HeldAlone = Callable[[Pin], Mapping[int, int]]
+"""The leaves of a pin that neither a file nor a snapshot holds, and the bytes that each allocates."""
+
+
+class Scope:
+    """The tokens of one volume, SVM or client, or of the pool; the longest idle first.
+
+    Its bounds are those of the last call that made a token in it: an administrator's change counts from the next one on.
+    """
+
+    def __init__(self) -> None:
+        self.entries: OrderedDict[TokenId, TokenEntry] = OrderedDict()
+        self.most_tokens = 0
+        self.most_bytes = 0
+        self._leaf_bytes = 0
+
+    def add(self, entry: TokenEntry) -> None:
+        """One token more, the last used."""
+        self.entries[entry.id] = entry
+        self._leaf_bytes += _leaf_bytes(entry)
+
+    def remove(self, entry: TokenEntry) -> None:
+        """The token has ended."""
+        del self.entries[entry.id]
+        self._leaf_bytes -= _leaf_bytes(entry)
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether there are too many tokens."""
+        return len(self.entries) > self.most_tokens
+
+    def longest_idle(self, newest: TokenEntry) -> TokenEntry:
+        """The token to end for the newest one: one in use only where all others are."""
+        others = (entry for entry in self.entries.values() if entry is not newest)
+        first = next(others, newest)
+        return first if not first.writers else next((each for each in others if not each.writers), first)
+
+    def overweight(self, pool_bytes: int, held_alone: HeldAlone) -> list[TokenEntry]:
+        """The longest idle tokens that must end for the scope to keep within its bytes; none of them is in use.
+
+        Cost: one look at each leaf of each token, where the cheap numbers do not answer.
+        """
+        if min(self._leaf_bytes, pool_bytes) <= self.most_bytes:
+            return []
+        leaves = {entry: held_alone(entry.pin) for entry in self.entries.values()}
+        holders = Counter(leaf for held in leaves.values() for leaf in held)
+        sizes = {leaf: size for held in leaves.values() for leaf, size in held.items()}
+        excess, ending = sum(sizes.values()) - self.most_bytes, list[TokenEntry]()
+        for entry, held in leaves.items():
+            if excess <= 0:
+                break
+            if entry.writers or not held:
+                continue
+            ending.append(entry)
+            holders.subtract(held.keys())
+            excess -= sum(size for leaf, size in held.items() if not holders[leaf])
+        return ending
+
+
+class Scopes:
+    """Every scope that has tokens."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[tuple[str, str], Scope] = {}
+
+    def __iter__(self) -> Iterator[Scope]:
+        return iter(list(self._scopes.values()))
+
+    def add(self, entry: TokenEntry, limits: TokenLimits) -> list[Scope]:
+        """Enter a token; returns its scopes, which go by `limits` from now on."""
+        entered = []
+        for key, (most_tokens, most_bytes) in _bounds(entry.origin, limits).items():
+            scope = self._scopes.setdefault(key, Scope())
+            scope.most_tokens, scope.most_bytes = most_tokens, most_bytes
+            scope.add(entry)
+            entered.append(scope)
+        return entered
+
+    def remove(self, entry: TokenEntry) -> None:
+        """Take a token out; scopes without tokens go with it."""
+        for key in _keys(entry.origin):
+            scope = self._scopes[key]
+            scope.remove(entry)
+            if not scope.entries:
+                del self._scopes[key]
+
+    def used(self, entry: TokenEntry) -> None:
+        """The token was used just now."""
+        for key in _keys(entry.origin):
+            self._scopes[key].entries.move_to_end(entry.id)
+
+
+def _keys(origin: TokenOrigin) -> tuple[tuple[str, str], ...]:
+    return (("volume", origin.volume), ("svm", origin.svm), ("client", origin.client))
+
+
+def _bounds(origin: TokenOrigin, limits: TokenLimits) -> dict[tuple[str, str], tuple[int, int]]:
+    """Scope -> (tokens, bytes)."""
+    volume, svm, client = _keys(origin)
+    return {
+        volume: (limits.tokens_per_volume, limits.pinned_bytes_per_volume),
+        svm: (limits.tokens_per_svm, limits.pinned_bytes_per_svm),
+        client: (limits.tokens_per_client, limits.pinned_bytes_per_client),
+    }
+
+
+def _leaf_bytes(entry: TokenEntry) -> int:
+    return entry.pin.most_allocated_blocks * BLOCK_BYTES
