@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from odxfs.configuration import Configuration, ConfigurationError, parse_configuration
@@ -71,11 +71,16 @@ def judge(text: str) -> None:
     assert parse_configuration(write_differences(found, FILE), FILE) == found
 
 
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@QUICK
 @given(FILES)
 def test_tables_of_any_kind(content: Mapping[str, Any]) -> None:
     judge(tomlkit.dumps(content))
 
 
+@settings(deadline=None)
 @given(st.text())
 @example("svm.default.x.y = 1")
 @example("[[svm]]\n")
