@@ -31,13 +31,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--comment", default="", help="what clients show beside the name")
     add.add_argument("--read-only", action="store_true", help="let nobody write through this share")
     add.add_argument("--no-copy-offload", action="store_true", help="refuse copy offload on this share")
-    add.add_argument(
-        "--offload-policy",
-        metavar="WORDS",
-        default="pin",
-        help="what becomes of tokens when their source changes, and faults for tests (default pin)",
-    )
+    _add_policy_option(add, default="pin")
     add.add_argument("--encrypt", action="store_true", help="serve only encrypted (SMB 3) sessions")
+    change = verbs.add_parser(
+        "set", help="change a share", description="Change a share; open sessions follow."
+    )
+    _add_share_arguments(change)
+    change.add_argument(
+        "--copy-offload",
+        action=argparse.BooleanOptionalAction,
+        help="serve or refuse copy offload on this share",
+    )
+    _add_policy_option(change)
     _add_share_arguments(verbs.add_parser("del", help="remove a share", description="Remove a share."))
     listing = verbs.add_parser("list", help="list the shares", description="List the shares.")
     add_directory(listing)
@@ -49,6 +54,23 @@ def _add_share_arguments(parser: argparse.ArgumentParser) -> None:
     add_directory(parser)
     parser.add_argument("name", metavar="NAME", help="the share's name; compared without case")
     add_svm_option(parser)
+
+
+def _add_policy_option(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    parser.add_argument(
+        "--offload-policy",
+        metavar="POLICY",
+        type=_policy,
+        default=default,
+        help="what becomes of tokens when their source changes, and faults for tests (see 'odxfs help offload-policies')",
+    )
+
+
+def _policy(text: str) -> str:
+    from odxfs.offload import OffloadPolicy
+
+    OffloadPolicy.parse(text)
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,6 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.verb == "del":
         store.delete(arguments.name)
         say(f"share {arguments.name} is removed")
+    elif arguments.verb == "set":
+        store.change(arguments.name, _changed(arguments))
+        say(f"share {arguments.name} is changed")
     else:
         store.add(_new_share(arguments, known, svm))
         say(f"share {arguments.name} is added")
@@ -91,13 +116,19 @@ def _volume(arguments: argparse.Namespace, known: "Known", svm: "SvmConfiguratio
     return volume
 
 
+def _changed(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(arguments, name) for name in ("copy_offload", "offload_policy")}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if not changed:
+        raise UserError("nothing to change: give --copy-offload, --no-copy-offload or --offload-policy")
+    return changed
+
+
 def _new_share(arguments: argparse.Namespace, known: "Known", svm: "SvmConfiguration") -> "Share":
-    from odxfs.offload import OffloadPolicy
     from odxfs.smb.shares import Share
 
     if {".", ".."} & set(arguments.path.split("/")):
         raise UserError(f"{arguments.path!r} is not a path from the volume's root")
-    OffloadPolicy.parse(arguments.offload_policy)
     return Share(
         arguments.name,
         volume=_volume(arguments, known, svm),
@@ -120,25 +151,20 @@ def _print_shares(shares: list[dict[str, Any]], arguments: argparse.Namespace) -
         "path",
         "read-only",
         "copy offload",
-        "offload policy",
         "encrypted",
+        "offload policy",
         "comment",
     ]
     print_table(columns, [_row(share) for share in shares])
 
 
 def _row(share: dict[str, Any]) -> list[object]:
-    read_only, offload, encrypted = (
-        "yes" if share[key] else "no" for key in ("read_only", "copy_offload", "encrypt_required")
-    )
-    policy, comment = share["offload_policy"], share["comment"]
+    flags = ["yes" if share[key] else "no" for key in ("read_only", "copy_offload", "encrypt_required")]
     return [
         share["name"],
         share["volume"],
         "/" + share["path"],
-        read_only,
-        offload,
-        policy,
-        encrypted,
-        comment,
+        *flags,
+        share["offload_policy"],
+        share["comment"],
     ]
