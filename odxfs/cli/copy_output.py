@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from odxfs.cli.output import format_bytes, say
+from odxfs.client.explain import ChunkCause
 
 if TYPE_CHECKING:
     from odxfs.client.result import CopyResult, Tally
@@ -95,6 +96,9 @@ class Document:
         say("  ]," + told.removeprefix("{"))
 
 
+_SAID = {ChunkCause.LOCAL_FILE.sentence, ChunkCause.NOT_WANTED.sentence}
+"""What the reason against tokens has said before."""
+
 _OPENING = '{\n  "files": ['
 
 
@@ -110,7 +114,7 @@ def one_line(result: "CopyResult") -> str:
         lines.append(f"{format_bytes(tally.resumed_bytes)} were there from an earlier run")
     if result.reason is not None:
         lines.append(f"not {'all ' if tally.offloaded_bytes else ''}offloaded: {result.reason}")
-    if result.copychunk_reason is not None and tally.plain_bytes:
+    if result.copychunk_reason is not None and tally.plain_bytes and result.copychunk_reason not in _SAID:
         lines.append(
             f"not {'all ' if tally.copychunk_bytes else ''}copied by the server: {result.copychunk_reason}"
         )
@@ -123,18 +127,17 @@ def one_line(result: "CopyResult") -> str:
 
 def many_lines(summary: "Summary") -> str:
     """The same of many files: the sum, and how many files each reason holds for."""
-    mechanisms = ", ".join(f"{count} by {name}" for name, count in sorted(summary.mechanisms.items()))
-    folders = f" in {summary.folders} new directories" if summary.folders else ""
+    ways = ", ".join(f"{count} {_way(name)}" for name, count in sorted(summary.mechanisms.items()))
+    folders = f", {_counted(summary.folders, 'new director', 'y', 'ies')}" if summary.folders else ""
     lines = [
-        f"{summary.files} files{folders}, {format_bytes(summary.tally.logical_bytes)} in {summary.seconds:.3f} s"
-        f"{': ' if mechanisms else ''}{mechanisms}; {_wire(summary.tally)}"
+        f"{_counted(summary.files, 'file')}{folders}, {format_bytes(summary.tally.logical_bytes)} in {summary.seconds:.3f} s"
+        f"{': ' if ways else ''}{ways}; {_wire(summary.tally)}"
     ]
-    lines += [f"not offloaded: {count} files: {reason}" for reason, count in summary.reasons.most_common()]
-    if summary.tally.plain_bytes:
-        lines += [
-            f"not copied by the server: {count} files: {reason}"
-            for reason, count in summary.copychunk_reasons.most_common()
-        ]
+    for reason, count in summary.reasons.most_common():
+        lines.append(f"not offloaded: {_counted(count, 'file')}: {reason}")
+    for reason, count in summary.copychunk_reasons.most_common():
+        if summary.tally.plain_bytes and reason not in _SAID:
+            lines.append(f"not copied by the server: {_counted(count, 'file')}: {reason}")
     if summary.not_kept:
         lines.append("not kept: " + ", ".join(sorted(lost.value for lost in summary.not_kept)))
     if summary.verified:
@@ -147,6 +150,14 @@ def many_lines(summary: "Summary") -> str:
 def complain(text: str) -> None:
     """One file's failure, as other complaints of the command look."""
     sys.stderr.write(f"odxfs: {text}\n")
+
+
+def _way(mechanism: str) -> str:
+    return {"plain": "plainly", "none": "there already"}.get(mechanism, f"by {mechanism}")
+
+
+def _counted(count: int, noun: str, one: str = "", many: str = "s") -> str:
+    return f"{count} {noun}{one if count == 1 else many}"
 
 
 def _wire(tally: "Tally") -> str:

@@ -31,7 +31,7 @@ COMMANDS = {
     "scrub": "read and verify every block, also of a pool in use",
     "backup": "copy the catalog of a pool, also of one in use",
     "dump": "show how anything is stored",
-    "cp": "copy a file between SMB shares and this machine, by token where possible",
+    "cp": "copy files and directories between SMB shares and this machine, by token where possible",
     "help": "more about one topic",
 }
 """Subcommand -> its line in `odxfs --help`; `odxfs.cli.NAME` is its module."""

@@ -1,8 +1,8 @@
 """The live copy tokens of a pool: what each stands for, who holds it and how long it still lives.
 
 A token is a point in time of a range of a file. Its label is enough to tell it from others and not enough to use it.
-'odxfs tokens DIR' lists them. 'odxfs tokens cancel DIR LABEL' ends one, 'odxfs tokens cancel DIR' with --client, --volume,
---svm or --all those that are meant: who redeems one of them later is refused, and writes under way from it go on.
+'odxfs tokens DIR' lists them, with --watch as they come and go. 'odxfs tokens cancel DIR LABEL' ends one, and with --client,
+--volume, --svm or --all those that are meant: who redeems one of them later is refused, and writes under way from it go on.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from odxfs.control.client import NotServed, ask
 from odxfs.errors import ExitCode, UserError
 
 CANCEL = "cancel"
+COLUMNS = ("token", "volume", "inode", "offset", "length", "owner", "client", "age", "remaining", "uses")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--volume", metavar="NAME", help="cancel the tokens of files of this volume")
     parser.add_argument("--svm", metavar="NAME", help="cancel the tokens that this SVM has made")
+    parser.add_argument("--watch", action="store_true", help="show them as they come and go, until Ctrl-C")
     add_json_option(parser)
 
 
@@ -42,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _cancel(arguments, words[1:], chosen)
     if len(words) > 1 or arguments.all or any(chosen.values()):
         raise UserError("only 'odxfs tokens cancel DIR' takes a label or a choice", ExitCode.USAGE)
+    if arguments.watch:
+        return _watch(require_pool(Path(words[0])))
     return _list(arguments, require_pool(Path(words[0])))
 
 
@@ -64,16 +68,28 @@ def _cancel(arguments: argparse.Namespace, words: list[str], chosen: dict[str, s
 
 
 def _list(arguments: argparse.Namespace, directory: Path) -> int:
-    try:
-        tokens: list[dict[str, Any]] = ask(directory, "tokens")["tokens"]
-    except NotServed:
-        tokens = []
+    tokens = _live_tokens(directory) or []
     if arguments.json:
         print_json(tokens)
         return 0
-    columns = ["token", "volume", "inode", "offset", "length", "owner", "client", "age", "remaining", "uses"]
-    print_table(columns, [_row(token) for token in tokens])
+    print_table(COLUMNS, [_row(token) for token in tokens])
     return 0
+
+
+def _watch(directory: Path) -> int:
+    from odxfs.cli.watching import watch
+
+    watch(lambda: _live_tokens(directory), COLUMNS, _row)
+    return 0
+
+
+def _live_tokens(directory: Path) -> list[dict[str, Any]] | None:
+    """The live tokens, the longest idle first; None when nobody serves the pool."""
+    try:
+        found: list[dict[str, Any]] = ask(directory, "tokens")["tokens"]
+    except NotServed:
+        return None
+    return found
 
 
 def _row(token: dict[str, Any]) -> list[object]:

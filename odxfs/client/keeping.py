@@ -17,7 +17,7 @@ async def keep(source_place: Place, source: File, place: Place, file: File) -> s
 
     The last thing before the file is closed: all that comes after would change its times.
     """
-    lost = await _keep_streams(source_place, source, place)
+    lost = await _keep_streams(source_place, source, place, file)
     lost |= await _keep_attributes(source, file)
     lost |= await file.set_metadata(source.metadata)
     if source.sparse:
@@ -25,10 +25,15 @@ async def keep(source_place: Place, source: File, place: Place, file: File) -> s
     return lost
 
 
-async def _keep_streams(source_place: Place, source: File, place: Place) -> set[Lost]:
+async def _keep_streams(source_place: Place, source: File, place: Place, file: File) -> set[Lost]:
+    """The streams of the source, and no others that a file which is overwritten may have had."""
     try:
-        for name in await source.streams():
+        names = await source.streams()
+        for name in names:
             await _copy_stream(source_place.stream(name), place.stream(name))
+        for name in [] if file.created else await file.streams():
+            if name not in names:
+                await place.stream(name).delete()
     except NetworkFailed:
         raise
     except UserError as error:

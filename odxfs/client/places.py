@@ -18,6 +18,7 @@ from odxfs.errors import ExitCode, UserError
 from odxfs.ntstatus import Status
 from odxfs.wire.access_mask import Access
 from odxfs.wire.create import CreateOptions
+from odxfs.wire.gmt_token import split_gmt_token
 
 _FORBIDDEN = frozenset('\\/:*?"<>|') | frozenset(map(chr, range(32)))
 _FOLDER_ACCESS = Access.FILE_READ_ATTRIBUTES | Access.FILE_WRITE_ATTRIBUTES
@@ -86,9 +87,9 @@ class SmbPlace:
                 yield page
 
     async def folder_identity(self) -> tuple[object, ...]:
-        """The folder's number on the server."""
+        """The folder's number on the server, and the moment of a previous version, which Samba gives the same number."""
         async with closing(await open_folder(self.tree, self.path)) as folder:
-            return await self.identity(folder)
+            return *await self.identity(folder), split_gmt_token(self.path)[0]
 
     async def make_folder(self) -> bool:
         """Raises RequestRefused."""

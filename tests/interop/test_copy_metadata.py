@@ -85,6 +85,19 @@ async def test_everything_is_kept_on_one_server(samba: Samba) -> None:
         await stream.close()
 
 
+async def test_the_streams_of_an_overwritten_file_go(samba: Samba, tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("new")
+    async with connected(samba) as (_, root):
+        target = root.inside("overwritten")
+        await write(target, b"old")
+        await write(target.stream("of the older file"), b"old")
+        result = await copy_file(LocalPlace(tmp_path / "new"), target)
+        assert result.not_kept == {Lost.MODE}
+        copy = await target.open_to_read()
+        assert await copy.streams() == []
+        await copy.close()
+
+
 async def test_what_the_other_side_has_not_is_told(samba: Samba, plain_samba: Samba, tmp_path: Path) -> None:
     async with connected(samba) as (_, rich), connected(plain_samba) as (_, plain):
         source = rich.inside("told")
