@@ -8,12 +8,11 @@ from odxfs.ntstatus import Status
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.file_system_information import FileSystemAttributes
 from odxfs.wire.fsctl.codes import Fsctl
-from odxfs.wire.fsctl.offload import OffloadReadInput, OffloadReadOutput
 from odxfs.wire.header import Command
-from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
+from odxfs.wire.ioctl import IoctlRequest
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
-from tests.serving.running import ALICE, BOB, CONFIGURATION, PASSWORD, Running, serving
+from tests.serving.running import ALICE, BOB, CONFIGURATION, PASSWORD, Running, offload_read, serving
 from tests.support.peer import Peer, logged_in
 
 KIB, MIB = 1024, 1024 * 1024
@@ -29,22 +28,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     )
     with serving(tmp_path_factory.mktemp("ontap"), text) as served:
         yield served
-
-
-async def offload_read(peer: Peer, name: str, size: int) -> tuple[Status, int]:
-    """The status of OFFLOAD_READ of a whole new file, and how many bytes the token stands for."""
-    fid = await peer.open(name)
-    for offset in range(0, size, MIB):
-        await peer.write(fid, offset, b"x" * min(MIB, size - offset))
-    request = OffloadReadInput(token_time_to_live=0, file_offset=0, copy_length=size // 512 * 512).pack()
-    answer = await peer.answer(
-        Command.IOCTL, IoctlRequest(Fsctl.OFFLOAD_READ, fid, request, 0, OffloadReadOutput.LAYOUT.size, 1)
-    )
-    await peer.close(fid)
-    status = Status(answer.header.status)
-    if status is not Status.SUCCESS:
-        return status, 0
-    return status, OffloadReadOutput.unpack(IoctlResponse.unpack(answer.pdu).output_buffer).transfer_length
 
 
 async def has_block_refcounting(peer: Peer, fid: FileId) -> bool:
