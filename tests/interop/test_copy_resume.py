@@ -228,3 +228,11 @@ async def test_a_directory_is_not_replaced_by_a_file(tmp_path: Path, samba: Samb
             with pytest.raises((RequestRefused, UserError), match="directory"):
                 await copy_file(source, target, resume=resume)
         assert await world.names() == {"folder"}
+
+
+async def test_a_partial_file_is_no_destination_with_resume(tmp_path: Path, samba: Samba) -> None:
+    async with world_of("local", tmp_path, samba) as world:
+        source = world.source(b"x" * 1000)
+        with pytest.raises(UserError, match="kept for partial copies"):
+            await copy_file(source, world.root.inside("a.odxfs-partial"), resume=True)
+        assert await world.names() == set()

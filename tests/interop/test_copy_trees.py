@@ -224,11 +224,47 @@ async def test_a_whole_share_has_no_name_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "file").read_text() == "x"
 
 
+def make_many(source: Path) -> None:
+    """30 folders of 10 files."""
+    for number in range(300):
+        folder = source / str(number // 10)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / str(number)).write_bytes(number.to_bytes(4, "big") * 25_000)
+
+
+async def test_with_resume_a_directory_goes_on_over_a_new_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.client.job.RECONNECT_SECONDS", (0.0,) * 8)
+    source = tmp_path / "many"
+    make_many(source)
+    async with serving_url(tmp_path) as (served, url), open_servers(lambda _: PASSWORD) as servers:
+        cuts = {20, 150}
+
+        def cut(summary: Summary, _: object) -> None:
+            if summary.files in cuts:
+                cuts.discard(summary.files)
+                servers.connections[-1].close()
+
+        job = Job(servers, CopyOptions(resume=True), lambda record: None, cut)
+        request = Request([source], parse_location(f"{url}/up"), recursive=True)
+        summary = await job.run(request)
+        assert (summary.failed, summary.files, len(servers.connections)) == (0, 300, 3)
+        again = await Job(servers, CopyOptions(resume=True), lambda record: None).run(request)
+        assert again.failed == 0
+        (tmp_path / "back").mkdir()
+        down, _ = await copy([f"{url}/up"], str(tmp_path / "back"))
+        assert down.failed == 0
+        assert await served.pool.check() == []
+    assert contents(tmp_path / "back" / "up") == {
+        **contents(source),
+        **{f"many/{path}" if path != "." else "many": data for path, data in contents(source).items()},
+    }
+
+
 async def test_a_lost_server_ends_the_whole_copy(tmp_path: Path) -> None:
     source = tmp_path / "many"
-    source.mkdir()
-    for number in range(300):
-        (source / str(number)).write_bytes(b"x" * 100_000)
+    make_many(source)
     async with serving_url(tmp_path) as (served, url):
         location: Location = parse_location(f"{url}/up")
         assert isinstance(location, SmbUrl)
