@@ -3,7 +3,12 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 JSON_HELP = "print JSON"
 
@@ -33,9 +38,29 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
         say("\t".join(str(cell) for cell in row))
 
 
+def draw_anew(
+    read: Callable[[], tuple[Sequence[Sequence[object]], str] | None], columns: Sequence[str], period: float
+) -> None:
+    """A table on the terminal that is drawn again every `period` seconds with what `read` returns, rows and a line below them;
+    None ends it."""
+    from rich.console import Group
+    from rich.live import Live
+
+    with Live(auto_refresh=False) as live:
+        while (found := read()) is not None:
+            rows, below = found
+            live.update(Group(_table(columns, rows), below), refresh=True)
+            time.sleep(period)
+
+
 def _draw(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from rich import box
     from rich.console import Console
+
+    Console().print(_table(columns, rows))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> "Table":
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
@@ -44,7 +69,7 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         table.add_column(column)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    Console().print(table)
+    return table
 
 
 def format_bytes(count: int) -> str:

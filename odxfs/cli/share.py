@@ -31,7 +31,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--comment", default="", help="what clients show beside the name")
     add.add_argument("--read-only", action="store_true", help="let nobody write through this share")
     add.add_argument("--no-copy-offload", action="store_true", help="refuse copy offload on this share")
+    _add_policy_option(add, default="pin")
     add.add_argument("--encrypt", action="store_true", help="serve only encrypted (SMB 3) sessions")
+    change = verbs.add_parser(
+        "set", help="change a share", description="Change a share; open sessions follow."
+    )
+    _add_share_arguments(change)
+    change.add_argument(
+        "--copy-offload",
+        action=argparse.BooleanOptionalAction,
+        help="serve or refuse copy offload on this share",
+    )
+    _add_policy_option(change)
     _add_share_arguments(verbs.add_parser("del", help="remove a share", description="Remove a share."))
     listing = verbs.add_parser("list", help="list the shares", description="List the shares.")
     add_directory(listing)
@@ -43,6 +54,23 @@ def _add_share_arguments(parser: argparse.ArgumentParser) -> None:
     add_directory(parser)
     parser.add_argument("name", metavar="NAME", help="the share's name; compared without case")
     add_svm_option(parser)
+
+
+def _add_policy_option(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    parser.add_argument(
+        "--offload-policy",
+        metavar="POLICY",
+        type=_policy,
+        default=default,
+        help="what becomes of tokens when their source changes, and faults for tests (see 'odxfs help offload-policies')",
+    )
+
+
+def _policy(text: str) -> str:
+    from odxfs.offload import OffloadPolicy
+
+    OffloadPolicy.parse(text)
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,6 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.verb == "del":
         store.delete(arguments.name)
         say(f"share {arguments.name} is removed")
+    elif arguments.verb == "set":
+        store.change(arguments.name, _changed(arguments))
+        say(f"share {arguments.name} is changed")
     else:
         store.add(_new_share(arguments, known, svm))
         say(f"share {arguments.name} is added")
@@ -85,6 +116,14 @@ def _volume(arguments: argparse.Namespace, known: "Known", svm: "SvmConfiguratio
     return volume
 
 
+def _changed(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(arguments, name) for name in ("copy_offload", "offload_policy")}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if not changed:
+        raise UserError("nothing to change: give --copy-offload, --no-copy-offload or --offload-policy")
+    return changed
+
+
 def _new_share(arguments: argparse.Namespace, known: "Known", svm: "SvmConfiguration") -> "Share":
     from odxfs.smb.shares import Share
 
@@ -98,6 +137,7 @@ def _new_share(arguments: argparse.Namespace, known: "Known", svm: "SvmConfigura
         read_only=arguments.read_only,
         copy_offload=not arguments.no_copy_offload,
         encrypt_required=arguments.encrypt,
+        offload_policy=arguments.offload_policy,
     )
 
 
@@ -105,10 +145,26 @@ def _print_shares(shares: list[dict[str, Any]], arguments: argparse.Namespace) -
     if arguments.json:
         print_json(shares)
         return
-    columns = ["share", "volume", "path", "read-only", "copy offload", "encrypted", "comment"]
+    columns = [
+        "share",
+        "volume",
+        "path",
+        "read-only",
+        "copy offload",
+        "encrypted",
+        "offload policy",
+        "comment",
+    ]
     print_table(columns, [_row(share) for share in shares])
 
 
 def _row(share: dict[str, Any]) -> list[object]:
     flags = ["yes" if share[key] else "no" for key in ("read_only", "copy_offload", "encrypt_required")]
-    return [share["name"], share["volume"], "/" + share["path"], *flags, share["comment"]]
+    return [
+        share["name"],
+        share["volume"],
+        "/" + share["path"],
+        *flags,
+        share["offload_policy"],
+        share["comment"],
+    ]

@@ -29,6 +29,10 @@ HOLE_CALLS = 4
 """So many zero tokens in a row, each as long as was asked for, are the sign of a large hole: then all the rest is asked for at
 once, because a zero token may be of any length."""
 
+MOST_READ_AHEAD = 64
+"""Calls under way while data comes. Where zeros come it is HOLE_CALLS again, and doubles with each token of data: what is asked
+about the inside of a hole is asked in vain."""
+
 ZERO_TOKEN_TYPE = b"\xff\xff\x00\x01"
 """STORAGE_OFFLOAD_TOKEN_TYPE_ZERO_DATA (MS-FSCC 2.1.11); what follows the type says nothing."""
 
@@ -77,6 +81,7 @@ class TokenLedger:
         self._stride = 0
         self._probe: ReadCall | None = None
         self._zeros_in_row = 0
+        self._read_ahead = HOLE_CALLS
         self._ready: deque[Call] = deque()
         self._read_again: set[int] = set()
         self._idle_writes = 0
@@ -93,6 +98,8 @@ class TokenLedger:
         Until one token has been read and written, one call is made at a time: so a refusal costs one question.
         """
         if not self._has_call() or self.pause_seconds or (not self.proven and self.in_flight):
+            return None
+        if not self._ready and self.in_flight >= self._read_ahead:
             return None
         self.in_flight += 1
         return self._ready.popleft() if self._ready else self._next_read()
@@ -171,10 +178,12 @@ class TokenLedger:
         if not is_zero:
             self._stride = self._stride or max(length, STRIDE_BYTES)
             self._zeros_in_row = 0
+            self._read_ahead = min(2 * self._read_ahead, MOST_READ_AHEAD)
         elif call == self._probe:
             self._zeros_in_row = 0
         elif length == call.length:
             self._zeros_in_row += 1
+            self._read_ahead = HOLE_CALLS
 
     def _whole_sectors(self, call: Call, answered: int) -> int:
         """How far an answer carries a call: whole sectors, but a server may cut the file's last one at its end."""

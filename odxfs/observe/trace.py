@@ -16,8 +16,8 @@ from typing import Any
 from odxfs.offload import OffloadEvent
 
 TRACE_FILE = "offload.jsonl"
-TRACE_BYTES = 16 * 1024 * 1024
-"""About 40,000 calls; 300 GiB of copies at 8 MiB a token."""
+TRACE_BYTES = 64 * 1024 * 1024
+"""About 150,000 calls; 600 GiB of copies at 8 MiB a token."""
 
 log = logging.getLogger("odxfs.trace")
 

@@ -2,7 +2,7 @@
 
 from odxfs.offload.counters import Mechanism, OffloadCounters
 from odxfs.offload.engine import OffloadEngine
-from odxfs.offload.entries import TokenInfo, TokenOrigin
+from odxfs.offload.entries import TokenChoice, TokenInfo, TokenOrigin
 from odxfs.offload.events import OffloadEvent
 from odxfs.offload.foreign import ForeignCopy, ForeignTokens
 from odxfs.offload.policy import OffloadPolicy
@@ -29,6 +29,7 @@ __all__ = [
     "OffloadSettings",
     "ReadCall",
     "ReadResult",
+    "TokenChoice",
     "TokenFiles",
     "TokenInfo",
     "TokenLimits",

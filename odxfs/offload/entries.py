@@ -77,6 +77,29 @@ class TokenEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenChoice:
+    """Which tokens an administrator means: those that fit all that is given, or `all`. Nothing given means none."""
+
+    label: str = ""
+    svm: str = ""
+    volume: str = ""
+    client: str = ""
+    all: bool = False
+
+    def includes(self, entry: TokenEntry) -> bool:
+        """Whether the token is meant."""
+        origin = entry.origin
+        wanted = (
+            (self.label, entry.label),
+            (self.svm, origin.svm),
+            (self.volume, origin.volume),
+            (self.client, origin.client),
+        )
+        given = [(asked, found) for asked, found in wanted if asked]
+        return (bool(given) or self.all) and all(asked == found for asked, found in given)
+
+
+@dataclass(frozen=True, slots=True)
 class TokenInfo:
     """A live token as shown to people; ages in seconds. Holds nothing that would let its reader redeem the token."""
 

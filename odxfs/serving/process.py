@@ -24,7 +24,7 @@ from odxfs.control.server import ControlServer
 from odxfs.errors import ExitCode, UserError
 from odxfs.observe.status import pool_as_json, token_as_json, total_of
 from odxfs.observe.trace import OffloadTrace
-from odxfs.offload import OffloadEngine, TokenRegistry
+from odxfs.offload import OffloadEngine, TokenChoice, TokenRegistry
 from odxfs.opens import OpenTable
 from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
 from odxfs.peers import Fetcher, PeerStore
@@ -76,6 +76,7 @@ class Serving:
             "ping": self._ping,
             "status": self._status,
             "tokens": self._tokens,
+            "cancel_tokens": self._cancel_tokens,
             "config": self._config,
             "reload": self._reload,
             "shutdown": self._shutdown,
@@ -238,6 +239,17 @@ class Serving:
     async def _tokens(self, _: Arguments) -> dict[str, Any]:
         live = self._engine.registry.list(time.monotonic()) if self._engine is not None else []
         return {"tokens": [token_as_json(token) for token in live]}
+
+    async def _cancel_tokens(self, arguments: Arguments) -> dict[str, Any]:
+        chosen = TokenChoice(
+            label=arguments.text("label", ""),
+            svm=arguments.text("svm", ""),
+            volume=arguments.text("volume", ""),
+            client=arguments.text("client", ""),
+            all=arguments.flag("all"),
+        )
+        cancelled = self._engine.registry.cancel(chosen.includes) if self._engine is not None else 0
+        return {"cancelled": cancelled}
 
     async def _shutdown(self, _: Arguments) -> dict[str, Any]:
         log.info("command=shutdown stopping=yes")

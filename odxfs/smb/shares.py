@@ -7,9 +7,9 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from odxfs.errors import ExitCode, UserError
 from odxfs.offload import OffloadPolicy
@@ -107,6 +107,13 @@ class ShareStore:
         if share.name.casefold() in self._shares:
             raise UserError(f"there is already a share {share.name!r}", ExitCode.EXISTS)
         self._store({**self._shares, share.name.casefold(): share})
+
+    def change(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Give the share other values of these fields; UserError when there is none of that name."""
+        self._refresh()
+        if name.casefold() not in self._shares:
+            raise UserError(f"there is no share {name!r}", ExitCode.NOT_FOUND)
+        self._store({**self._shares, name.casefold(): replace(self._shares[name.casefold()], **fields)})
 
     def delete(self, name: str) -> None:
         """Remove the share; UserError when there is none."""

@@ -195,7 +195,7 @@ def cut_up(path: Path, size: int) -> None:
     """A file whose blocks lie beside none of their neighbours, by FICLONERANGE: one window, doubled until it is long enough."""
     ordered = path.with_suffix(".ordered")
     ordered.write_bytes(os.urandom(LEAF_BYTES))
-    with ordered.open("rb") as source, path.open("wb") as file:
+    with ordered.open("rb") as source, path.open("w+b") as file:
         os.fsync(source.fileno())
         for block in range(big_file.BLOCKS):
             _clone(

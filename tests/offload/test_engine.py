@@ -1,94 +1,15 @@
-"""Offload read and write over a real volume: tokens are points in time, and every rule has its status."""
+"""Offload read and write over a real volume: tokens are points in time."""
 
-import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from odxfs.errors import OffloadRefused, Refusal
-from odxfs.offload import OffloadEngine, OffloadParty, ReadCall, TokenLimits, TokenRegistry, WriteCall
+from odxfs.errors import Refusal
 from odxfs.offload.counters import Mechanism
 from odxfs.offload.token import ZERO_TOKEN, is_zero_token
-from odxfs.types import LEAF_BYTES, MAX_FILE_BYTES, Buffer
-from odxfs.volume import Inode, Volume, create_pool, open_pool
-
-MIB = 1024 * 1024
-FILE = 0o100644
-DIRECTORY = 0o040755
-
-
-class Scene:
-    """A fresh volume, an engine on a clock that the test sets, and short ways to say things."""
-
-    def __init__(self, volume: Volume) -> None:
-        self.volume = volume
-        self.now = 0.0
-        pool = volume.pool
-        self.registry = TokenRegistry.of_pool(pool, TokenLimits())
-        self.engine = OffloadEngine(self.registry, lambda: self.now)
-        self._random = random.Random(3)
-
-    async def file(self, name: str, content: bytes = b"", mode: int = FILE) -> Inode:
-        inode = await self.volume.create(self.volume.root, name.encode(), mode, 0, 0)
-        if content:
-            await self.volume.write(inode, 0, content)
-        return inode
-
-    def random_bytes(self, count: int) -> bytes:
-        return self._random.randbytes(count)
-
-    def party(self, inode: Inode) -> OffloadParty:
-        return OffloadParty(
-            volume=self.volume,
-            inode=inode,
-            readable=True,
-            writable=True,
-            read_only=False,
-            enabled=True,
-            read_conflicts=lambda offset, length: False,
-            write_conflicts=lambda offset, length: False,
-            owner="alice",
-            client="127.0.0.1",
-        )
-
-    async def read_token(self, inode: Inode, offset: int, length: int) -> bytes:
-        return (await self.engine.offload_read(self.party(inode), read_call(offset, length))).token
-
-    async def write_token(
-        self, inode: Inode, offset: int, length: int, token: Buffer, inside: int = 0
-    ) -> int:
-        return await self.engine.offload_write(self.party(inode), write_call(offset, length, token, inside))
-
-    async def content(self, inode: Inode) -> bytes:
-        return bytes(await self.volume.read(inode, 0, inode.size))
-
-
-def read_call(offset: int, length: int) -> ReadCall:
-    return ReadCall(32, 528, 32, 0, offset, length)
-
-
-def write_call(offset: int, length: int, token: Buffer, inside: int = 0) -> WriteCall:
-    return WriteCall(544, 16, 544, offset, length, inside, token)
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> AbstractAsyncContextManager[Scene]:
-    """A scene on a fresh pool, which must be undamaged and without pins at the end."""
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Scene]:
-        create_pool(tmp_path / "pool")
-        async with open_pool(tmp_path / "pool", owner="test") as pool:
-            scene = Scene(pool.volume("main"))
-            yield scene
-            scene.engine.close()
-            assert pool.statistics().pinned_only_bytes == 0
-            assert await pool.check() == []
-
-    return opened()
+from odxfs.types import LEAF_BYTES
+from odxfs.volume import Inode
+from tests.offload.scene import MIB, Scene, read_call, reason_of
 
 
 async def overwrite(scene: Scene, source: Inode) -> None:
@@ -242,109 +163,9 @@ async def test_an_expired_token_and_one_of_another_server_are_refused(scene: Sce
     source = await scene.file("source", b"x" * 4096)
     token = await scene.read_token(source, 0, 4096)
     scene.now = 60
-    assert await refusal_of_write(scene, source, write_call(0, 4096, token)) is Refusal.EXPIRED_TOKEN
+    assert await reason_of(scene.write_token(source, 0, 4096, token)) is Refusal.EXPIRED_TOKEN
     foreign = b"\x00\x01\x00\x01" + token[4:]
-    assert await refusal_of_write(scene, source, write_call(0, 4096, foreign)) is Refusal.UNKNOWN_TOKEN
+    assert await reason_of(scene.write_token(source, 0, 4096, foreign)) is Refusal.UNKNOWN_TOKEN
     beyond = await scene.read_token(source, 0, 4096)
-    call = write_call(0, 512, beyond, inside=4096)
-    assert await refusal_of_write(scene, source, call) is Refusal.OFFSET_BEYOND_TOKEN
-
-
-READ = read_call(0, 4096)
-READ_RULES: list[tuple[dict[str, object], dict[str, object], Refusal]] = [
-    ({"readable": False}, {}, Refusal.NOT_READABLE),
-    ({"enabled": False}, {}, Refusal.OFFLOAD_DISABLED),
-    ({}, {"input_bytes": 31}, Refusal.BUFFER_TOO_SMALL),
-    ({}, {"output_room_bytes": 527}, Refusal.BUFFER_TOO_SMALL),
-    ({}, {"file_offset": 1}, Refusal.NOT_ALIGNED),
-    ({}, {"copy_length": 513}, Refusal.NOT_ALIGNED),
-    ({}, {"size": 33}, Refusal.BAD_SIZE_FIELD),
-    ({}, {"file_offset": (1 << 64) - 512}, Refusal.RANGE_OVERFLOW),
-    ({"read_conflicts": lambda offset, length: True}, {}, Refusal.LOCKED),
-    ({}, {"file_offset": 8192}, Refusal.BEYOND_END),
-]
-
-
-@pytest.mark.parametrize(("party", "call", "reason"), READ_RULES)
-async def test_each_rule_of_offload_read(
-    scene: Scene, party: dict[str, object], call: dict[str, object], reason: Refusal
-) -> None:
-    source = await scene.file("source", b"x" * 8192)
-    with pytest.raises(OffloadRefused) as refused:
-        await scene.engine.offload_read(
-            replace(scene.party(source), **party),  # type: ignore[arg-type]
-            replace(READ, **call),  # type: ignore[arg-type]
-        )
-    assert refused.value.reason is reason
-    assert scene.engine.counters.refusals[reason.label] == 1
-
-
-@pytest.mark.parametrize("earlier", range(len(READ_RULES)))
-async def test_of_two_broken_read_rules_the_earlier_one_answers(scene: Scene, earlier: int) -> None:
-    source = await scene.file("source", b"x" * 8192)
-    for party, call, _ in READ_RULES[earlier + 1 :]:
-        first_party, first_call, reason = READ_RULES[earlier]
-        if set(call) & set(first_call):
-            continue
-        with pytest.raises(OffloadRefused) as refused:
-            await scene.engine.offload_read(
-                replace(scene.party(source), **{**party, **first_party}),  # type: ignore[arg-type]
-                replace(READ, **{**call, **first_call}),  # type: ignore[arg-type]
-            )
-        assert refused.value.reason is reason
-
-
-WRITE = write_call(0, 4096, ZERO_TOKEN)
-WRITE_RULES: list[tuple[dict[str, object], dict[str, object], Refusal]] = [
-    ({"writable": False}, {}, Refusal.NOT_WRITABLE),
-    ({"read_only": True}, {}, Refusal.VOLUME_READ_ONLY),
-    ({"enabled": False}, {}, Refusal.OFFLOAD_DISABLED),
-    ({}, {"input_bytes": 543}, Refusal.BUFFER_TOO_SMALL),
-    ({}, {"output_room_bytes": 15}, Refusal.BUFFER_TOO_SMALL),
-    ({}, {"file_offset": 1}, Refusal.NOT_ALIGNED),
-    ({}, {"copy_length": 513}, Refusal.NOT_ALIGNED),
-    ({}, {"transfer_offset": 100}, Refusal.NOT_ALIGNED),
-    ({}, {"size": 545}, Refusal.BAD_SIZE_FIELD),
-    ({}, {"file_offset": (1 << 64) - 512}, Refusal.RANGE_OVERFLOW),
-    ({}, {"copy_length": MAX_FILE_BYTES + 512}, Refusal.RANGE_OVERFLOW),
-    ({"write_conflicts": lambda offset, length: True}, {}, Refusal.LOCKED),
-    ({}, {"file_offset": 8192}, Refusal.BEYOND_END),
-]
-
-
-@pytest.mark.parametrize(("party", "call", "reason"), WRITE_RULES)
-async def test_each_rule_of_offload_write(
-    scene: Scene, party: dict[str, object], call: dict[str, object], reason: Refusal
-) -> None:
-    target = await scene.file("target", b"x" * 8192)
-    with pytest.raises(OffloadRefused) as refused:
-        await scene.engine.offload_write(
-            replace(scene.party(target), **party),  # type: ignore[arg-type]
-            replace(WRITE, **call),  # type: ignore[arg-type]
-        )
-    assert refused.value.reason is reason
-    assert await scene.content(target) == b"x" * 8192
-
-
-async def test_directories_and_deleted_files_are_refused(scene: Scene) -> None:
-    folder = await scene.file("folder", mode=DIRECTORY)
-    assert await refusal_of_read(scene, folder, READ) is Refusal.READ_FILE_KIND
-    assert await refusal_of_write(scene, folder, WRITE) is Refusal.WRITE_FILE_KIND
-    gone = await scene.file("gone", b"x" * 8192)
-    scene.volume.hold(gone)
-    await scene.volume.unlink(scene.volume.root, b"gone")
-    assert await refusal_of_read(scene, gone, READ) is Refusal.FILE_DELETED
-    assert await refusal_of_write(scene, gone, WRITE) is Refusal.FILE_DELETED
-    await scene.volume.release(gone)
-
-
-async def refusal_of_read(scene: Scene, inode: Inode, call: ReadCall) -> Refusal:
-    with pytest.raises(OffloadRefused) as refused:
-        await scene.engine.offload_read(scene.party(inode), call)
-    return refused.value.reason
-
-
-async def refusal_of_write(scene: Scene, inode: Inode, call: WriteCall) -> Refusal:
-    with pytest.raises(OffloadRefused) as refused:
-        await scene.engine.offload_write(scene.party(inode), call)
-    return refused.value.reason
+    writing = scene.write_token(source, 0, 512, beyond, inside=4096)
+    assert await reason_of(writing) is Refusal.OFFSET_BEYOND_TOKEN

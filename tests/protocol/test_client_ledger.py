@@ -261,3 +261,41 @@ def test_a_large_hole_costs_a_few_calls() -> None:
             ledger.token_read(call, length, ZERO_TOKEN, zero_beyond=False)
     assert ledger.remaining() == []
     assert calls < 30
+
+
+def test_little_is_asked_about_the_inside_of_holes() -> None:
+    """A disk with a token of data in each gibibyte: some ten questions for each, not the 128 that its holes are long."""
+    stride, every, there = 8 * MIB, 1024 * MIB, 40
+    ledger = TokenLedger(there * every)
+    calls = 0
+
+    def answer(call: Call, ledger: TokenLedger) -> None:
+        nonlocal calls
+        calls += 1
+        if isinstance(call, WriteCall):
+            ledger.token_written(call, call.length)
+            return
+        into = call.offset % every
+        if into < stride:
+            length, token = min(call.length, stride - into), bytes(512)
+        else:
+            length, token = min(call.length, every - into), ZERO_TOKEN
+        ledger.token_read(call, length, token, zero_beyond=False)
+
+    run(ledger, answer, 64, random.Random(1))
+    assert ledger.cause is None
+    assert ledger.remaining() == []
+    assert calls < 20 * there
+
+
+def test_many_calls_are_under_way_while_data_comes() -> None:
+    ledger = TokenLedger(1 << 40)
+    for _ in range(10):
+        read = ledger.next_call()
+        assert isinstance(read, ReadCall)
+        ledger.token_read(read, 8 * MIB, bytes(512), zero_beyond=False)
+        write = ledger.next_call()
+        assert isinstance(write, WriteCall)
+        ledger.token_written(write, write.length)
+    calls = list(iter(ledger.next_call, None))
+    assert len(calls) == 64
