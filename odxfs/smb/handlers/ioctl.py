@@ -120,7 +120,7 @@ def _refuse_copy_without_token(context: RequestContext, code: int, opened: SmbOp
 
 
 def _find(context: RequestContext, request: IoctlRequest) -> tuple[Fsctl, SmbOpen | None]:
-    if context.tree.share.is_tokens:
+    if context.tree.is_tokens:
         check_control_code(request.ctl_code)
     without_open = _WITHOUT_OPEN.get(request.ctl_code)
     if without_open is not None:
