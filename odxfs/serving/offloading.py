@@ -24,6 +24,7 @@ class Offloading:
 
     def __init__(self) -> None:
         self._engine: OffloadEngine | None = None
+        self._fetcher: Fetcher | None = None
         self.commands: dict[str, Command] = {"tokens": self._tokens, "cancel_tokens": self._cancel_tokens}
 
     @asynccontextmanager
@@ -31,7 +32,7 @@ class Offloading:
         """The engine for the front ends, which have ended when the block does; then every token ends."""
         registry = TokenRegistry.of_pool(pool, limits)
         trace = OffloadTrace(pool.directory)
-        fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
+        fetcher = self._fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
         engine = self._engine = OffloadEngine(
             registry,
             time.monotonic,
@@ -49,10 +50,14 @@ class Offloading:
             trace.close()
 
     def summary(self) -> dict[str, Any]:
-        """What has been copied, and how many tokens live; nothing before there is an engine."""
-        if self._engine is None:
+        """What has been copied, how many tokens live, and how the peers are; nothing before there is an engine."""
+        if self._engine is None or self._fetcher is None:
             return {}
-        return {"offload": self._engine.counters.as_json(), "tokens": len(self._engine.registry)}
+        return {
+            "offload": self._engine.counters.as_json(),
+            "tokens": len(self._engine.registry),
+            "peers": self._fetcher.as_json(),
+        }
 
     async def _tokens(self, _: Arguments) -> dict[str, Any]:
         live = self._engine.registry.list(time.monotonic()) if self._engine is not None else []
