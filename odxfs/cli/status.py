@@ -58,7 +58,16 @@ def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [(key.removesuffix("_bytes").replace("_", " "), _value(key, pool[key])) for key in _numbers(pool)]
     rows.append(("tokens", str(status["tokens"])))
     rows += [(key, str(value)) for key, value in status.get("smb_server", {}).items() if key != "users"]
-    return rows + _scrub(status) + _copies(status["offload"])
+    return rows + _peers(status) + _scrub(status) + _copies(status["offload"])
+
+
+def _peers(status: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(f"peer {peer['name']}", _peer(peer)) for peer in status.get("peers", [])]
+
+
+def _peer(peer: dict[str, Any]) -> str:
+    state = f"{peer['connections']} connections, {peer['calls']} calls"
+    return f"{peer['address']}: {peer['trouble'].replace('_', ' ') or state}"
 
 
 def _shared(status: dict[str, Any]) -> list[tuple[str, str]]:

@@ -227,7 +227,7 @@ class OffloadEngine:
 
     def token_files(self, pool: Pool, origin: str = "") -> TokenFiles:
         """The live tokens as files."""
-        return TokenFiles(pool, self.registry, self.clock, origin)
+        return TokenFiles(pool, self.registry, self.clock, origin, require_valid=self._require_unchanged)
 
     def close(self) -> None:
         """End every token; the pool is about to close."""

@@ -22,7 +22,8 @@ class ForeignTokens(Protocol):
     async def copy(self, issuer: UUID, party: OffloadParty, call: WriteCall, length: int) -> ForeignCopy:
         """Write at most `length` bytes (whole sectors) of a token of pool `issuer` where `call` says.
 
-        The caller has checked rights, locks and range; the end of file stays where it is, and the last partial sector counts as
-        written whole. A short `written`, in whole sectors, is progress that the caller of the call goes on from. Raises
-        OffloadRefused or VolumeError, but only when nothing was written.
+        The caller has checked rights, locks and range. In strict settings the end of file stays where it is, and the last
+        partial sector counts as written whole; else the file may grow as far as the token's source reached. A short `written`,
+        in whole sectors, is progress that the caller of the call goes on from. Raises OffloadRefused or VolumeError, but only
+        when nothing was written.
         """

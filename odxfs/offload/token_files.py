@@ -6,7 +6,7 @@ the whole token (`open_token`) uses it by reading.
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -55,14 +55,25 @@ def _refuse_now(*_arguments: object, **_more: object) -> NoReturn:
     raise ReadOnly("a token cannot be changed")
 
 
+async def _require_nothing(_volume: Volume, _entry: TokenEntry) -> None:
+    pass
+
+
 class TokenFiles(Volume):
     """A folder with a file for each live token of a pool, named by its label, for the server's own user alone.
 
-    `clock` is the registry's. Reading a token that has ended raises Stale, or OffloadRefused if it was opened by the token.
+    `clock` is the registry's; `require_valid` raises OffloadRefused for a token that its share's policy has ended. Reading one
+    that has ended raises Stale, or OffloadRefused if it was opened by the token.
     """
 
     def __init__(
-        self, pool: "Pool", registry: TokenRegistry, clock: Callable[[], float], origin: str = ""
+        self,
+        pool: "Pool",
+        registry: TokenRegistry,
+        clock: Callable[[], float],
+        origin: str = "",
+        *,
+        require_valid: Callable[[Volume, TokenEntry], Awaitable[None]] = _require_nothing,
     ) -> None:
         self.name = "tokens"
         self.id = VolumeId(0)
@@ -74,6 +85,7 @@ class TokenFiles(Volume):
         self._data = pool.data
         self._registry = registry
         self._clock = clock
+        self._require_valid = require_valid
         self._beginning_ns = pool.clock() - int(clock() * 1e9)
         self._known: dict[InodeNumber, TokenEntry] = {}
 
@@ -87,7 +99,8 @@ class TokenFiles(Volume):
     async def open_token(self, token: bytes) -> TokenInode:
         """The file of a token, opened by the whole of it, which is a use of it. Raises OffloadRefused."""
         with self._registry.redeem(token, self._clock()) as entry:
-            ranges = await self._data.pinned_ranges(entry.pin, 0, entry.length, _MOST_RANGES)
+            await self._require_valid(self, entry)
+            ranges = await self._data.pinned_ranges(entry.pin, 0, _size(entry), _MOST_RANGES)
             blocks = sum(-(-length // BLOCK_BYTES) for _, length in ranges)
             return self._inode(entry, token, blocks)
 
@@ -120,7 +133,7 @@ class TokenFiles(Volume):
         return Inode(number, _row(stat.S_IFDIR | 0o500, 0, 0, changed, number))
 
     def _inode(self, entry: TokenEntry, token: bytes, blocks: int) -> TokenInode:
-        row = _row(stat.S_IFREG | 0o400, entry.length, blocks, self._time(entry.created), 0)
+        row = _row(stat.S_IFREG | 0o400, _size(entry), blocks, self._time(entry.created), 0)
         return TokenInode(_number(entry), row, entry, token)
 
     def _remember(self, entries: Iterable[TokenEntry]) -> None:
@@ -222,6 +235,11 @@ class TokenFiles(Volume):
         return self._registry.hold(inode.entry, self._clock())
 
 
+def _size(entry: TokenEntry) -> int:
+    """What the token holds of its source, to the byte; in a call it stands for whole sectors."""
+    return max(0, entry.origin.data_length)
+
+
 def _number(entry: TokenEntry) -> InodeNumber:
     return InodeNumber(_FIRST_FILE + entry.pin.id)
 
@@ -237,7 +255,7 @@ def _row(mode: int, size: int, blocks: int, moment: int, parent: int) -> tuple[i
 
 def _most_blocks(entry: TokenEntry) -> int:
     """What the token's leaves allocate, which without a look at them is known no better."""
-    return min(entry.pin.most_allocated_blocks, -(-entry.length // BLOCK_BYTES))
+    return min(entry.pin.most_allocated_blocks, -(-_size(entry) // BLOCK_BYTES))
 
 
 def _filled(data: Buffer, length: int) -> Buffer:

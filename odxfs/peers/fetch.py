@@ -11,7 +11,7 @@ from odxfs.client.connection import Pending
 from odxfs.errors import LockConflict
 from odxfs.offload import OffloadParty, WriteCall
 from odxfs.peers.remote_token import RemoteToken, data_of
-from odxfs.peers.window import Window
+from odxfs.peers.window import SMALLEST_PIECE_BYTES, Window
 from odxfs.types import Buffer
 
 READS_AHEAD = 8
@@ -20,9 +20,13 @@ READS_AHEAD = 8
 
 @dataclass(slots=True)
 class Progress:
-    """How far a call has come, in bytes: `written` of `due`, without a gap from its beginning, `moved` of them fetched."""
+    """How far a call has come, in bytes: `written` of `inside`, without a gap from its beginning, `moved` of them fetched.
 
-    due: int
+    `inside` is what falls into the file, `due` what a client is told when that is written.
+    """
+
+    due: int = 0
+    inside: int = 0
     written: int = 0
     moved: int = 0
 
@@ -54,10 +58,11 @@ class Fetch:
         self._party = party
         self._token_offset = call.transfer_offset
         self._offset = call.file_offset
-        self._length = progress.due
+        self._length = progress.inside
         self._progress = progress
         self._ahead: deque[Read] = deque()
         self._held = 0
+        self._has_asked = False
 
     async def run(self, last_read_at: float) -> None:
         """Fetch and write until all is there; nothing is asked for after `last_read_at`.
@@ -82,9 +87,12 @@ class Fetch:
             self._window.give(self._held)
 
     async def _ranges(self) -> list[tuple[int, int]]:
+        length = min(self._length, self._token.size - self._token_offset)
+        if length <= 0:
+            return []
         if self._token.is_dense:
-            return [(self._token_offset, self._length)]
-        return await self._token.data_ranges(self._token_offset, self._length)
+            return [(self._token_offset, length)]
+        return await self._token.data_ranges(self._token_offset, length)
 
     def _steps(self, ranges: list[tuple[int, int]]) -> Iterator[Step]:
         at = 0
@@ -94,7 +102,8 @@ class Fetch:
                 yield Step(at, start - at, is_data=False)
             at, end = start, start + length
             while at < end:
-                piece = min(end - at, self._window.piece_bytes, self._token.max_read_bytes)
+                most = self._window.piece_bytes if self._has_asked else SMALLEST_PIECE_BYTES
+                piece = min(end - at, most, self._token.max_read_bytes)
                 yield Step(at, piece, is_data=True)
                 at += piece
         if at < self._length:
@@ -105,11 +114,14 @@ class Fetch:
         if not step.is_data:
             self._ahead.append(Read(step, None, 0.0))
             return True
-        if not self._window.try_take(step.length):
+        if not self._has_asked:
+            self._window.claim(step.length)
+        elif not self._window.try_take(step.length):
             if self._ahead:
                 return False
             await self._window.take(step.length)
         self._held += step.length
+        self._has_asked = True
         position = self._token_offset + step.at
         while (pending := self._token.try_submit_read(position, step.length)) is None:
             if self._ahead:
@@ -125,7 +137,7 @@ class Fetch:
             await self._write(step, None)
             return
         data = data_of(await read.pending.wait(), step.length)
-        self._window.arrived(trio.current_time() - read.asked)
+        self._window.arrived(step.length, read.asked, trio.current_time())
         await self._write(step, data)
         self._let_go(step.length)
 
@@ -136,11 +148,18 @@ class Fetch:
             raise LockConflict(f"inode {party.inode.number} is locked at {position}")
         with trio.CancelScope(shield=True):
             if data is None:
-                await party.volume.deallocate(party.inode, position, step.length)
+                await self._empty(position, step.length)
             else:
-                await party.volume.write(party.inode, position, data, may_grow=False)
+                may_grow = not party.settings.strict
+                await party.volume.write(party.inode, position, data, may_grow=may_grow)
                 self._progress.moved += step.length
         self._progress.written = step.at + step.length
+
+    async def _empty(self, offset: int, length: int) -> None:
+        party = self._party
+        await party.volume.deallocate(party.inode, offset, length)
+        if not party.settings.strict and offset + length > party.inode.size:
+            await party.volume.truncate(party.inode, offset + length)
 
     def _let_go(self, length: int) -> None:
         self._held -= length

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -9,6 +10,7 @@ import trio
 from odxfs.client.errors import NetworkFailed
 from odxfs.errors import LockConflict, OffloadRefused, ProtocolError, Refusal, UserError, VolumeError
 from odxfs.offload import ForeignCopy, OffloadParty, WriteCall
+from odxfs.offload.rules import round_up_to_sector
 from odxfs.peers.fetch import Fetch, Progress
 from odxfs.peers.link import Line, Link
 from odxfs.peers.peer import Peer
@@ -46,14 +48,13 @@ class Fetcher:
     async def copy(self, issuer: UUID, party: OffloadParty, call: WriteCall, length: int) -> ForeignCopy:
         """See ForeignTokens.copy. Takes four seconds at most, but for the last write."""
         link = self._link(issuer)
-        inside = min(length, party.inode.size - call.file_offset)
-        now, progress = trio.current_time(), Progress(inside)
+        now, progress = trio.current_time(), Progress(length)
         with trio.move_on_at(now + CALL_SECONDS) as patience:
             await self._attempts(link, party, call, progress, now + ASKING_SECONDS)
         if patience.cancelled_caught and not progress.written:
             raise OffloadRefused(Refusal.PEER_BUSY)
-        is_whole = progress.written == inside == progress.due
-        written = length if is_whole else progress.written // SECTOR_BYTES * SECTOR_BYTES
+        is_whole = progress.written == progress.inside
+        written = progress.due if is_whole else progress.written // SECTOR_BYTES * SECTOR_BYTES
         return ForeignCopy(link.peer.name, written, min(progress.moved, written))
 
     async def _attempts(
@@ -92,10 +93,21 @@ class Fetcher:
         last_read_at: float,
     ) -> None:
         async with open_remote_token(line, bytes(call.token)) as token:
-            if call.transfer_offset >= token.size:
-                raise OffloadRefused(Refusal.OFFSET_BEYOND_TOKEN)
-            progress.due = min(progress.due, token.size - call.transfer_offset)
+            _measure(token.size, party, call, progress)
             await Fetch(token, link.window, party, call, progress).run(last_read_at)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """For the control socket: the peers as configured, and what is open to each."""
+        links = {link.peer.name: link for link in self._links.values()}
+        return [
+            {
+                "name": peer.name,
+                "address": peer.endpoint,
+                "pool": str(peer.pool),
+                **(links[peer.name].as_json() if peer.name in links else Link.IDLE),
+            }
+            for peer in self._store.list()
+        ]
 
     def _link(self, issuer: UUID) -> Link:
         peer = self._peer(issuer)
@@ -120,3 +132,15 @@ class Fetcher:
                 link.close()
             raise OffloadRefused(Refusal.UNKNOWN_PEER)
         return peer
+
+
+def _measure(size: int, party: OffloadParty, call: WriteCall, progress: Progress) -> None:
+    """What a token of `size` bytes can bring for this call. Raises OffloadRefused when that is nothing."""
+    length = round_up_to_sector(size) - call.transfer_offset
+    if length <= 0:
+        raise OffloadRefused(Refusal.OFFSET_BEYOND_TOKEN)
+    reached = party.inode.size - call.file_offset
+    if not party.settings.strict:
+        reached = max(reached, size - call.transfer_offset)
+    progress.due = min(progress.due, length)
+    progress.inside = max(0, min(progress.due, reached))

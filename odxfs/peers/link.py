@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import trio
 
@@ -78,6 +79,19 @@ class Link:
         self._lines: list[Line] = []
         self._opening: Opening | None = None
         self._is_closed = False
+
+    IDLE: ClassVar[dict[str, Any]] = {"connections": 0, "calls": 0, "bytes_under_way": 0, "trouble": ""}
+    """What `as_json` says of a peer that was not asked yet."""
+
+    def as_json(self) -> dict[str, Any]:
+        """How much it is used at this moment, and the label of what was wrong a moment ago."""
+        lines = [line for line in self._lines if line.is_usable]
+        return {
+            "connections": len(lines),
+            "calls": sum(line.calls for line in lines),
+            "bytes_under_way": self.window.used,
+            "trouble": self._trouble.label,
+        }
 
     async def take(self) -> Line:
         """The line that is used least; a first one is waited for. Raises OffloadRefused with what is wrong with the peer."""

@@ -24,6 +24,12 @@ class Trouble:
         """The peer was reached."""
         self._reason = None
 
+    @property
+    def label(self) -> str:
+        """The label of a failure that is fresh, else empty."""
+        fresh = self._reason is not None and self._clock() < self._until
+        return self._reason.label if fresh and self._reason is not None else ""
+
     def check(self) -> None:
         """Raise OffloadRefused while the failure is fresh."""
         if self._reason is not None and self._clock() < self._until:

@@ -1,7 +1,8 @@
 """How many bytes may be under way from one peer, in which pieces: as many as arrive soon.
 
-A call must not take longer than four seconds, so whatever is asked of a peer should arrive within one. What arrives sooner
-widens the window, what arrives later narrows it. Waiting is in order, so that no call starves.
+A call must not take longer than four seconds, so whatever is asked of a peer should arrive within one. What arrives soon widens
+the window by its own length, so that it doubles in each round trip; what arrives late halves it. Waiting is in order, but the
+first, small piece of a call never waits: so on any network each of many calls comes some way, and none is refused for nothing.
 """
 
 from collections import deque
@@ -13,7 +14,7 @@ LARGEST_PIECE_BYTES = 1024 * 1024
 """One read. Larger ones are not faster, and hold more memory for longer."""
 
 SMALLEST_WINDOW_BYTES = 256 * 1024
-FIRST_WINDOW_BYTES = 8 * 1024 * 1024
+FIRST_WINDOW_BYTES = 2 * 1024 * 1024
 LARGEST_WINDOW_BYTES = 32 * 1024 * 1024
 """What calls hold in memory of one peer's bytes, all together."""
 
@@ -28,11 +29,17 @@ class Window:
         self.limit = FIRST_WINDOW_BYTES
         self.used = 0
         self._waiting: deque[tuple[int, trio.Event]] = deque()
+        self._narrowed_at = -float("inf")
 
     @property
     def piece_bytes(self) -> int:
-        """How much to ask for at a time: a power of two, a sixteenth of the window at most."""
-        return max(SMALLEST_PIECE_BYTES, min(LARGEST_PIECE_BYTES, self.limit // 16))
+        """How much to ask for at a time: a sixteenth of the window."""
+        step = SMALLEST_PIECE_BYTES
+        return max(step, min(LARGEST_PIECE_BYTES, self.limit // 16 // step * step))
+
+    def claim(self, length: int) -> None:
+        """Take `length` bytes at once, over the limit where need be: a call's first piece."""
+        self.used += length
 
     def try_take(self, length: int) -> bool:
         """Take `length` bytes of the window if nobody waits for them."""
@@ -62,13 +69,13 @@ class Window:
         self.used -= length
         self._admit()
 
-    def arrived(self, seconds: float) -> None:
-        """A piece took that long from being asked for: adapt."""
-        if seconds < SOON_SECONDS:
-            self.limit = min(LARGEST_WINDOW_BYTES, self.limit * 2)
+    def arrived(self, length: int, asked: float, now: float) -> None:
+        """A piece that was asked for at `asked` is there: adapt. Pieces that were under way with a late one are late with it."""
+        if now - asked < SOON_SECONDS:
+            self.limit = min(LARGEST_WINDOW_BYTES, self.limit + length)
             self._admit()
-        elif seconds > LATE_SECONDS:
-            self.limit = max(SMALLEST_WINDOW_BYTES, self.limit // 2)
+        elif now - asked > LATE_SECONDS and asked >= self._narrowed_at:
+            self.limit, self._narrowed_at = max(SMALLEST_WINDOW_BYTES, self.limit // 2), now
 
     def _fits(self, length: int) -> bool:
         return not self.used or self.used + length <= self.limit

@@ -140,7 +140,7 @@ def _bind_tree(context: RequestContext) -> None:
         raise SmbError(Status.NETWORK_NAME_DELETED)
     if tree.encrypt_data and not context.encrypted:
         raise SmbError(Status.ACCESS_DENIED, "the share wants encryption")
-    if tree.share.is_tokens:
+    if tree.is_tokens:
         check_command(context.header.command)
     context.bound_tree = tree
 

@@ -38,6 +38,8 @@ class Tree:
     attached_view: View | None
     maximal_access: int
     encrypt_data: bool = False
+    is_tokens: bool = False
+    """True for TOKENS$; a field, since each request asks for it."""
 
     @property
     def is_ipc(self) -> bool:

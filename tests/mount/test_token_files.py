@@ -60,13 +60,15 @@ def test_a_token_shows_its_bytes_whatever_happens_to_the_source(folder: Path, to
     disk.write_bytes(content)
     whole = make_token(disk, 0, 2 * LEAF_BYTES, tokens)
     part = make_token(disk, 512, 5_000 // 512 * 512, tokens)
+    end = make_token(disk, LEAF_BYTES + 512, 65_536, tokens)
     disk.write_bytes(b"other bytes" * 1000)
     disk.unlink()
-    rounded = -(-SIZE // 512) * 512
-    assert whole.stat().st_size in (LEAF_BYTES, rounded)
-    assert whole.read_bytes() == content[: whole.stat().st_size].ljust(whole.stat().st_size, b"\0")
-    assert part.read_bytes() == content[512 : 512 + part.stat().st_size]
+    assert whole.stat().st_size == LEAF_BYTES
+    assert whole.read_bytes() == content[:LEAF_BYTES]
     assert part.stat().st_size == 4608
+    assert part.read_bytes() == content[512:5120]
+    assert end.stat().st_size == 12_345 - 512
+    assert end.read_bytes() == content[LEAF_BYTES + 512 :]
     assert abs(whole.stat().st_mtime - time.time()) < LIFETIME_SECONDS + 5
 
 

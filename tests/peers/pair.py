@@ -7,7 +7,7 @@ from pathlib import Path
 
 from odxfs.client.client import Client, connect
 from odxfs.client.places import SmbPlace
-from odxfs.offload import OffloadParty, ReadCall, ReadResult, WriteCall
+from odxfs.offload import OffloadParty, OffloadPolicy, OffloadSettings, ReadCall, ReadResult, WriteCall
 from odxfs.offload.rules import READ_INPUT_BYTES, READ_OUTPUT_BYTES, WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES
 from odxfs.peers import Peer, PeerStore
 from odxfs.smb.auth.users import UserStore
@@ -58,7 +58,9 @@ async def serve_pair(folder: Path, settings: ServerSettings | None = None) -> As
         yield Pair(source, destination, source_client, destination_client, peer, peers)
 
 
-def party(served: Served, inode: Inode, *, locked: bool = False) -> OffloadParty:
+def party(
+    served: Served, inode: Inode, *, locked: bool = False, strict: bool = True, policy: str = "pin"
+) -> OffloadParty:
     """Somebody who may do everything with a file of `served`."""
     return OffloadParty(
         volume=served.volume,
@@ -71,6 +73,8 @@ def party(served: Served, inode: Inode, *, locked: bool = False) -> OffloadParty
         write_conflicts=lambda offset, length: locked,
         owner="alice",
         client="127.0.0.1",
+        settings=OffloadSettings(strict=strict),
+        policy=OffloadPolicy.parse(policy),
     )
 
 
@@ -82,20 +86,29 @@ async def new_file(served: Served, name: str, size: int = 0) -> Inode:
     return inode
 
 
-async def read_token(served: Served, inode: Inode, offset: int, length: int) -> ReadResult:
+async def read_token(
+    served: Served, inode: Inode, offset: int, length: int, policy: str = "pin"
+) -> ReadResult:
     """OFFLOAD_READ on the server's engine."""
     call = ReadCall(READ_INPUT_BYTES, READ_OUTPUT_BYTES, READ_INPUT_BYTES, 0, offset, length)
-    return await served.server.engine.offload_read(party(served, inode), call)
+    return await served.server.engine.offload_read(party(served, inode, policy=policy), call)
 
 
 async def write_token(
-    served: Served, inode: Inode, token: bytes, offset: int, length: int, transfer_offset: int = 0
+    served: Served,
+    inode: Inode,
+    token: bytes,
+    offset: int,
+    length: int,
+    transfer_offset: int = 0,
+    *,
+    strict: bool = True,
 ) -> int:
     """One OFFLOAD_WRITE on the server's engine; LengthWritten."""
     call = WriteCall(
         WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES, WRITE_INPUT_BYTES, offset, length, transfer_offset, token
     )
-    return await served.server.engine.offload_write(party(served, inode), call)
+    return await served.server.engine.offload_write(party(served, inode, strict=strict), call)
 
 
 async def write_whole_token(

@@ -30,7 +30,10 @@ async def test_a_peer_is_added_shown_and_removed(tmp_path: Path) -> None:
         assert pool in (await odxfs_ok("peer", "list", b.directory)).out
         kept = b.directory / "peers.json"
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-        assert MACHINE_PASSWORD not in (await odxfs_ok("status", b.directory, "--json")).out
+        told = await odxfs_ok("status", b.directory, "--json")
+        assert MACHINE_PASSWORD not in told.out
+        assert [(peer["name"], peer["connections"]) for peer in told.json["peers"]] == [("a", 0)]
+        assert f"127.0.0.1:{a.port}: 0 connections" in (await odxfs_ok("status", b.directory)).out
 
         assert await add(b.directory, "A", f"127.0.0.1:{a.port}", MACHINE, MACHINE_PASSWORD) == (
             ExitCode.EXISTS,

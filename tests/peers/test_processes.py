@@ -1,5 +1,6 @@
 """`odxfs cp` between two servers: while the source changes, and when either server dies in the middle."""
 
+import json
 import os
 from pathlib import Path
 
@@ -141,6 +142,9 @@ async def test_a_sparse_disk_stays_sparse(tmp_path: Path) -> None:
             for server in (a, b)
         ]
         assert allocated[0] == allocated[1] < 1 << 20
+        traced = [json.loads(line) for line in (b.directory / "offload.jsonl").read_text().splitlines()]
+        assert sum(line["moved_bytes"] for line in traced) == allocated[0]  # holes do not travel
+        assert {line["peer"] for line in traced if line["moved_bytes"]} == {"a"}
         copy = await (await at_b.tree(SHARE)).open_to_read("copy")
         assert copy.size == 3 << 30
         for place in (0, 5 << 20, 100 << 20, (2 << 30) + 4096):

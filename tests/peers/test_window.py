@@ -76,13 +76,16 @@ async def test_who_is_cancelled_at_his_turn_gives_it_back() -> None:
 
 def test_it_follows_the_network() -> None:
     window = Window()
-    for _ in range(20):
-        window.arrived(0.01)
+    for now in range(100):
+        window.arrived(LARGEST_PIECE_BYTES, now, now + 0.01)
     assert (window.limit, window.piece_bytes) == (LARGEST_WINDOW_BYTES, LARGEST_PIECE_BYTES)
-    window.arrived(0.5)
+    window.arrived(LARGEST_PIECE_BYTES, 100, 100.5)
     assert window.limit == LARGEST_WINDOW_BYTES
     for _ in range(20):
-        window.arrived(2.0)
+        window.arrived(LARGEST_PIECE_BYTES, 100, 102)
+    assert window.limit == LARGEST_WINDOW_BYTES // 2  # they were late together
+    for now in range(103, 150):
+        window.arrived(LARGEST_PIECE_BYTES, now, now + 2)
     assert (window.limit, window.piece_bytes) == (SMALLEST_WINDOW_BYTES, SMALLEST_PIECE_BYTES)
 
 

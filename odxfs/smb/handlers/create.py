@@ -67,7 +67,7 @@ async def create(context: RequestContext) -> CreateResponse:
     if any(find_create_context(contexts, name) is not None for name in _RECONNECTS):
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
     eas = _requested_eas(contexts)
-    find = open_token if context.tree.share.is_tokens else open_file
+    find = open_token if context.tree.is_tokens else open_file
     opened, action = await find(context, request)
     await _settle(context, opened, eas if action is not CreateAction.OPENED else ())
     context.open = opened

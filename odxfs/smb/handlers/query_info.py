@@ -20,7 +20,7 @@ async def query_info(context: RequestContext) -> QueryInfoResponse | Answer:
     """
     request = QueryInfoRequest.unpack(context.pdu)
     opened = context.find_open(request.file_id)
-    if opened.tree.share.is_tokens:
+    if opened.tree.is_tokens:
         check_query(request)
     longest = context.server.settings.max_transact_bytes
     if request.output_buffer_length > longest or len(request.input_buffer) > longest:

@@ -78,7 +78,9 @@ async def _connect(context: RequestContext, session: Session, share: Share) -> T
         return Tree(session.next_tree_id, session, share, None, FILE_ALL_ACCESS)
     if share.is_tokens:
         files = context.server.engine.token_files(context.server.pool, ORIGIN)
-        return Tree(session.next_tree_id, session, share, View(files, files.root), READ_ONLY_ACCESS, True)
+        return Tree(
+            session.next_tree_id, session, share, View(files, files.root), READ_ONLY_ACCESS, True, True
+        )
     try:
         volume = context.server.pool.volume(share.volume, ORIGIN)
         root = await share_root(volume, share.path, session.uid, session.gid)
