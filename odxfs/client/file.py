@@ -6,6 +6,7 @@ from odxfs.client.connection import Pending
 from odxfs.client.errors import RequestRefused
 from odxfs.client.metadata import NO_METADATA, Lost, Metadata, smb_metadata
 from odxfs.client.session import expect_success
+from odxfs.errors import ProtocolError
 from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 from odxfs.wire.client_connection import Response
@@ -38,6 +39,7 @@ ANSWER_BYTES = 65536
 _NO_ATTRIBUTES = {Status.NO_EAS_ON_FILE, Status.EAS_NOT_SUPPORTED, Status.NOT_SUPPORTED}
 _UNNAMED_STREAM = "::$DATA"
 _STREAM_TYPE = ":$DATA"
+_NEVER_IN_STREAMS = frozenset("\\/:\0")
 
 
 class SmbFile:
@@ -163,7 +165,10 @@ class SmbFile:
         """The names of the streams beside the unnamed one (FileStreamInformation). Raises RequestRefused."""
         told = unpack_streams(await self._query(FileInformationClass.STREAM, ANSWER_BYTES))
         names = [stream.stream_name for stream in told if stream.stream_name != _UNNAMED_STREAM]
-        return [name[1:].removesuffix(_STREAM_TYPE) for name in names if name.endswith(_STREAM_TYPE)]
+        found = [name[1:].removesuffix(_STREAM_TYPE) for name in names if name.endswith(_STREAM_TYPE)]
+        if any(_NEVER_IN_STREAMS.intersection(name) for name in found):
+            raise ProtocolError("a stream whose name leads elsewhere")
+        return found
 
     async def attributes(self) -> dict[bytes, bytes]:
         """The extended attributes. Raises RequestRefused."""

@@ -1,9 +1,11 @@
 """One `odxfs cp`: sources, files or whole folders, to one destination."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -23,6 +25,8 @@ from odxfs.ntstatus import Status
 
 RECONNECT_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Pauses before each try to reach a server again, when a copy can go on where it was."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,16 @@ class Job:
     async def run(self, request: Request) -> Summary:
         """Copy all. A single file's error is raised; of several sources, or in a folder, each error is reported.
 
-        Raises NetworkFailed and LogonFailed always: without a server there is no rest to go on with.
+        Raises NetworkFailed always: without a server there is no rest to go on with.
         """
+        try:
+            await self._run(request)
+        except ProtocolError as error:
+            raise NetworkFailed(f"a server breaks the protocol: {error}") from error
+        self.count()
+        return self.summary
+
+    async def _run(self, request: Request) -> None:
         destination = await self._servers.place(request.destination)
         found = await destination.look()
         is_folder = found is not None and found.kind is Kind.FOLDER
@@ -74,8 +86,6 @@ class Job:
                 if len(request.sources) == 1:
                     raise
                 self._report(Record(str(location), destination.name, error=error))
-        self.count()
-        return self.summary
 
     def count(self) -> None:
         """Bring the sum's wire bytes and its time up to now."""
@@ -101,7 +111,9 @@ class Job:
 
     async def _copy_folder(self, source: Place, target: Place, entry: Entry) -> None:
         async with open_nursery() as nursery:
-            tree = TreeCopy(nursery, self._copy_one, self._report, self.summary)
+            tree = TreeCopy(
+                nursery, self._copy_one, self._persist, self._servers.renew, self._report, self.summary
+            )
             await tree.run(source, target, entry)
 
     async def _copy_one(self, source: Place, target: Place) -> None:
@@ -115,18 +127,21 @@ class Job:
         self._report(record)
 
     async def _copy(self, source: Place, target: Place) -> CopyResult:
-        """One file; a copy that can be resumed is, when its server comes back."""
+        return await self._persist(partial(self._try, source, target))
+
+    async def _persist(self, action: Callable[[], Awaitable[Result]]) -> Result:
+        """Do it; again when its server comes back, in a copy that can be resumed."""
         lost = False
         for pause in RECONNECT_SECONDS if self._options.resume else ():
             try:
-                return await self._try(source, target)
+                return await action()
             except NetworkFailed:
                 lost = True
             except RequestRefused as error:
                 if not lost or error.status != Status.SHARING_VIOLATION:
                     raise  # else the server has not noticed yet that our former connection is gone
             await trio.sleep(pause)
-        return await self._try(source, target)
+        return await action()
 
     async def _try(self, source: Place, target: Place) -> CopyResult:
         source, target = await self._servers.renew(source), await self._servers.renew(target)

@@ -132,6 +132,8 @@ class LocalPlace:
         file = await self.open_to_write()
         try:
             await file.lock()
+            if not os.path.samestat(os.fstat(file.descriptor), await self._run(os.stat, self.path)):
+                raise UserError(f"{self.path}: another copy has just finished it", ExitCode.REFUSED)
         except BaseException:
             await file.close()
             raise

@@ -15,7 +15,7 @@ from odxfs.client.closing import CLEANING_SECONDS, close_quietly, closing
 from odxfs.client.entry import Kind
 from odxfs.client.nursery import open_nursery
 from odxfs.client.partial import RECORD_BYTES, PartialRecord, partial_size, record_offset
-from odxfs.client.place import File, Place
+from odxfs.client.place import PARTIAL_SUFFIX, File, Place
 from odxfs.client.plain import make_zeros
 from odxfs.client.ranges import RangeSet
 from odxfs.errors import ExitCode, UserError
@@ -58,6 +58,8 @@ async def partial_target(
 
     `record` says of what source it is. A partial file of another source, or of an older state of it, begins again.
     """
+    if place.name.casefold().endswith(PARTIAL_SUFFIX):
+        raise UserError(f"{place.name}: with --resume this name is kept for partial copies", ExitCode.REFUSED)
     await _check_existing(place, check)
     partial = place.partial()
     file = await partial.open_partial()
@@ -70,6 +72,7 @@ async def partial_target(
             nursery.cancel_scope.cancel()
         await file.set_end_of_file(record.size)
         await finish(partial, file)
+        await file.flush()  # the name must not become durable before the bytes
         await partial.rename(file, place)
         await file.close()
     except BaseException:

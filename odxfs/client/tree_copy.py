@@ -1,11 +1,14 @@
 """The copy of a folder with all that is in it: several files in flight, one failure never in the way of the rest."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol, TypeVar
 
 import trio
 
 from odxfs.client.entry import Entry, Kind
 from odxfs.client.errors import NetworkFailed
+from odxfs.client.metadata import Lost
 from odxfs.client.place import Place
 from odxfs.client.summary import Record, Summary
 from odxfs.client.walk import Folder, Walk
@@ -15,20 +18,36 @@ FILES_IN_FLIGHT = 8
 """Each holds up to 8 MiB while it is copied plainly."""
 
 CopyOne = Callable[[Place, Place], Awaitable[None]]
+Renew = Callable[[Place], Awaitable[Place]]
+Result = TypeVar("Result")
+
+
+class Persist(Protocol):
+    """Calls the action, perhaps several times, and returns its result."""
+
+    async def __call__(self, action: Callable[[], Awaitable[Result]]) -> Result: ...
 
 
 class TreeCopy:
-    """One folder's copy. `copy_one` copies a file and reports; it raises NetworkFailed alone, which ends everything."""
+    """One folder's copy. `copy_one` copies a file and reports; it raises NetworkFailed alone, which ends everything.
+
+    `persist` does a thing again when the connection was lost meanwhile, if that is wanted; `renew` gives the same place over
+    a connection that works.
+    """
 
     def __init__(
         self,
         nursery: trio.Nursery,
         copy_one: CopyOne,
+        persist: Persist,
+        renew: Renew,
         report: Callable[[Record], None],
         summary: Summary,
     ) -> None:
         self._nursery = nursery
         self._copy_one = copy_one
+        self._persist = persist
+        self._renew = renew
         self._report = report
         self._summary = summary
         self._slots = trio.CapacityLimiter(FILES_IN_FLIGHT)
@@ -68,19 +87,24 @@ class TreeCopy:
     async def _enter(self, folder: Folder) -> None:
         """Make the folder at the destination and begin to list the source's."""
         try:
-            await self._refuse_itself(folder)
-            if await folder.destination.make_folder():
-                self._summary.folders += 1
-            if folder.parent is None:
-                self._guard = await self._identity(folder.source, folder.destination)
-                await self._refuse_itself(folder)
+            self._stack.append(await self._persist(partial(self._prepare, folder)))
         except NetworkFailed:
             raise
         except UserError as error:
             self._fail(folder.source, folder.destination, error)
-            await self._leave(folder)
-            return
-        self._stack.append(Walk(folder, folder.source.pages()))
+            await self._release(folder.parent)
+
+    async def _prepare(self, folder: Folder) -> Walk:
+        await self._bring_up(folder)
+        await self._refuse_itself(folder)
+        if await folder.destination.make_folder():
+            self._summary.folders += 1
+        if folder.parent is None:
+            self._guard = await self._identity(folder.source, folder.destination)
+            await self._refuse_itself(folder)
+        walk = Walk(folder, folder.source.pages())
+        await walk.begin()
+        return walk
 
     async def _enter_subfolder(self, walk: Walk, entry: Entry) -> None:
         target = self._target(walk, entry)
@@ -159,16 +183,21 @@ class TreeCopy:
             if folder.waiting:
                 return
             try:
-                self._summary.not_kept |= await folder.destination.set_folder_metadata(folder.entry.metadata)
+                self._summary.not_kept |= await self._persist(partial(self._finish, folder))
             except NetworkFailed:
                 raise
             except UserError as error:
                 self._fail(folder.source, folder.destination, error)
             folder = folder.parent
 
-    async def _leave(self, folder: Folder) -> None:
-        """A folder that was not entered."""
-        await self._release(folder.parent)
+    async def _bring_up(self, folder: Folder) -> None:
+        """A file's copy may have had to connect again."""
+        folder.source = await self._renew(folder.source)
+        folder.destination = await self._renew(folder.destination)
+
+    async def _finish(self, folder: Folder) -> set[Lost]:
+        await self._bring_up(folder)
+        return await folder.destination.set_folder_metadata(folder.entry.metadata)
 
     def _fail(self, source: Place, destination: Place, error: UserError) -> None:
         self._report(Record(source.name, destination.name, error=error))

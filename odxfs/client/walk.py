@@ -35,6 +35,10 @@ class Walk:
     _ahead: list[Entry] | None = None
     _ended: bool = False
 
+    async def begin(self) -> None:
+        """Fetch the first page, which for most folders is the only one. Raises UserError."""
+        self._ahead = await self._fetch()
+
     async def next_page(self) -> list[Entry] | None:
         """The next page without its subfolders, or None at the end. Raises UserError."""
         page = self._ahead if self._ahead is not None else await self._fetch()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import combinations
 
-from odxfs.configuration.model import Configuration, DialectName, SvmConfiguration
+from odxfs.configuration.model import Configuration, DialectName, SvmConfiguration, TokenBounds
 from odxfs.smb.settings import Encryption
 
 _DIALECTS = list(DialectName)
@@ -17,6 +17,7 @@ def find_contradictions(configuration: Configuration) -> Iterator[Contradiction]
     """Each contradiction once."""
     if len(configuration.mounts) > 1:
         yield ("mounts",), f"one process mounts one volume, not {len(configuration.mounts)}"
+    yield from _tokens(configuration.tokens)
     for name, svm in configuration.svm.items():
         for key, sentence in _in_svm(svm):
             yield ("svm", name, *key), f"[svm.{name}] {sentence}"
@@ -35,17 +36,20 @@ def _in_svm(svm: SvmConfiguration) -> Iterator[Contradiction]:
             f"min-dialect {svm.min_dialect.value} is above max-dialect {svm.max_dialect.value}",
         )
     yield from _encryption(svm)
-    tokens = svm.tokens
-    if not tokens.shortest_lifetime <= tokens.default_lifetime <= tokens.longest_lifetime:
-        yield (
-            ("tokens",),
-            "tokens: default-lifetime does not lie between shortest-lifetime and longest-lifetime",
-        )
+    yield from _tokens(svm.tokens)
     folded: dict[str, str] = {}
     for share in svm.share:
         twin = folded.setdefault(share.casefold(), share)
         if twin != share:
             yield ("share", share), f"the shares {twin} and {share} differ only in case"
+
+
+def _tokens(bounds: TokenBounds) -> Iterator[Contradiction]:
+    if not bounds.shortest_lifetime <= bounds.default_lifetime <= bounds.longest_lifetime:
+        yield (
+            ("tokens",),
+            "tokens: default-lifetime does not lie between shortest-lifetime and longest-lifetime",
+        )
 
 
 def _encryption(svm: SvmConfiguration) -> Iterator[Contradiction]:

@@ -6,7 +6,6 @@ tokens end, the pool commits and closes, and only then do callers of `odxfs umou
 
 import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,24 +21,20 @@ from odxfs.configuration.writing import write_configuration
 from odxfs.control.arguments import Arguments
 from odxfs.control.server import ControlServer
 from odxfs.errors import ExitCode, UserError
-from odxfs.observe.status import pool_as_json, token_as_json, total_of
-from odxfs.observe.trace import OffloadTrace
-from odxfs.offload import OffloadEngine, TokenChoice, TokenRegistry
+from odxfs.observe.status import pool_as_json, total_of
+from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
 from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
-from odxfs.peers import Fetcher, PeerStore
 from odxfs.scrubbing import Scrubbing
 from odxfs.serving.errors import single_errors
 from odxfs.serving.live import Live
+from odxfs.serving.offloading import Offloading
 from odxfs.serving.signals import Signals
 from odxfs.serving.svms import RunningSvms, keep_share, require_volumes
 from odxfs.smb.shares import Share
 from odxfs.volume import MOUNT, Pool, Volume, open_pool
 
 log = logging.getLogger("odxfs.serving")
-
-SWEEP_SECONDS = 1.0
-"""How often expired tokens give back their space. Redeeming looks at the deadline itself."""
 
 SECONDS_TO_ANSWER = 2.0
 """How long a caller of `shutdown` may take to read the answer before the process ends anyway."""
@@ -69,19 +64,17 @@ class Serving:
         self._failure: BaseException | None = None
         self._is_live = False
         self._pool: Pool | None = None
-        self._engine: OffloadEngine | None = None
-        self._fetcher: Fetcher | None = None
         self._svms: RunningSvms | None = None
         self._scrubbing = Scrubbing()
+        self._offloading = Offloading()
         commands = {
             "ping": self._ping,
             "status": self._status,
-            "tokens": self._tokens,
-            "cancel_tokens": self._cancel_tokens,
             "config": self._config,
             "reload": self._reload,
             "shutdown": self._shutdown,
             **self._scrubbing.commands,
+            **self._offloading.commands,
             **control_commands(lambda: self._pool),
         }
         self._control = ControlServer(options.configuration.pool, commands)
@@ -123,31 +116,18 @@ class Serving:
     async def _serve_front_ends(self, pool: Pool) -> None:
         opens = OpenTable()
         pool.is_in_use = lambda number: not opens.check(number, DELETE, FILE_SHARE_ALL)
-        registry = TokenRegistry.of_pool(pool, token_limits(self._configuration))
-        trace = OffloadTrace(pool.directory)
-        fetcher = self._fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
-        engine = self._engine = OffloadEngine(
-            registry,
-            time.monotonic,
-            observe=lambda event: trace.record(event, time.time()),
-            foreign=fetcher,
-        )
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_sweep_tokens, registry)
-                await nursery.start(fetcher.run)
-                await nursery.start(self._scrubbing.run, pool)
-                svms = RunningSvms(self._configuration, pool, opens, engine)
-                await nursery.start(svms.run)
-                self._svms = svms
-                for name, mountpoint in self._configuration.mounts.items():
-                    await nursery.start(
-                        self._mount, pool.volume(name, origin=MOUNT), opens, engine, mountpoint
-                    )
-                self._announce(svms)
-        finally:
-            engine.close()
-            trace.close()
+        async with (
+            self._offloading.running(pool, token_limits(self._configuration)) as engine,
+            trio.open_nursery() as nursery,
+        ):
+            await nursery.start(self._scrubbing.run, pool)
+            svms = RunningSvms(self._configuration, pool, opens, engine)
+            await nursery.start(svms.run)
+            self._svms = svms
+            for name, mountpoint in self._configuration.mounts.items():
+                volume = pool.volume(name, origin=MOUNT)
+                await nursery.start(self._mount, volume, opens, engine, mountpoint)
+            self._announce(svms)
 
     async def _mount(
         self,
@@ -217,12 +197,7 @@ class Serving:
         if self._pool is not None:
             answer["pool"] = pool_as_json(self._pool)
             answer["scrub"] = self._scrubbing.summary()
-        if self._engine is not None:
-            answer["offload"] = self._engine.counters.as_json()
-            answer["tokens"] = len(self._engine.registry)
-        if self._fetcher is not None:
-            answer["peers"] = self._fetcher.as_json()
-        return answer
+        return answer | self._offloading.summary()
 
     async def _config(self, _: Arguments) -> dict[str, Any]:
         """The configuration in force, and the file that a reload reads."""
@@ -239,21 +214,6 @@ class Serving:
         )
         return {"changes": changes.sentences()}
 
-    async def _tokens(self, _: Arguments) -> dict[str, Any]:
-        live = self._engine.registry.list(time.monotonic()) if self._engine is not None else []
-        return {"tokens": [token_as_json(token) for token in live]}
-
-    async def _cancel_tokens(self, arguments: Arguments) -> dict[str, Any]:
-        chosen = TokenChoice(
-            label=arguments.text("label", ""),
-            svm=arguments.text("svm", ""),
-            volume=arguments.text("volume", ""),
-            client=arguments.text("client", ""),
-            all=arguments.flag("all"),
-        )
-        cancelled = self._engine.registry.cancel(chosen.includes) if self._engine is not None else 0
-        return {"cancelled": cancelled}
-
     async def _shutdown(self, _: Arguments) -> dict[str, Any]:
         log.info("command=shutdown stopping=yes")
         self._stopping.cancel()
@@ -261,12 +221,6 @@ class Serving:
         if self._failure is not None:
             raise UserError(f"closing the pool failed: {self._failure}", ExitCode.NEEDS_FSCK)
         return {"clean": True, "pid": os.getpid()}
-
-
-async def _sweep_tokens(registry: TokenRegistry) -> None:
-    while True:
-        await trio.sleep(SWEEP_SECONDS)
-        registry.sweep(time.monotonic())
 
 
 def serve(options: ServingOptions, ready: Callable[[Live], None]) -> None:

@@ -197,6 +197,9 @@ MISTAKES = {
     "[svm.default.tokens]\ndefault-lifetime = 3": (
         "1: [svm.default] tokens: default-lifetime does not lie between shortest-lifetime and longest-lifetime"
     ),
+    "[tokens]\nlongest-lifetime = 20": (
+        "1: tokens: default-lifetime does not lie between shortest-lifetime and longest-lifetime"
+    ),
     "[svm.default.share.'IPC$']": "1: [svm.default.share] IPC$ is always there and serves no files",
     "[svm.default.share.'a/b']": "1: [svm.default.share] 'a/b' cannot be the name of a share",
     "[svm.default.share]\nx = 1": "2: [svm.default.share] x is a table: write [svm.default.share.x]",

@@ -11,13 +11,14 @@ import pytest
 from odxfs.client import ledger
 from odxfs.client.client import connect
 from odxfs.client.copy import copy_file
-from odxfs.client.explain import Cause
+from odxfs.client.explain import Cause, ChunkCause
 from odxfs.client.local import LocalPlace
 from odxfs.client.places import SmbPlace
 from odxfs.client.result import CopyResult
 from odxfs.errors import OffloadRefused, Refusal
-from odxfs.offload import OffloadEngine
+from odxfs.offload import OffloadEngine, OffloadSettings
 from odxfs.offload.rules import WriteCall
+from odxfs.smb.settings import ServerSettings
 from tests.support.serving import PASSWORD, SHARE, USER, serve
 
 MIB = 1024 * 1024
@@ -43,11 +44,12 @@ def refuse_writes(
     monkeypatch.setattr(OffloadEngine, method, answer)
 
 
-async def copied(tmp_path: Path) -> CopyResult:
+async def copied(tmp_path: Path, offload: OffloadSettings | None = None) -> CopyResult:
     """The result of a copy that has been seen to be the source."""
     content = os.urandom(CONTENT_BYTES)
     (tmp_path / "source").write_bytes(content)
-    async with serve(tmp_path / "pool") as served:
+    settings = ServerSettings(failed_login_seconds=0.0, offload=offload or OffloadSettings())
+    async with serve(tmp_path / "pool", settings) as served:
         async with connect("127.0.0.1", served.port, USER, PASSWORD) as client:
             root = SmbPlace(await client.tree(SHARE), "")
             await copy_file(LocalPlace(tmp_path / "source"), root.inside("source"))
@@ -112,18 +114,7 @@ async def test_short_writes_are_gone_on_with(tmp_path: Path, monkeypatch: pytest
 
 
 async def test_without_copychunk_the_rest_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_writes(monkeypatch, 3, 1 << 60, Refusal.OFFLOAD_DISABLED)
-    count = 0
-    real: Write = OffloadEngine.clone
-
-    async def clone(self: OffloadEngine, *arguments: Any) -> int:
-        nonlocal count
-        count += 1
-        if count > 20:
-            raise OffloadRefused(Refusal.LOCKED)
-        return await real(self, *arguments)
-
-    monkeypatch.setattr(OffloadEngine, "clone", clone)
-    result = await copied(tmp_path)
-    assert result.mechanism == "token+copychunk+plain"
-    assert result.chunk_cause is not None
+    refuse_writes(monkeypatch, 3, 1 << 60, Refusal.LOCKED)
+    result = await copied(tmp_path, OffloadSettings(copychunk=False))
+    assert result.mechanism == "token+plain"
+    assert (result.cause, result.chunk_cause) == (Cause.LOCKED, ChunkCause.NOT_SUPPORTED)

@@ -243,7 +243,7 @@ def test_shares_are_kept(pool: Path) -> None:
         "name": "Data", "volume": "main", "path": "a/b", "comment": "c",
         "read_only": True, "copy_offload": False, "encrypt_required": False, "offload_policy": "pin",
     }  # fmt: skip
-    assert "Data\tmain\t/a/b\tyes\tno\tno\tc" in odxfs_ok("share", "list", pool).out
+    assert "Data\tmain\t/a/b\tyes\tno\tno\tpin\tc" in odxfs_ok("share", "list", pool).out
     odxfs_ok("share", "del", pool, "data")
     fails(ExitCode.NOT_FOUND, "data", "share", "del", pool, "data")
 

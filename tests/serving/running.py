@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from odxfs.ntstatus import Status
+from odxfs.wire.fsctl.codes import Fsctl
+from odxfs.wire.fsctl.offload import OffloadReadInput, OffloadReadOutput
+from odxfs.wire.header import Command
+from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
 from tests.mount.command import TIMEOUT_SECONDS, Result, in_foreground, odxfs, odxfs_ok
+from tests.support.peer import Peer
 
+MIB = 1024 * 1024
 PASSWORD = "correct horse"
 ALICE, BOB = "alice", "bob"
 
@@ -104,3 +111,19 @@ def serving(base: Path, configuration: str = CONFIGURATION) -> Iterator[Running]
         odxfs_ok("umount", directory)
         assert process.wait(30) == 0
     assert odxfs_ok("fsck", directory, "--json").json["found"] == []
+
+
+async def offload_read(peer: Peer, name: str, size: int) -> tuple[Status, int]:
+    """The status of OFFLOAD_READ of a whole new file, and how many bytes the token stands for."""
+    fid = await peer.open(name)
+    for offset in range(0, size, MIB):
+        await peer.write(fid, offset, b"x" * min(MIB, size - offset))
+    request = OffloadReadInput(token_time_to_live=0, file_offset=0, copy_length=size // 512 * 512).pack()
+    answer = await peer.answer(
+        Command.IOCTL, IoctlRequest(Fsctl.OFFLOAD_READ, fid, request, 0, OffloadReadOutput.LAYOUT.size, 1)
+    )
+    await peer.close(fid)
+    status = Status(answer.header.status)
+    if status is not Status.SUCCESS:
+        return status, 0
+    return status, OffloadReadOutput.unpack(IoctlResponse.unpack(answer.pdu).output_buffer).transfer_length

@@ -15,7 +15,7 @@ from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest
 from tests.mount.command import ODXFS, in_foreground, odxfs, odxfs_ok
-from tests.serving.running import ALICE, BOB, PASSWORD, Running, serving
+from tests.serving.running import ALICE, BOB, MIB, PASSWORD, Running, offload_read, serving
 from tests.support.peer import Refused, logged_in
 
 
@@ -185,6 +185,16 @@ async def test_the_ontap_profile_is_one_switch(running: Running) -> None:
             assert answer.header.status == Status.NOT_SUPPORTED
         await trio.to_thread.run_sync(odxfs_ok, "svm", "set", running.directory, "b", "copychunk=true")
         await peer.call(Command.IOCTL, resume_key)
+
+
+async def test_bounds_on_tokens_are_each_svms_own(running: Running) -> None:
+    await trio.to_thread.run_sync(odxfs_ok, "svm", "set", running.directory, "b", "tokens.per-svm=2")
+    for svm, user, share in (("default", ALICE, "first"), ("b", BOB, "second")):
+        async with logged_in(running.port(svm), user, PASSWORD, share) as peer:
+            for number in range(4):
+                assert await offload_read(peer, f"file {number}", MIB) == (Status.SUCCESS, MIB)
+    tokens = odxfs_ok("tokens", running.directory, "--json").json
+    assert sorted(token["volume"] for token in tokens) == ["db"] * 2 + ["main"] * 4
 
 
 def test_svm_commands_change_the_file_and_the_server_together(running: Running) -> None:

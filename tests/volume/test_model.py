@@ -29,7 +29,7 @@ def test_the_volume_behaves_like_its_model() -> None:
     run_state_machine_as_test(
         VolumeMachine,
         settings=settings(
-            max_examples=STEPS // STEPS_OF_ONE_POOL * 5 // 4,  # some pools end early, out of random bytes
+            max_examples=STEPS // STEPS_OF_ONE_POOL * 4 // 3,  # some pools end early, out of random bytes
             stateful_step_count=STEPS_OF_ONE_POOL,
             derandomize=not LONG,
             deadline=None,

@@ -44,8 +44,8 @@ async def offload_read(context: RequestContext, opened: SmbOpen | None, request:
     call = _read_call(request)
     with _refusals_recorded(context, opened, "read", call.file_offset, call.copy_length):
         found = _file_of(context, opened)
+        await _delay(context, found)
     party = _party(context, found)
-    await _delay(context, found, party.policy)
     result: ReadResult = await context.server.engine.offload_read(party, call)
     return OffloadReadOutput(
         flags=ALL_ZERO_BEYOND_CURRENT_RANGE if result.all_zero_beyond else 0,
@@ -59,8 +59,8 @@ async def offload_write(context: RequestContext, opened: SmbOpen | None, request
     call = _write_call(request)
     with _refusals_recorded(context, opened, "write", call.file_offset, call.copy_length):
         found = _file_of(context, opened)
+        await _delay(context, found)
     party = _party(context, found)
-    await _delay(context, found, party.policy)
     written = await context.server.engine.offload_write(party, call)
     return OffloadWriteOutput(length_written=written).pack()
 
@@ -69,17 +69,17 @@ async def offload_write(context: RequestContext, opened: SmbOpen | None, request
 def _refusals_recorded(
     context: RequestContext, opened: SmbOpen | None, call: str, offset: int, length: int
 ) -> Iterator[None]:
-    """Around what is checked before the engine: it counts and tells of a refusal here, too."""
+    """Around what comes before the engine: it counts and tells of what ends here, too."""
     try:
         yield
-    except OffloadRefused as refused:
+    except (OffloadRefused, SmbError, trio.Cancelled):
         caller = caller_of(context, opened) if opened is not None else Caller(context.server.name)
         volume, number = (
             ("", 0) if opened is None or opened.is_pipe else (opened.volume.name, opened.inode.number)
         )
         engine = context.server.engine
         with engine.recorded(Mechanism.OFFLOAD, call, caller, volume, number, offset, length):
-            raise refused
+            raise
 
 
 def _file_of(context: RequestContext, opened: SmbOpen | None) -> SmbOpen:
@@ -122,12 +122,13 @@ def _share_now(context: RequestContext, opened: SmbOpen) -> Share:
         return known
 
 
-async def _delay(context: RequestContext, opened: SmbOpen, policy: OffloadPolicy) -> None:
+async def _delay(context: RequestContext, opened: SmbOpen) -> None:
     """Wait as long as the share's policy says; the client may cancel, and whatever else it asks for is served meanwhile."""
-    if not policy.delay_seconds:
+    seconds = OffloadPolicy.of(_share_now(context, opened).offload_policy).delay_seconds
+    if not seconds:
         return
     await context.pend()
-    await trio.sleep(policy.delay_seconds)
+    await trio.sleep(seconds)
     if opened.closed:
         raise SmbError(Status.FILE_CLOSED)
 

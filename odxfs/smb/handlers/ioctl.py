@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from odxfs.ntstatus import Status
+from odxfs.offload import Mechanism
 from odxfs.smb.fsctl import (
     copychunk,
     duplicate_extents,
@@ -15,7 +16,7 @@ from odxfs.smb.fsctl import (
     sparse,
     storage,
 )
-from odxfs.smb.fsctl.call import FsctlAnswer
+from odxfs.smb.fsctl.call import FsctlAnswer, recorded_copy
 from odxfs.smb.handlers import fsctl_offload
 from odxfs.smb.request import Answer, RequestContext, SmbError
 from odxfs.smb.token_share import check_control_code
@@ -76,15 +77,13 @@ _CHANGING = frozenset(
 )
 """What changes the open's file: MEDIA_WRITE_PROTECTED in a previous version. OFFLOAD_WRITE is refused by the engine's rules."""
 
-_COPYING_WITHOUT_TOKENS = frozenset(
-    {
-        Code.SRV_REQUEST_RESUME_KEY,
-        Code.SRV_COPYCHUNK,
-        Code.SRV_COPYCHUNK_WRITE,
-        Code.DUPLICATE_EXTENTS_TO_FILE,
-        Code.DUPLICATE_EXTENTS_TO_FILE_EX,
-    }
-)
+_DUPLICATING = frozenset({Code.DUPLICATE_EXTENTS_TO_FILE, Code.DUPLICATE_EXTENTS_TO_FILE_EX})
+
+_COPYING_WITHOUT_TOKENS = _DUPLICATING | {
+    Code.SRV_REQUEST_RESUME_KEY,
+    Code.SRV_COPYCHUNK,
+    Code.SRV_COPYCHUNK_WRITE,
+}
 """What an SVM may be told not to serve: NOT_SUPPORTED, as ONTAP answers."""
 
 _KNOWN_BUT_ABSENT = frozenset(int(code) for code in Code) - _WITH_OPEN.keys() - _WITHOUT_OPEN.keys()
@@ -113,6 +112,13 @@ def _check(context: RequestContext, request: IoctlRequest) -> None:
         raise SmbError(Status.INVALID_PARAMETER)
 
 
+def _refuse_copy_without_token(context: RequestContext, code: int, opened: SmbOpen) -> NoReturn:
+    mechanism = Mechanism.DUPLICATE_EXTENTS if code in _DUPLICATING else Mechanism.COPYCHUNK
+    with recorded_copy(context, mechanism, opened):
+        raise SmbError(Status.NOT_SUPPORTED, "this server copies by token alone")
+    raise AssertionError("what is raised there goes on")
+
+
 def _find(context: RequestContext, request: IoctlRequest) -> tuple[Fsctl, SmbOpen | None]:
     if context.tree.is_tokens:
         check_control_code(request.ctl_code)
@@ -127,7 +133,7 @@ def _find(context: RequestContext, request: IoctlRequest) -> tuple[Fsctl, SmbOpe
         known = request.ctl_code in _KNOWN_BUT_ABSENT
         raise SmbError(Status.INVALID_DEVICE_REQUEST if known else Status.NOT_SUPPORTED)
     if request.ctl_code in _COPYING_WITHOUT_TOKENS and not context.server.settings.offload.copychunk:
-        raise SmbError(Status.NOT_SUPPORTED, "this server copies by token alone")
+        _refuse_copy_without_token(context, request.ctl_code, opened)
     if opened.is_previous_version and request.ctl_code in _CHANGING:
         raise SmbError(Status.MEDIA_WRITE_PROTECTED)
     return with_open, opened
