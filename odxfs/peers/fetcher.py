@@ -41,9 +41,15 @@ class Fetcher:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Be the home of all connections until cancelled."""
-        async with trio.open_nursery() as self._nursery:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+                for link in self._links.values():
+                    link.close(Refusal.PEER_UNREACHABLE)
 
     async def copy(self, issuer: UUID, party: OffloadParty, call: WriteCall, length: int) -> ForeignCopy:
         """See ForeignTokens.copy. Takes four seconds at most, but for the last write."""
@@ -116,7 +122,7 @@ class Fetcher:
         link = self._links.get(issuer)
         if link is None or link.peer != peer:
             if link is not None:
-                link.close()
+                link.close(Refusal.UNKNOWN_PEER)
             link = self._links[issuer] = Link(peer, self._nursery, self._clock)
         return link
 
@@ -129,7 +135,7 @@ class Fetcher:
         if peer is None:
             link = self._links.pop(issuer, None)
             if link is not None:
-                link.close()
+                link.close(Refusal.UNKNOWN_PEER)
             raise OffloadRefused(Refusal.UNKNOWN_PEER)
         return peer
 

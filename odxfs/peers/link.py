@@ -8,13 +8,16 @@ from typing import Any, ClassVar
 import trio
 
 from odxfs.client.client import Client
-from odxfs.client.errors import LogonFailed, RequestRefused
+from odxfs.client.errors import LogonFailed, NetworkFailed, RequestRefused
 from odxfs.client.tree import Tree
 from odxfs.errors import OffloadRefused, Refusal, UserError
 from odxfs.peers.peer import Peer
 from odxfs.peers.probe import connect_to_tokens, pool_behind
 from odxfs.peers.trouble import Trouble
 from odxfs.peers.window import Window
+from odxfs.wire.close import CloseRequest
+from odxfs.wire.file_id import FileId
+from odxfs.wire.header import Command
 
 MAX_LINES = 4
 """Connections to one peer: enough that a lost packet does not hold up all, few enough for the peer's table."""
@@ -24,18 +27,21 @@ CONNECT_SECONDS = 3.0
 
 IDLE_SECONDS = 30.0
 LOGOFF_SECONDS = 1.0
+CLOSE_SECONDS = 30.0
+"""A line on which a CLOSE is not answered for so long is of no use any more."""
 
 _log = logging.getLogger(__name__)
 
 
 class Line:
-    """One connection, with the calls that use it."""
+    """One connection, with the calls that use it. What nobody waits for is done in `nursery`."""
 
-    def __init__(self, client: Client, tree: Tree) -> None:
+    def __init__(self, client: Client, tree: Tree, nursery: trio.Nursery) -> None:
         self.client = client
         self.tree = tree
         self.calls = 0
         self.ended = trio.Event()
+        self._nursery = nursery
 
     @property
     def is_usable(self) -> bool:
@@ -50,6 +56,20 @@ class Line:
             yield
         finally:
             self.calls -= 1
+
+    def give_back(self, file_id: FileId) -> None:
+        """Close an open of this line; the call that had it does not wait for that."""
+        if self.is_usable:
+            self._nursery.start_soon(self._close, file_id)
+
+    async def _close(self, file_id: FileId) -> None:
+        with trio.move_on_after(CLOSE_SECONDS) as patience:
+            try:
+                await self.tree.call(Command.CLOSE, CloseRequest(file_id).pack())
+            except NetworkFailed:
+                self.ended.set()
+        if patience.cancelled_caught:
+            self.ended.set()
 
 
 class Opening:
@@ -78,7 +98,7 @@ class Link:
         self._trouble = Trouble(clock)
         self._lines: list[Line] = []
         self._opening: Opening | None = None
-        self._is_closed = False
+        self._closed: Refusal | None = None
 
     IDLE: ClassVar[dict[str, Any]] = {"connections": 0, "calls": 0, "bytes_under_way": 0, "trouble": ""}
     """What `as_json` says of a peer that was not asked yet."""
@@ -95,8 +115,8 @@ class Link:
 
     async def take(self) -> Line:
         """The line that is used least; a first one is waited for. Raises OffloadRefused with what is wrong with the peer."""
-        if self._is_closed:
-            raise OffloadRefused(Refusal.UNKNOWN_PEER)
+        if self._closed is not None:
+            raise OffloadRefused(self._closed)
         self._lines = [line for line in self._lines if line.is_usable]
         least = min(self._lines, key=lambda line: line.calls, default=None)
         if least is None:
@@ -106,9 +126,9 @@ class Link:
             self._open_another()
         return least
 
-    def close(self) -> None:
-        """End all lines: the peer is configured no more, or otherwise."""
-        self._is_closed = True
+    def close(self, reason: Refusal) -> None:
+        """End all lines, for ever; calls that are under way are refused for `reason`."""
+        self._closed = reason
         for line in self._lines:
             line.ended.set()
 
@@ -143,7 +163,7 @@ class Link:
                 self._failed(opening, Refusal.PEER_REFUSES, f"it serves pool {pool}, not {peer.pool}")
                 return
             patience.deadline = float("inf")
-            opening.line = line = Line(client, tree)
+            opening.line = line = Line(client, tree, self._nursery)
             self._lines.append(line)
             self._trouble.over()
             self._settle(opening)

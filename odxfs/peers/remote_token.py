@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import trio
-
 from odxfs.client.connection import Pending
 from odxfs.client.errors import NetworkFailed
 from odxfs.client.file import SmbFile
@@ -15,7 +13,6 @@ from odxfs.peers.link import Line
 from odxfs.types import Buffer
 from odxfs.wire.access_mask import ShareAccess
 from odxfs.wire.client_connection import Response
-from odxfs.wire.close import CloseRequest
 from odxfs.wire.create import CreateDisposition, CreateOptions, CreateRequest, CreateResponse
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fsctl.codes import Fsctl
@@ -25,7 +22,6 @@ from odxfs.wire.ioctl import IoctlResponse
 from odxfs.wire.read import ReadResponse
 
 RANGES_ROOM_BYTES = 65536
-CLOSE_SECONDS = 1.0
 
 _REFUSALS = {
     Status.INVALID_TOKEN: Refusal.PEER_REFUSED_TOKEN,
@@ -43,7 +39,6 @@ class RemoteToken:
         self.size = size
         self.is_dense = is_dense
         self._line = line
-        self._file_id = file_id
         self._file = SmbFile(line.tree, "a token", file_id, size, created=False)
         self.max_read_bytes = self._file.max_read_bytes
 
@@ -78,17 +73,6 @@ class RemoteToken:
                 raise ProtocolError("an answer that is cut to nothing")
         return found
 
-    async def close(self) -> None:
-        """Give the open back; nobody waits for the answer. Without effect on a line that failed."""
-        connection = self._line.client.connection
-        with trio.move_on_after(CLOSE_SECONDS, shield=True):
-            try:
-                await connection.wait_for_room()
-                self._line.tree.submit(Command.CLOSE, CloseRequest(self._file_id).pack())
-                await connection.flush()
-            except NetworkFailed:
-                self._line.ended.set()
-
 
 def data_of(response: Response, length: int) -> Buffer:
     """The bytes of a read of `length`. Raises OffloadRefused; ProtocolError for fewer or more bytes."""
@@ -120,11 +104,10 @@ async def open_remote_token(line: Line, token: bytes) -> AsyncIterator[RemoteTok
     )
     made = CreateResponse.unpack(check_answer(await line.tree.call(Command.CREATE, request.pack())).pdu)
     is_dense = made.allocation_size >= made.end_of_file
-    opened = RemoteToken(line, made.file_id, made.end_of_file, is_dense=is_dense)
     try:
-        yield opened
+        yield RemoteToken(line, made.file_id, made.end_of_file, is_dense=is_dense)
     finally:
-        await opened.close()
+        line.give_back(made.file_id)
 
 
 def _check_ranges(ranges: list[tuple[int, int]], offset: int, end: int) -> int:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 import trio
+import trio.testing
 
 from odxfs.client.connection import Pending
 from odxfs.errors import OffloadRefused, QuotaExceeded, Refusal
@@ -271,3 +272,25 @@ async def test_a_peer_that_is_removed_is_asked_no_more(tmp_path: Path) -> None:
         with trio.fail_after(10):
             while len(pair.source.server.sessions) > 1:
                 await trio.sleep(0.01)
+
+
+async def test_a_server_that_stops_in_the_middle_of_a_call_stops_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fetcher ends before the call does: the call is refused, nothing hangs, and the log has no complaint."""
+    async with with_token(tmp_path) as (pair, token, _, destination), trio.open_nursery() as nursery:
+        monkeypatch.setattr(RemoteToken, "wait_for_room", _stall)
+        monkeypatch.setattr(RemoteToken, "try_submit_read", lambda *_: None)
+        found: list[Refusal] = []
+
+        async def write() -> None:
+            found.append(await refusal(pair, destination, token))
+
+        nursery.start_soon(write)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        engine = pair.destination.server.engine
+        assert isinstance(engine._foreign, fetcher.Fetcher)
+        assert engine._foreign._nursery is not None
+        engine._foreign._nursery.cancel_scope.cancel()
+    assert found == [Refusal.PEER_BUSY] or found == [Refusal.PEER_UNREACHABLE]
+    assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
