@@ -206,3 +206,18 @@ async def test_small_files_and_strictness_are_the_svms_choice(tmp_path: Path) ->
         assert await write_token(client, empty, token) == (Status.SUCCESS, MIB)
         inode = await share.volume.lookup(share.volume.root, b"e")
         assert bytes(await share.volume.read(inode, 0, inode.size)) == PATTERN
+
+
+async def test_pipes_hold_nothing_to_copy(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share, "IPC$") as client:
+        events = observe(share)
+        pipe = await client.create("srvsvc", CreateDisposition.OPEN)
+        assert (await read_token(client, pipe))[0] is Status.INVALID_DEVICE_REQUEST
+        assert (await write_token(client, pipe, ZERO_TOKEN))[0] is Status.INVALID_DEVICE_REQUEST
+        call = SrvCopychunkCopy(bytes(24), ()).pack()
+        assert (await client.fsctl(pipe, Fsctl.SRV_COPYCHUNK, call, 12))[0] is Status.OBJECT_NAME_NOT_FOUND
+        assert [(event.inode, event.reason) for event in events] == [
+            (0, "not_a_file_share"),
+            (0, "not_a_file_share"),
+            (0, "object_name_not_found"),
+        ]

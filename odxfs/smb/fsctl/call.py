@@ -81,17 +81,13 @@ def recorded_copy(
     context: RequestContext, mechanism: Mechanism, destination: SmbOpen
 ) -> AbstractContextManager[CallRecord]:
     """Around a copy into `destination`, whose range the record learns of later: it is counted and told however it ends."""
-    if destination.is_pipe:
-        raise SmbError(Status.INVALID_DEVICE_REQUEST)
-    return context.server.engine.recorded(
-        mechanism,
-        "write",
-        caller_of(context, destination),
-        destination.volume.name,
-        destination.inode.number,
-        0,
-        0,
-    )
+    caller = caller_of(context, destination)
+    return context.server.engine.recorded(mechanism, "write", caller, *volume_and_number(destination), 0, 0)
+
+
+def volume_and_number(opened: SmbOpen) -> tuple[str, int]:
+    """The volume and the inode of an open, as traces name them; of a pipe neither."""
+    return ("", 0) if opened.is_pipe else (opened.volume.name, opened.inode.number)
 
 
 def text_of(opened: SmbOpen) -> str:

@@ -21,7 +21,7 @@ from odxfs.offload import (
     WriteCall,
 )
 from odxfs.offload.rules import READ_INPUT_BYTES, WRITE_INPUT_BYTES
-from odxfs.smb.fsctl.call import caller_of
+from odxfs.smb.fsctl.call import caller_of, volume_and_number
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.smb.shares import Share
@@ -74,11 +74,8 @@ def _refusals_recorded(
         yield
     except (OffloadRefused, SmbError, trio.Cancelled):
         caller = caller_of(context, opened) if opened is not None else Caller(context.server.name)
-        volume, number = (
-            ("", 0) if opened is None or opened.is_pipe else (opened.volume.name, opened.inode.number)
-        )
-        engine = context.server.engine
-        with engine.recorded(Mechanism.OFFLOAD, call, caller, volume, number, offset, length):
+        volume, number = volume_and_number(opened) if opened is not None else ("", 0)
+        with context.server.engine.recorded(Mechanism.OFFLOAD, call, caller, volume, number, offset, length):
             raise
 
 
