@@ -16,11 +16,10 @@ DEFAULT_SVM = "default"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A configuration and its file, which need not exist; `is_served` says whether a process goes by it now."""
+    """A configuration and its file, which need not exist."""
 
     configuration: "Configuration"
     file: Path
-    is_served: bool
 
 
 def add_svm_option(parser: argparse.ArgumentParser) -> None:
@@ -28,21 +27,37 @@ def add_svm_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--svm", metavar="NAME", default=DEFAULT_SVM, help="the SVM (default: the default SVM)"
     )
+    add_config_option(parser)
 
 
-def known_configuration(directory: Path) -> Known:
-    """What the process that serves the pool goes by; else what its file says, or would say. Raises UserError."""
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """The `--config` of commands that go by a pool's configuration."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="the configuration (default: the serving process's, or DIR/odxfs.toml)",
+    )
+
+
+def known_configuration(directory: Path, given: Path | None = None) -> Known:
+    """The file `given`; else what the process that serves the pool goes by; else what DIR/odxfs.toml says, or would say.
+
+    Raises UserError.
+    """
     from odxfs.configuration import FILE_NAME, Configuration, parse_configuration, read_configuration
     from odxfs.configuration.source import with_default_svm
 
+    if given is not None:
+        return Known(read_configuration(given), given.absolute())
     try:
         answer = ask(directory, "config")
     except NotServed:
         file = directory / FILE_NAME
         found = read_configuration(file) if file.exists() else Configuration(pool=directory)
-        return Known(with_default_svm(found), file, is_served=False)
+        return Known(with_default_svm(found), file)
     file = Path(answer["file"])
-    return Known(parse_configuration(answer["toml"], file), file, is_served=True)
+    return Known(parse_configuration(answer["toml"], file), file)
 
 
 def find_svm(known: Known, name: str) -> "SvmConfiguration":
@@ -58,12 +73,12 @@ def find_svm(known: Known, name: str) -> "SvmConfiguration":
     raise UserError(f"there is no SVM {name!r} in {known.file} (there are: {names})", ExitCode.NOT_FOUND)
 
 
-def state_of_svm(directory: Path, name: str) -> Path:
+def state_of_svm(directory: Path, name: str, given: Path | None = None) -> Path:
     """The directory of an SVM's users and shares, made if need be. Raises UserError(NOT_FOUND)."""
     from odxfs.configuration.state import state_directory
 
     if name != DEFAULT_SVM:
-        find_svm(known_configuration(directory), name)
+        find_svm(known_configuration(directory, given), name)
     state = state_directory(directory, name)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     return state

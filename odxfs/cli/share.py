@@ -78,9 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     from odxfs.smb.shares import ShareStore
 
     directory = require_pool(arguments.directory)
-    known = known_configuration(directory)
+    known = known_configuration(directory, arguments.config)
     svm = find_svm(known, arguments.svm)
-    store = ShareStore(state_of_svm(directory, arguments.svm))
+    store = ShareStore(state_of_svm(directory, arguments.svm, arguments.config))
     if arguments.verb == "list":
         _print_shares([asdict(share) for share in _shares(svm, store)], arguments)
         return 0

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odxfs.cli.configurations import add_config_option, known_configuration
 from odxfs.cli.output import add_json_option, print_json, print_table, say
 from odxfs.cli.pools import add_directory, require_pool
 from odxfs.errors import ExitCode, UserError
@@ -23,9 +24,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verbs."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb, what, count in (("add", "add an SVM", "*"), ("set", "change an SVM", "+")):
-        added = verbs.add_parser(verb, help=what, description=f"{what.capitalize()}.")
+        added = verbs.add_parser(verb, help=what, description=f"{what[0].upper()}{what[1:]}.")
         _add_svm_arguments(added)
-        added.add_argument("assignments", metavar="KEY=VALUE", nargs=count, type=parse_assignment)
+        added.add_argument(
+            "assignments",
+            metavar="KEY=VALUE",
+            nargs=count,
+            type=parse_assignment,
+            help="a key of the SVM's table and its value; no value takes the key away",
+        )
     _add_svm_arguments(
         verbs.add_parser(
             "del", help="remove an SVM", description="Remove an SVM; its users and shares stay on the disk."
@@ -33,23 +40,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     listing = verbs.add_parser("list", help="list the SVMs", description="List the SVMs.")
     add_directory(listing)
-    _add_config_option(listing)
+    add_config_option(listing)
     add_json_option(listing)
 
 
 def _add_svm_arguments(parser: argparse.ArgumentParser) -> None:
     add_directory(parser)
     parser.add_argument("name", metavar="NAME", help="the SVM's name")
-    _add_config_option(parser)
-
-
-def _add_config_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help="the file (default: the serving process's, or DIR/odxfs.toml)",
-    )
+    add_config_option(parser)
 
 
 def parse_assignment(text: str) -> tuple[str, str]:
@@ -66,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     directory, name = require_pool(arguments.directory), getattr(arguments, "name", "")
     if arguments.verb == "list":
-        _list(_known(directory, arguments), arguments)
+        _list(known_configuration(directory, arguments.config), arguments)
         return ExitCode.OK
     if arguments.verb == "del":
         said = f"SVM {name} is removed; its users and shares stay for when there is one of that name again"
@@ -76,20 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
     return _change(directory, arguments, lambda text: edit(text, name, given), f"SVM {name} is {done}")
 
 
-def _known(directory: Path, arguments: argparse.Namespace) -> "Known":
-    from odxfs.cli.configurations import Known, known_configuration
-    from odxfs.configuration import read_configuration
-
-    if arguments.config is None:
-        return known_configuration(directory)
-    return Known(read_configuration(arguments.config), arguments.config.absolute(), is_served=False)
-
-
 def _change(directory: Path, arguments: argparse.Namespace, edit: Callable[[str], str], said: str) -> int:
     """Edit the file, if what it says then is right and the serving process, if any, accepts it."""
     from odxfs.configuration.editing import locked
 
-    known = _known(directory, arguments)
+    known = known_configuration(directory, arguments.config)
     with locked(known.file):
         before = known.file.read_text(encoding="utf-8") if known.file.exists() else None
         _put_in_force(directory, known.file, before, edit(_text_to_edit(before, known)))

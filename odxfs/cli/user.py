@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the verb says."""
     from odxfs.smb.auth.users import UserStore
 
-    store = UserStore(state_of_svm(require_pool(arguments.directory), arguments.svm))
+    store = UserStore(state_of_svm(require_pool(arguments.directory), arguments.svm, arguments.config))
     if arguments.verb == "list":
         _print_users([_as_json(user) for user in store.list()], arguments)
     elif arguments.verb == "del":

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -179,12 +180,17 @@ def odxfs_mount_of(path: Path) -> int | None:
     """The device number of the odxfs mount that a path, or the folder it will be in, lies on; None elsewhere."""
     try:
         device = os.stat(path if path.exists() else path.parent).st_dev
-        lines = MOUNTS.read_text().splitlines()
+        return device if _is_odxfs(device) else None
     except OSError:
         return None
+
+
+@lru_cache(maxsize=64)
+def _is_odxfs(device: int) -> bool:
+    """Kept, because a folder of many files asks for each; were it wrong after a mount has changed, a token would be refused."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
-    mounted = any(line.split()[2] == wanted and " - fuse.odxfs " in line for line in lines)
-    return device if mounted else None
+    lines = MOUNTS.read_text().splitlines()
+    return any(line.split()[2] == wanted and " - fuse.odxfs " in line for line in lines)
 
 
 def kind_of(mode: int) -> Kind:

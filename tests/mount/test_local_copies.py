@@ -1,10 +1,13 @@
 """`odxfs cp` between files of one mount, and tokens as extended attributes: extents are shared with the extension and without."""
 
+import errno
+import json
 import os
 import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +87,30 @@ def test_a_token_is_a_point_in_time(pool: MountedPool, folder: Path) -> None:
         assert os.pread(file.fileno(), LEAF_BYTES, 0) == held
     os.setxattr(destination, WRITE_TOKEN % (0, 4096, 8192), answer.token)
     assert destination.read_bytes() == held[8192 : 8192 + 4096] + held[4096:]
+
+
+def test_every_copy_is_counted_by_how_it_was_made(pool: MountedPool, folder: Path) -> None:
+    def counters() -> dict[str, Any]:
+        found: dict[str, Any] = odxfs_ok("status", pool.directory, "--json").json["offload"]["mechanisms"]
+        return found
+
+    before = counters()["token_attribute"]
+    source, target = folder / "source", folder / "target"
+    source.write_bytes(b"s" * 65536)
+    target.write_bytes(bytes(65536))
+    token = read_token(source, 0, 65536).token
+    os.setxattr(target, WRITE_TOKEN % (0, 65536, 0), token)
+    altered = token[:-1] + bytes([token[-1] ^ 1])
+    with pytest.raises(OSError, match=os.strerror(errno.ESTALE)):
+        os.setxattr(target, WRITE_TOKEN % (0, 65536, 0), altered)
+    after = counters()["token_attribute"]
+    assert after["tokens"] > before["tokens"]  # Python asks again with more room, which reads another one
+    assert after["calls"] - before["calls"] == 1
+    assert after["shared_bytes"] - before["shared_bytes"] == 65536
+    assert after["refusals"]["forged_token"] - before["refusals"].get("forged_token", 0) == 1
+    lines = [json.loads(line) for line in (pool.directory / "offload.jsonl").read_text().splitlines()]
+    told = [(line["call"], line["client"], line["reason"]) for line in lines[-3:]]
+    assert told == [("read", "mount", ""), ("write", "mount", ""), ("write", "mount", "forged_token")]
 
 
 def test_reserved_names_hold_nothing_else(pool: MountedPool, folder: Path) -> None:

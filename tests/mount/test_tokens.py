@@ -8,24 +8,13 @@ from pathlib import Path
 import pytest
 
 from odxfs.ntstatus import Status
-from odxfs.types import Buffer
 from odxfs.wire.create import CreateDisposition
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.file_information import FileDispositionInformation, FileEndOfFileInformation
 from odxfs.wire.fscc.file_names import FileRenameInformation
-from odxfs.wire.fsctl.codes import Fsctl
-from odxfs.wire.fsctl.offload import (
-    OffloadReadInput,
-    OffloadReadOutput,
-    OffloadWriteInput,
-    OffloadWriteOutput,
-)
-from odxfs.wire.header import Command
-from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
-from odxfs.wire.query_info import InfoType
-from odxfs.wire.set_info import SetInfoRequest
 from tests.mount.command import MountedPool, mounted_pool, odxfs_ok
 from tests.support.peer import Peer, Refused, logged_in
+from tests.support.tokens import read_token, set_information, write_token
 
 USER, PASSWORD, SHARE = "alice", "correct horse", "vol"
 SIZE = 3 * 1024 * 1024
@@ -46,33 +35,6 @@ async def client(pool: MountedPool) -> AsyncIterator[Peer]:
     endpoint = odxfs_ok("status", pool.directory, "--json").json["smb"]
     async with logged_in(int(endpoint.rpartition(":")[2]), USER, PASSWORD, SHARE) as peer:
         yield peer
-
-
-async def fsctl(peer: Peer, fid: FileId, code: int, data: bytes) -> bytes:
-    request = IoctlRequest(code, fid, data, max_output_response=1024)
-    return IoctlResponse.unpack((await peer.call(Command.IOCTL, request)).pdu).output_buffer
-
-
-async def read_token(peer: Peer, fid: FileId, length: int = SIZE) -> bytes:
-    call = OffloadReadInput(file_offset=0, copy_length=length)
-    output = OffloadReadOutput.unpack(await fsctl(peer, fid, Fsctl.OFFLOAD_READ, call.pack()))
-    assert output.transfer_length == length
-    return output.token
-
-
-async def write_token(peer: Peer, fid: FileId, token: Buffer, length: int = SIZE) -> int:
-    call = OffloadWriteInput(file_offset=0, copy_length=length, transfer_offset=0, token=bytes(token))
-    output = await fsctl(peer, fid, Fsctl.OFFLOAD_WRITE, call.pack())
-    return OffloadWriteOutput.unpack(output).length_written
-
-
-async def set_information(
-    peer: Peer,
-    fid: FileId,
-    information: FileDispositionInformation | FileEndOfFileInformation | FileRenameInformation,
-) -> None:
-    request = SetInfoRequest(InfoType.FILE, information.INFO_CLASS, fid, information.pack())
-    await peer.call(Command.SET_INFO, request)
 
 
 async def smb_overwrite(peer: Peer, fid: FileId, path: Path) -> None:
@@ -143,12 +105,12 @@ async def test_the_old_bytes_arrive(
             await first.write(source, offset, content[offset : offset + (1 << 20)])
         if synced:
             os.sync()
-        token = await read_token(first, source)
+        token = await read_token(first, source, SIZE)
         await change(first, source, shared.mountpoint / "source")
     async with client(shared) as second:
         target = await second.open("target", CreateDisposition.OVERWRITE_IF)
         await set_information(second, target, FileEndOfFileInformation(SIZE))
-        assert await write_token(second, target, token) == SIZE
+        assert await write_token(second, target, token, SIZE) == SIZE
         assert (shared.mountpoint / "target").read_bytes() == content
         await second.close(target)
 

@@ -21,6 +21,7 @@ def scene(tmp_path: Path) -> AbstractAsyncContextManager[Scene]:
             scene = Scene(pool.volume("main"))
             yield scene
             scene.engine.close()
+            await pool.commit()
             assert pool.statistics().pinned_only_bytes == 0
             assert await pool.check() == []
 

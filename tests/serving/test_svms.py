@@ -148,6 +148,9 @@ def test_one_file_mounts_and_serves(tmp_path: Path) -> None:
     text = (directory / "odxfs.toml").read_text()
     (directory / "odxfs.toml").unlink()
     file.write_text(f'pool = "{directory}"\n{text}\n[mounts]\ndb = "{mountpoint}"\n')
+    assert odxfs("user", "list", directory, "--svm", "b").code == ExitCode.NOT_FOUND
+    users = odxfs_ok("user", "list", directory, "--svm", "b", "--config", file, "--json").json
+    assert [user["name"] for user in users] == [BOB]
     try:
         said = odxfs_ok("mount", "--config", file).out
         assert f"mounted on {mountpoint}" in said

@@ -102,6 +102,21 @@ async def test_what_was_fragmented_by_the_last_owner_is_found(tmp_path: Path) ->
         assert await pool.check(read_data=True) == []
 
 
+async def test_a_range_that_is_pinned_stays_as_it_was_whatever_is_packed_around_it(volume: Volume) -> None:
+    """A token's source counts as changed by the places of its blocks."""
+    inode, _ = await disk(volume, b"disk", 2 * LEAF_BYTES)
+    pin = await volume.capture(inode, 0, LEAF_BYTES // 2)
+    await settle(volume.pool)
+    assert await volume.is_as_pinned(inode, pin)
+    await volume.write(inode, LEAF_BYTES // 2, b"behind it")
+    await volume.sync()
+    await settle(volume.pool)
+    assert await volume.is_as_pinned(inode, pin)
+    await volume.write(inode, LEAF_BYTES // 2 - 1, b"n")
+    assert not await volume.is_as_pinned(inode, pin)
+    volume.pool.release_pin(pin)
+
+
 async def test_the_survey_says_how_fragmented_things_are(volume: Volume) -> None:
     pool = volume.pool
     await disk(volume, b"disk", LEAF_BYTES)
