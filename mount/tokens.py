@@ -16,7 +16,7 @@ from odxfs.token_attributes import TokenAnswer, parse_read, parse_write
 from odxfs.volume import Inode, Volume
 
 _STATUS_ERRNOS = {
-    Status.INVALID_TOKEN: errno.ESTALE,
+    Status.INVALID_TOKEN: errno.EKEYEXPIRED,
     Status.INSUFFICIENT_RESOURCES: errno.EBUSY,
     Status.DEVICE_UNREACHABLE: errno.EHOSTUNREACH,
     Status.FILE_LOCK_CONFLICT: errno.EAGAIN,
@@ -25,7 +25,10 @@ _STATUS_ERRNOS = {
     Status.MEDIA_WRITE_PROTECTED: errno.EROFS,
     Status.DISK_FULL: errno.ENOSPC,
 }
-"""What a refusal is to a local program, by what it would be to a client of the share; any other is EINVAL."""
+"""What a refusal is to a local program, by what it would be to a client of the share; any other is EINVAL.
+
+Not ESTALE: the kernel would walk the path again and repeat the call by itself (fs/xattr.c: retry_estale).
+"""
 
 MOUNT_CLIENT = "mount"
 """What a call on the mount has in place of a client's address."""

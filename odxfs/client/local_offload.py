@@ -18,6 +18,7 @@ _libc.fgetxattr.restype = ctypes.c_ssize_t
 
 _CAUSES = {
     errno.EAGAIN: Cause.LOCKED,
+    errno.EKEYEXPIRED: Cause.EXPIRED,
     errno.ESTALE: Cause.EXPIRED,
     errno.EBUSY: Cause.SHORT_OF_RESOURCES,
     errno.EOPNOTSUPP: Cause.SOURCE_HAS_NO_OFFLOAD,

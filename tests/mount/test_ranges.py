@@ -399,7 +399,7 @@ async def test_locks_of_the_share_hold_for_ranges(tmp_path: Path) -> None:
 async def test_a_copy_that_fails_half_way_leaves_no_old_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def half(volume: Volume, inode: Any, offset: int, *rest: Any) -> int:
+    async def half(volume: Volume, inode: Any, offset: int, *rest: Any, **more: Any) -> int:
         await volume.write(inode, offset, b"half")
         raise StoreFailed("the disk is broken")
 
@@ -457,10 +457,10 @@ async def test_a_copy_under_way_is_answered_when_the_mount_ends(
 ) -> None:
     begun, answer, original = trio.Event(), [], Volume.write_pin
 
-    async def slow(*arguments: Any) -> int:
+    async def slow(*arguments: Any, **more: Any) -> int:
         begun.set()
         await trio.sleep(0.5)
-        return await original(*arguments)
+        return await original(*arguments, **more)
 
     def copy(inside: Inside, answered: Event) -> None:
         source, target = (

@@ -205,3 +205,12 @@ def test_a_policy_is_words_with_commas() -> None:
 def test_anything_else_is_a_mistake(text: str) -> None:
     with pytest.raises(UserError):
         OffloadPolicy.parse(text)
+
+
+async def test_another_server_cannot_read_a_token_whose_source_changed(scene: Scene) -> None:
+    scene.policy = OffloadPolicy.parse("invalidate")
+    source, _, token, bytes_of_token = await token_of_source(scene)
+    files = scene.engine.token_files(scene.volume.pool)
+    assert bytes(await files.read(await files.open_token(token), 0, LENGTH)) == bytes_of_token
+    await write_first_block(scene, source)
+    assert await reason_of(files.open_token(token)) is Refusal.SOURCE_CHANGED
