@@ -19,7 +19,7 @@ import trio
 _NAME = "_wait_fuse_readable"
 
 _REQUESTS_PER_TURN = 16
-"""Requests taken one after the other before other tasks get their turn: about a millisecond."""
+"""Requests that one of pyfuse3's tasks takes one after the other before other tasks get their turn: about a millisecond."""
 
 _pyfuse3_waits: Callable[[], Awaitable[bool]] | None = getattr(pyfuse3, _NAME, None)
 

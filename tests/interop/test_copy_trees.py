@@ -281,3 +281,25 @@ async def test_a_lost_server_ends_the_whole_copy(tmp_path: Path) -> None:
         assert caught.value.exit_code == ExitCode.NETWORK
         assert await served.pool.check() == []
         await trio.lowlevel.checkpoint()
+
+
+async def test_a_cancelled_copy_leaves_whole_files_only(tmp_path: Path) -> None:
+    source = tmp_path / "many"
+    make_many(source)
+    async with serving_url(tmp_path) as (served, url):
+        with trio.CancelScope() as scope:
+            async with open_servers(lambda _: PASSWORD) as servers:
+
+                def stop(summary: Summary, _: object) -> None:
+                    if summary.files == 40:
+                        scope.cancel()
+
+                job = Job(servers, CopyOptions(), lambda record: None, stop)
+                await job.run(Request([source], parse_location(f"{url}/up"), recursive=True))
+        assert scope.cancelled_caught
+        down, _ = await copy([f"{url}/up"], str(tmp_path / "down"))
+        assert down.failed == 0
+        assert 40 <= down.files < 300
+        assert await served.pool.check() == []
+    there, wanted = contents(tmp_path / "down"), contents(source)
+    assert {path: wanted[path] for path in there} == there

@@ -180,7 +180,11 @@ class Wire:
     async def _connected(self, stream: trio.SocketStream) -> None:
         if self.left <= 0:
             return
-        async with await trio.open_tcp_stream("127.0.0.1", self._port) as other, trio.open_nursery() as both:
+        try:
+            other = await trio.open_tcp_stream("127.0.0.1", self._port)
+        except OSError:
+            return  # nobody is there: the caller's connection ends, too
+        async with other, trio.open_nursery() as both:
             both.start_soon(self._pass_on, stream, other, both.cancel_scope)
             both.start_soon(self._pass_on, other, stream, both.cancel_scope)
 

@@ -199,6 +199,23 @@ async def test_zeroing_frees_blocks_and_never_moves_the_end(tmp_path: Path) -> N
         assert (await client.fsctl(fid, Fsctl.SET_ZERO_DATA, backwards, 0))[0] is Status.INVALID_PARAMETER
 
 
+async def test_ranges_that_one_answer_cannot_hold_are_not_passed_over(tmp_path: Path) -> None:
+    """However much room there is: who takes what is missing for holes would lose it."""
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f", b"")
+        inode = await share.volume.lookup(share.volume.root, b"f")
+        for number in range(4200):
+            await share.volume.write(inode, number * 8192, b"data")
+        assert (await client.fsctl(fid, Fsctl.SET_SPARSE))[0] is Status.SUCCESS
+        found, offset, status = 0, 0, Status.BUFFER_OVERFLOW
+        while status is Status.BUFFER_OVERFLOW:
+            asked = FileAllocatedRange(offset, 4200 * 8192 - offset).pack()
+            status, data = await client.fsctl(fid, Fsctl.QUERY_ALLOCATED_RANGES, asked, room=MEBIBYTE)
+            ranges = unpack_allocated_ranges(data)
+            found, offset = found + len(ranges), ranges[-1][0] + ranges[-1][1]
+        assert (status, found) == (Status.SUCCESS, 4200)
+
+
 async def test_only_a_file_that_is_marked_sparse_shows_its_holes(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         fid = await client.make_file("f", PATTERN[:4096])

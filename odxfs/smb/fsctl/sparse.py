@@ -77,7 +77,7 @@ async def set_zero_data(context: RequestContext, opened: SmbOpen | None, request
 async def query_allocated_ranges(
     context: RequestContext, opened: SmbOpen | None, request: IoctlRequest
 ) -> bytes:
-    """FSCTL_QUERY_ALLOCATED_RANGES; BUFFER_OVERFLOW with what fits."""
+    """FSCTL_QUERY_ALLOCATED_RANGES; BUFFER_OVERFLOW with what fits, and with MAX_RANGES where there are more."""
     found, inode = file_of(opened)
     require(found.granted_access, FILE_READ_DATA)
     asked = FileAllocatedRange.unpack(request.input_buffer)
@@ -87,7 +87,7 @@ async def query_allocated_ranges(
     ranges = await _allocated(found, inode, asked)
     if not ranges:
         return b""
-    room = request.max_output_response // RANGE_BYTES
+    room = min(request.max_output_response // RANGE_BYTES, MAX_RANGES)
     if room == 0:
         raise SmbError(Status.BUFFER_TOO_SMALL)
     packed = pack_allocated_ranges(ranges[:room])
@@ -103,7 +103,7 @@ async def _allocated(opened: SmbOpen, inode: Inode, asked: FileAllocatedRange) -
         return []
     if not inode.dos_attributes & FileAttributes.SPARSE_FILE:
         return [(asked.file_offset, length)]
-    return await opened.volume.allocated_ranges(inode, asked.file_offset, length, MAX_RANGES)
+    return await opened.volume.allocated_ranges(inode, asked.file_offset, length, MAX_RANGES + 1)
 
 
 async def file_level_trim(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
