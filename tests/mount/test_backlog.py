@@ -42,7 +42,9 @@ async def test_several_programs_and_another_task_take_turns(tmp_path: Path) -> N
             for number in range(PROGRAMS):
                 programs.start_soon(one_program, inside.path / f"file{number}", number)
         nursery.cancel_scope.cancel()
-    assert turns >= CALLS // 16  # each of the tasks that wait for the programs may take so many requests in a turn
+    assert (
+        turns >= CALLS // 16
+    )  # each of the tasks that wait for the programs may take so many requests in a turn
 
 
 async def test_pyfuse3_waits_through_us_while_mounted(tmp_path: Path) -> None:
