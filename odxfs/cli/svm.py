@@ -76,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _change(directory: Path, arguments: argparse.Namespace, edit: Callable[[str], str], said: str) -> int:
     """Edit the file, if what it says then is right and the serving process, if any, accepts it."""
-    from odxfs.configuration.editing import locked
+    from odxfs.record_file import locked_directory
 
     known = known_configuration(directory, arguments.config)
-    with locked(known.file):
+    with locked_directory(known.file.parent):
         before = known.file.read_text(encoding="utf-8") if known.file.exists() else None
         _put_in_force(directory, known.file, before, edit(_text_to_edit(before, known)))
     say(said)

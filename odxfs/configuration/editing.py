@@ -1,12 +1,9 @@
 """One change of a file's text that leaves all the rest as it is: comments, order, blank lines."""
 
-import fcntl
-import os
 import pathlib
-import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import tomlkit
@@ -19,6 +16,7 @@ from odxfs.configuration.sections import Path, Section, insert, join, split
 from odxfs.configuration.settings import NamedTables, NamedValues, Table, settings_of
 from odxfs.configuration.sizes import Size
 from odxfs.errors import ExitCode, UserError
+from odxfs.record_file import PRIVATE, replace_durably
 
 Assignments = Mapping[str, str]
 """Dotted key of an SVM's table -> the value as people write it, "" to take the key away."""
@@ -52,31 +50,12 @@ def delete_svm(text: str, name: str) -> str:
     return _checked(join(kept).rstrip("\n") + "\n", text, path, None)
 
 
-@contextmanager
-def locked(file: pathlib.Path) -> Iterator[None]:
-    """Let nobody else edit the file meanwhile, so that two commands at a time do not undo each other."""
-    descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def replace_file(file: pathlib.Path, text: str) -> None:
     """Make `text` the content of `file` in one step; its mode stays. Raises OSError."""
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as writing:
-            writing.write(text)
-            writing.flush()
-            with suppress(FileNotFoundError):
-                os.fchmod(writing.fileno(), file.stat().st_mode & 0o7777)
-            os.fsync(writing.fileno())
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    mode = PRIVATE
+    with suppress(FileNotFoundError):
+        mode = file.stat().st_mode & 0o7777
+    replace_durably(file, text.encode(), mode)
 
 
 def _require_svm(text: str, name: str) -> None:

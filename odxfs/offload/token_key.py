@@ -4,11 +4,11 @@ It is made when a pool is served for the first time, and kept: so a token of an 
 it is. Who has the key can make tokens that look genuine, but none that is in the table of live tokens.
 """
 
-import os
 import secrets
 from pathlib import Path
 
 from odxfs.errors import ExitCode, UserError
+from odxfs.record_file import replace_durably
 
 KEY_FILE = "token.key"
 KEY_BYTES = 32
@@ -25,7 +25,7 @@ def load_token_key(directory: Path) -> bytes:
             key = file.read_bytes()
         except FileNotFoundError:
             key = secrets.token_bytes(KEY_BYTES)
-            _store(file, key)
+            replace_durably(file, key)
     except OSError as error:
         raise UserError(f"the key of tokens {file}: {error.strerror}", ExitCode.CONFIG) from error
     if len(key) != KEY_BYTES:
@@ -34,20 +34,3 @@ def load_token_key(directory: Path) -> bytes:
             ExitCode.CONFIG,
         )
     return key
-
-
-def _store(file: Path, key: bytes) -> None:
-    unfinished = file.with_name(f"{KEY_FILE}.new")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, key)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    unfinished.rename(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

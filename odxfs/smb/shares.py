@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,8 +9,7 @@ from typing import Any, Protocol
 
 from odxfs.errors import ExitCode, UserError
 from odxfs.offload import OffloadPolicy
-
-logger = logging.getLogger(__name__)
+from odxfs.record_file import RecordFile
 
 FILE_NAME = "shares.json"
 FORMAT_VERSION = 1
@@ -84,71 +79,57 @@ class ShareStore:
     """Reads the file again when somebody else changed it; writes it atomically. Names are compared without case."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = directory / FILE_NAME
-        self._stamp: tuple[int, int, int] | None = None
+        self._file = RecordFile(directory / FILE_NAME, self._load, self._dump)
         self._shares: dict[str, Share] = {}
 
     def list(self) -> list[Share]:
         """The file shares by name, without IPC$ and TOKENS$."""
-        self._refresh()
+        self._file.refresh()
         return sorted(self._shares.values(), key=lambda share: share.name.casefold())
 
     def find(self, name: str) -> Share | None:
         """The share of that name, IPC$ and TOKENS$ included; None when there is none."""
         if name.casefold() in _ALWAYS_THERE:
             return _ALWAYS_THERE[name.casefold()]
-        self._refresh()
+        self._file.refresh()
         return self._shares.get(name.casefold())
 
     def add(self, share: Share) -> None:
         """Add `share`; UserError when the name is taken or no share can be called so."""
         check_share_name(share.name)
-        self._refresh()
-        if share.name.casefold() in self._shares:
-            raise UserError(f"there is already a share {share.name!r}", ExitCode.EXISTS)
-        self._store({**self._shares, share.name.casefold(): share})
+        with self._file.changing():
+            if share.name.casefold() in self._shares:
+                raise UserError(f"there is already a share {share.name!r}", ExitCode.EXISTS)
+            self._shares[share.name.casefold()] = share
 
     def change(self, name: str, fields: Mapping[str, Any]) -> None:
         """Give the share other values of these fields; UserError when there is none of that name."""
-        self._refresh()
-        if name.casefold() not in self._shares:
-            raise UserError(f"there is no share {name!r}", ExitCode.NOT_FOUND)
-        self._store({**self._shares, name.casefold(): replace(self._shares[name.casefold()], **fields)})
+        with self._file.changing():
+            self._shares[name.casefold()] = replace(self._known(name), **fields)
 
     def delete(self, name: str) -> None:
         """Remove the share; UserError when there is none."""
-        self._refresh()
-        if name.casefold() not in self._shares:
+        with self._file.changing():
+            self._known(name)
+            del self._shares[name.casefold()]
+
+    def _known(self, name: str) -> Share:
+        share = self._shares.get(name.casefold())
+        if share is None:
             raise UserError(f"there is no share {name!r}", ExitCode.NOT_FOUND)
-        self._store({key: share for key, share in self._shares.items() if key != name.casefold()})
+        return share
 
-    def _refresh(self) -> None:
-        try:
-            found = os.stat(self._file)
-        except FileNotFoundError:
-            self._stamp, self._shares = None, {}
-            return
-        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
-        if stamp != self._stamp:
-            self._shares = _parse(self._file)
-            self._stamp = stamp
+    def _load(self, content: dict[str, Any] | None) -> None:
+        shares: list[Share] = []
+        if content is not None:
+            self._file.require_format(content, FORMAT_VERSION)
+            shares = [Share(**fields) for fields in content["shares"]]
+        for share in shares:
+            OffloadPolicy.of(share.offload_policy)
+        self._shares = {share.name.casefold(): share for share in shares}
 
-    def _store(self, shares: Mapping[str, Share]) -> None:
-        text = json.dumps(
-            {"version": FORMAT_VERSION, "shares": [asdict(share) for share in shares.values()]}, indent=2
-        )
-        descriptor, temporary = tempfile.mkstemp(dir=self._file.parent, prefix=FILE_NAME)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._file)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        _sync_directory(self._file.parent)
-        self._refresh()
+    def _dump(self) -> dict[str, Any]:
+        return {"version": FORMAT_VERSION, "shares": [asdict(share) for share in self._shares.values()]}
 
 
 def check_share_name(name: str) -> None:
@@ -157,27 +138,3 @@ def check_share_name(name: str) -> None:
         raise UserError(f"{name!r} cannot be the name of a share")
     if name.casefold() in _ALWAYS_THERE:
         raise UserError(f"{name.upper()} is always there and serves no files", ExitCode.EXISTS)
-
-
-def _parse(file: Path) -> dict[str, Share]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["version"] != FORMAT_VERSION:
-            raise UserError(
-                f"{file} has format {content['version']!r}, this program reads {FORMAT_VERSION}",
-                ExitCode.FORMAT,
-            )
-        shares = [Share(**fields) for fields in content["shares"]]
-        for share in shares:
-            OffloadPolicy.of(share.offload_policy)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is not a list of shares: {error}", ExitCode.CONFIG) from error
-    return {share.name.casefold(): share for share in shares}
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,27 +4,23 @@ The file holds the NT hash of each password (MD4 of its UTF-16 form), because NT
 hash is password-equivalent: who reads it can log in without the password. Hence mode 0600, and hence nothing here logs it.
 """
 
-import fcntl
-import json
-import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from odxfs.errors import ExitCode, UserError
+from odxfs.record_file import RecordFile
 from odxfs.smb.auth.md4 import md4
 
 USERS_FILE = "users.json"
 FORMAT_VERSION, FORMAT_VERSION_WITH_PEERS = 1, 2
 """A file with a peer has another version, since older programs would take it for a user of files."""
 FIRST_RID = 1000
+"""Where Windows begins to number the accounts that people make."""
 MAX_ID = 2**32 - 2
 """The largest uid and gid; the one above means "leave it" to chown(2)."""
-"""Where Windows begins to number the accounts that people make."""
 
 _NAME = re.compile(r"""[^"/\\\[\]:;|=,+*?<>@\x00-\x1f\x7f]{1,64}""")
 """What Windows allows in an account name, without "@", which separates a name from a realm."""
@@ -60,21 +56,19 @@ class UserStore:
     """`users.json` of a pool directory. Every reading call first looks whether the file has changed."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._path = directory / USERS_FILE
-        self._stamp: tuple[int, int, int] | None = None
+        self._file = RecordFile(directory / USERS_FILE, self._load, self._dump)
         self._machine = ""
         self._next_rid = FIRST_RID
         self._users: dict[str, User] = {}
 
     def find(self, name: str) -> User | None:
         """The user of that name, whatever its case. Raises UserError(CONFIG) when the file is damaged."""
-        self._refresh()
+        self._file.refresh()
         return self._users.get(fold(name))
 
     def list(self) -> list[User]:
         """All users, by name."""
-        self._refresh()
+        self._file.refresh()
         return sorted(self._users.values(), key=lambda user: fold(user.name))
 
     def add(self, name: str, password: str, uid: int, gid: int, *, peer: bool = False) -> User:
@@ -86,9 +80,10 @@ class UserStore:
             raise UserError(f"{name!r} cannot be a user name")
         if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
             raise UserError(f"uid and gid are numbers from 0 to {MAX_ID}")
-        with self._changing():
+        with self._file.changing():
             if fold(name) in self._users:
                 raise UserError(f"there is a user {name!r} already", ExitCode.EXISTS)
+            self._machine = self._machine or _new_machine_sid()
             sid = f"{self._machine}-{self._next_rid}"
             user = User(name, nt_hash(_checked(password)), uid, gid, sid, peer)
             self._next_rid += 1
@@ -97,20 +92,20 @@ class UserStore:
 
     def set_password(self, name: str, password: str) -> None:
         """Give a user another password. Raises UserError(NOT_FOUND)."""
-        with self._changing():
+        with self._file.changing():
             old = self._known(name)
             self._users[fold(name)] = replace(old, nt_hash=nt_hash(_checked(password)))
 
     def delete(self, name: str) -> None:
         """Forget a user; its SID is never given again. Raises UserError(NOT_FOUND)."""
-        with self._changing():
+        with self._file.changing():
             self._known(name)
             del self._users[fold(name)]
 
     @property
     def machine_sid(self) -> str:
         """S-1-5-21-a-b-c, drawn once when the first user is added; empty before."""
-        self._refresh()
+        self._file.refresh()
         return self._machine
 
     def _known(self, name: str) -> User:
@@ -119,78 +114,41 @@ class UserStore:
             raise UserError(f"there is no user {name!r}", ExitCode.NOT_FOUND)
         return user
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Change the file under a lock, so that two commands at a time do not undo each other."""
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._stamp = None
-            self._refresh()
-            if not self._machine:
-                self._machine = "S-1-5-21-" + "-".join(str(secrets.randbits(32)) for _ in range(3))
-            yield
-            self._write()
-            os.fsync(descriptor)
-        finally:
-            self._stamp = None
-            os.close(descriptor)
-
-    def _write(self) -> None:
-        users = [
-            {
-                "name": user.name,
-                "nt_hash": user.nt_hash.hex(),
-                "uid": user.uid,
-                "gid": user.gid,
-                "sid": user.sid,
-                **({"peer": True} if user.peer else {}),
-            }
-            for user in self._users.values()
-        ]
-        content = {
-            "version": FORMAT_VERSION_WITH_PEERS if any("peer" in user for user in users) else FORMAT_VERSION,
-            "machine_sid": self._machine,
-            "next_rid": self._next_rid,
-            "users": users,
-        }
-        temporary = self._path.with_suffix(".new")
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-
-    def _refresh(self) -> None:
-        try:
-            now = self._path.stat()
-        except FileNotFoundError:
-            self._stamp, self._users = None, {}
+    def _load(self, content: dict[str, Any] | None) -> None:
+        if content is None:
+            self._users = {}
             return
-        stamp = (now.st_ino, now.st_mtime_ns, now.st_size)
-        if stamp == self._stamp:
-            return
-        try:
-            content = json.loads(self._path.read_text("utf-8"))
-            self._load(content)
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self._path} is damaged: {error}", ExitCode.CONFIG) from error
-        self._stamp = stamp
-
-    def _load(self, content: dict[str, Any]) -> None:
-        if content["version"] not in (FORMAT_VERSION, FORMAT_VERSION_WITH_PEERS):
-            raise UserError(
-                f"{self._path} has format {content['version']}, not {FORMAT_VERSION_WITH_PEERS}",
-                ExitCode.FORMAT,
-            )
+        self._file.require_format(content, FORMAT_VERSION, FORMAT_VERSION_WITH_PEERS)
         machine, next_rid = content["machine_sid"], int(content["next_rid"])
         if not _SID.fullmatch(machine):
             raise ValueError("machine_sid")
         users = [_load_user(entry) for entry in content["users"]]
         self._machine, self._next_rid = machine, next_rid
         self._users = {fold(user.name): user for user in users}
+
+    def _dump(self) -> dict[str, Any]:
+        has_peers = any(user.peer for user in self._users.values())
+        return {
+            "version": FORMAT_VERSION_WITH_PEERS if has_peers else FORMAT_VERSION,
+            "machine_sid": self._machine,
+            "next_rid": self._next_rid,
+            "users": [_dump_user(user) for user in self._users.values()],
+        }
+
+
+def _new_machine_sid() -> str:
+    return "S-1-5-21-" + "-".join(str(secrets.randbits(32)) for _ in range(3))
+
+
+def _dump_user(user: User) -> dict[str, Any]:
+    return {
+        "name": user.name,
+        "nt_hash": user.nt_hash.hex(),
+        "uid": user.uid,
+        "gid": user.gid,
+        "sid": user.sid,
+        **({"peer": True} if user.peer else {}),
+    }
 
 
 def _load_user(entry: dict[str, Any]) -> User:
