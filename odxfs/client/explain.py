@@ -68,7 +68,9 @@ class Cause(Enum):
     EXPIRED = "the token has expired or was withdrawn by the server"
     FILE_KIND = "the server does not offload this kind of file"
     LOCKED = "a byte-range lock stands in the way of the offload"
-    SHORT_OF_RESOURCES = "the server holds as many tokens as it can"
+    SHORT_OF_RESOURCES = (
+        "the server cannot serve the token now: it holds too many, or the server that issued it is away"
+    )
     NO_PROGRESS = "the server took the token but copied nothing"
     SERVER_ERROR = "the server failed during the offload"
 
