@@ -189,7 +189,7 @@ class OpenTable:
     def forget_lock_owner(self, number: InodeNumber, owner: int) -> None:
         """close(2): all fcntl locks that `owner` has on the file are given up, whichever open it closed."""
         file = self._files.get(number)
-        if file is not None and file.locks.forget_owner(owner):
+        if file is not None and file.made_locks is not None and file.made_locks.forget_owner(owner):
             _tell(file)
 
     def count_locks(self) -> int:
