@@ -25,6 +25,9 @@ MAX_LINES = 4
 CONNECT_SECONDS = 3.0
 """Below the four seconds of a call: what takes longer is told to the next one."""
 
+SILENT_SECONDS = 2.5
+"""A call that was cancelled sooner, by its client, says nothing of the line."""
+
 IDLE_SECONDS = 30.0
 LOGOFF_SECONDS = 1.0
 CLOSE_SECONDS = 30.0
@@ -56,6 +59,22 @@ class Line:
             yield
         finally:
             self.calls -= 1
+
+    @contextmanager
+    def given_up_if_silent(self) -> Iterator[None]:
+        """Around a call: if its time is up and the peer has sent nothing on this line meanwhile, the next call takes another.
+
+        The connection itself gives up later, and not at all while calls go on asking: a peer that lost its power would hold
+        up all of them for as long as TCP sends again.
+        """
+        began, before = trio.current_time(), self.client.connection.received_bytes
+        try:
+            yield
+        except trio.Cancelled:
+            silent = self.client.connection.received_bytes == before
+            if silent and trio.current_time() - began >= SILENT_SECONDS:
+                self.ended.set()
+            raise
 
     def give_back(self, file_id: FileId) -> None:
         """Close an open of this line; the call that had it does not wait for that."""
