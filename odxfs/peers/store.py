@@ -109,6 +109,8 @@ class PeerStore:
                     f"{self._path} has format {content['version']}, not {FORMAT_VERSION}", ExitCode.FORMAT
                 )
             peers = [_from_json(entry) for entry in content["peers"]]
+        except OSError as error:
+            raise UserError(f"{self._path} cannot be read: {error.strerror}", ExitCode.CONFIG) from error
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self._path} is damaged: {error}", ExitCode.CONFIG) from error
         self._peers = {peer.name.casefold(): peer for peer in peers}

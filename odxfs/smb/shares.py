@@ -170,9 +170,11 @@ def _parse(file: Path) -> dict[str, Share]:
         shares = [Share(**fields) for fields in content["shares"]]
         for share in shares:
             OffloadPolicy.of(share.offload_policy)
-    except (ValueError, KeyError, TypeError) as error:
+        return {share.name.casefold(): share for share in shares}
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}", ExitCode.CONFIG) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} is not a list of shares: {error}", ExitCode.CONFIG) from error
-    return {share.name.casefold(): share for share in shares}
 
 
 def _sync_directory(directory: Path) -> None:

@@ -175,6 +175,8 @@ class UserStore:
         try:
             content = json.loads(self._path.read_text("utf-8"))
             self._load(content)
+        except OSError as error:
+            raise UserError(f"{self._path} cannot be read: {error.strerror}", ExitCode.CONFIG) from error
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self._path} is damaged: {error}", ExitCode.CONFIG) from error
         self._stamp = stamp
