@@ -8,14 +8,17 @@ from typing import Any, ClassVar
 import trio
 
 from odxfs.client.client import Client
+from odxfs.client.connection import Pending
 from odxfs.client.errors import LogonFailed, NetworkFailed, RequestRefused
 from odxfs.client.tree import Tree
-from odxfs.errors import OffloadRefused, Refusal, UserError
+from odxfs.errors import OffloadRefused, ProtocolError, Refusal, UserError
 from odxfs.peers.peer import Peer
 from odxfs.peers.probe import connect_to_tokens, pool_behind
 from odxfs.peers.trouble import Trouble
 from odxfs.peers.window import Window
+from odxfs.wire.client_connection import Response
 from odxfs.wire.close import CloseRequest
+from odxfs.wire.create import CreateRequest, CreateResponse
 from odxfs.wire.file_id import FileId
 from odxfs.wire.header import Command
 
@@ -75,6 +78,28 @@ class Line:
             if silent and trio.current_time() - began >= SILENT_SECONDS:
                 self.ended.set()
             raise
+
+    async def open(self, request: CreateRequest) -> Response:
+        """A CREATE; what it opens when its caller waits no more is closed again, or the peer would count it for as long as the
+        line lives. Raises NetworkFailed."""
+        connection = self.client.connection
+        await trio.lowlevel.checkpoint_if_cancelled()
+        await connection.wait_for_room()
+        pending = self.tree.submit(Command.CREATE, request.pack())
+        try:
+            await connection.flush()
+            return await pending.wait()
+        except trio.Cancelled:
+            self._nursery.start_soon(self._give_back_late, pending)
+            raise
+
+    async def _give_back_late(self, pending: Pending) -> None:
+        try:
+            response = await pending.wait()
+            if not response.header.status:
+                self.give_back(CreateResponse.unpack(response.pdu).file_id)
+        except (NetworkFailed, ProtocolError):
+            self.ended.set()
 
     def give_back(self, file_id: FileId) -> None:
         """Close an open of this line; the call that had it does not wait for that."""

@@ -13,8 +13,9 @@ import trio.testing
 from odxfs.client.connection import Pending
 from odxfs.errors import OffloadRefused, QuotaExceeded, Refusal
 from odxfs.ntstatus import Status
-from odxfs.offload import WriteCall
+from odxfs.offload import TokenFiles, WriteCall
 from odxfs.offload.rules import WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES
+from odxfs.offload.token_files import TokenInode
 from odxfs.peers import fetch, fetcher, link, trouble
 from odxfs.peers.remote_token import RemoteToken
 from odxfs.volume import Inode
@@ -348,3 +349,27 @@ async def pass_on(
         if not silent.is_set():
             await sink.send_all(data)
     both.cancel()
+
+
+async def test_what_is_opened_too_late_is_closed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_token = TokenFiles.open_token
+
+    async def open_late(files: TokenFiles, token: bytes) -> TokenInode:
+        await trio.sleep(0.05)
+        return await open_token(files, token)
+
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        await write_token(pair.destination, destination, token, 0, SIZE)  # so that there is a connection
+        with monkeypatch.context() as patch:
+            patch.setattr(TokenFiles, "open_token", open_late)
+            patch.setattr(fetcher, "CALL_SECONDS", 0.02)
+            for _ in range(3):
+                assert await refusal(pair, destination, token) is Refusal.PEER_BUSY
+            with trio.fail_after(10):
+                while (
+                    pair.source.server.registry._by_id
+                    or pair.source.server.engine.registry.list(0)[0].uses < 4
+                ):
+                    await trio.sleep(0.01)
