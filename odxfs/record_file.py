@@ -39,8 +39,8 @@ def replace_durably(path: Path, content: bytes, mode: int = PRIVATE) -> None:
 class RecordFile:
     """A JSON object in a file, and an owner who keeps what is in it.
 
-    `load` is given the object when the file was found changed, None when there is no file, and raises ValueError, KeyError or
-    TypeError for what makes no sense; `dump` returns what is to be written.
+    `load` is given the object when the file was found changed, None when there is no file, and raises ValueError, KeyError,
+    TypeError or AttributeError for what makes no sense; `dump` returns what is to be written.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class RecordFile:
         self._stamp: tuple[int, int, int] | None = None
 
     def refresh(self) -> None:
-        """Load the file again if somebody changed it. Raises UserError(CONFIG) when it is damaged."""
+        """Load the file again if somebody changed it. Raises UserError(CONFIG) when it is damaged or cannot be read."""
         try:
             now = self.path.stat()
         except FileNotFoundError:
@@ -69,7 +69,9 @@ class RecordFile:
             return
         try:
             self._load(json.loads(self.path.read_text("utf-8")))
-        except (ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read: {error.strerror}", ExitCode.CONFIG) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{self.path} is damaged: {error}", ExitCode.CONFIG) from error
         self._stamp = stamp
 

@@ -13,7 +13,7 @@ from odxfs.client.keeping import keep
 from odxfs.client.metadata import Lost, is_same_time
 from odxfs.client.movement import Movement
 from odxfs.client.offload import find_refusal
-from odxfs.client.partial import PartialRecord
+from odxfs.client.partial import PartialRecord, source_key
 from odxfs.client.place import File, Place
 from odxfs.client.plan import CopyOptions, Wish, cause_against_tokens
 from odxfs.client.ranges import RangeSet
@@ -97,9 +97,9 @@ class Copy:
 
     async def _record(self, source: File) -> PartialRecord:
         name = source.name if self._source.connection is not None else "local"
-        number = str((await self._source.identity(source))[-1])
+        number = source_key(str((await self._source.identity(source))[-1]))
         metadata = source.metadata
-        return PartialRecord(name, number, source.size, metadata.written_ns, metadata.changed_ns)
+        return PartialRecord(source_key(name), number, source.size, metadata.written_ns, metadata.changed_ns)
 
     async def _check(self, source: File, destination: File) -> None:
         """Raises UserError for a file that would overwrite itself, NotOffloaded where both ends are asked in vain."""

@@ -4,6 +4,7 @@ A partial file is the destination's bytes, filled up to whole blocks, and one bl
 as the file it will be, and nothing has to be kept beside it.
 """
 
+import hashlib
 import json
 import zlib
 from dataclasses import asdict, dataclass
@@ -13,12 +14,16 @@ from odxfs.types import BLOCK_BYTES, Buffer
 
 RECORD_BYTES = BLOCK_BYTES
 
+LONGEST_NAME = 256
+"""Characters; one takes up to 12 bytes in a record."""
+
 _MAGIC = b"odxfs-partial 1\n"
 
 
 @dataclass(frozen=True, slots=True)
 class PartialRecord:
-    """`source` and `number` name the source file; sizes and offsets are bytes. Below `reached` all has arrived and is stable."""
+    """`source` and `number`, both by `source_key`, name the source file; sizes and offsets are bytes. Below `reached` all has
+    arrived and is stable."""
 
     source: str
     number: str
@@ -56,7 +61,18 @@ class PartialRecord:
         text = data[head : head + length]
         if zlib.crc32(text).to_bytes(4, "big") != crc:
             return None
-        return cls(**json.loads(text))
+        try:
+            record = cls(**json.loads(text))
+            return record if 0 <= record.reached <= record.size else None
+        except (ValueError, TypeError):
+            return None
+
+
+def source_key(name: str) -> str:
+    """What stands for a name of the source in a record: a digest of one that could be too long for it."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
 def record_offset(size: int) -> int:

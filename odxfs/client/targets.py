@@ -5,8 +5,8 @@ the whole file, then it is closed under its name. When the copy fails, the first
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 import trio
@@ -69,11 +69,13 @@ async def partial_target(
         async with open_nursery() as nursery:
             nursery.start_soon(keeper.keep_on)
             yield file
-            nursery.cancel_scope.cancel()
+            async with keeper.at_rest():
+                nursery.cancel_scope.cancel()
         await file.set_end_of_file(record.size)
         await finish(partial, file)
         await file.flush()  # the name must not become durable before the bytes
-        await partial.rename(file, place)
+        with keeper.given_up():
+            await partial.rename(file, place)
         await file.close()
     except BaseException:
         with trio.move_on_after(CLEANING_SECONDS, shield=True):
@@ -101,6 +103,7 @@ class _Keeper:
         self._arrived = arrived
         self._record = record
         self._lock = trio.Lock()
+        self._is_given_up = False
 
     async def begin(self) -> None:
         """Take up an earlier run where its record fits, then make zeros of all that is not known to have arrived."""
@@ -119,8 +122,26 @@ class _Keeper:
             await trio.sleep(CHECKPOINT_SECONDS)
             await self._save()
 
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Inside, no record is on its way to the file: one that arrived late would lengthen it again."""
+        async with self._lock:
+            yield
+
+    @contextmanager
+    def given_up(self) -> Iterator[None]:
+        """From here on the file may have the destination's name, where no record belongs; unless what is inside was refused."""
+        self._is_given_up = True
+        try:
+            yield
+        except UserError:
+            self._is_given_up = False
+            raise
+
     async def save_quietly(self) -> None:
         """The last save of a copy that has failed; a second failure would only hide the first."""
+        if self._is_given_up:
+            return
         try:
             await self._save()
         except UserError as error:

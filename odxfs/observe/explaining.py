@@ -125,7 +125,12 @@ def _headline(copy: CopySeen) -> str:
     where = f"share {copy.share}" if copy.share else "the mount"
     who = f"{copy.owner or 'somebody'} from {copy.client}" if copy.share else copy.owner
     files = f"{copy.source or 'unknown'} -> {copy.destination}" if copy.destination else copy.source
-    return f"{copy.began}  {who}, {where}: {files}"
+    return _printable(f"{copy.began}  {who}, {where}: {files}")
+
+
+def _printable(text: str) -> str:
+    """For a terminal, which must not obey what a client has called a file; names that are no UTF-8 can be printed, too."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _how_it_went(copy: CopySeen, format_bytes: Callable[[int], str]) -> str:

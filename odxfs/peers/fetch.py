@@ -22,13 +22,19 @@ READS_AHEAD = 8
 class Progress:
     """How far a call has come, in bytes: `written` of `inside`, without a gap from its beginning, `moved` of them fetched.
 
-    `inside` is what falls into the file, `due` what a client is told when that is written.
+    `inside` is what falls into the file, None until the peer has told the token's size; `due` what a client is told when that
+    is written.
     """
 
     due: int = 0
-    inside: int = 0
+    inside: int | None = None
     written: int = 0
     moved: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that falls into the file is there, which may be nothing."""
+        return self.written == self.inside
 
 
 class Step(NamedTuple):
@@ -58,7 +64,7 @@ class Fetch:
         self._party = party
         self._token_offset = call.transfer_offset
         self._offset = call.file_offset
-        self._length = progress.inside
+        self._length = progress.inside or 0
         self._progress = progress
         self._ahead: deque[Read] = deque()
         self._held = 0

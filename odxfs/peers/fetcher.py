@@ -55,12 +55,11 @@ class Fetcher:
         """See ForeignTokens.copy. Takes four seconds at most, but for the last write."""
         link = self._link(issuer)
         now, progress = trio.current_time(), Progress(length)
-        with trio.move_on_at(now + CALL_SECONDS) as patience:
+        with trio.move_on_at(now + CALL_SECONDS):
             await self._attempts(link, party, call, progress, now + ASKING_SECONDS)
-        if patience.cancelled_caught and not progress.written:
-            raise OffloadRefused(Refusal.PEER_BUSY)
-        is_whole = progress.written == progress.inside
-        written = progress.due if is_whole else progress.written // SECTOR_BYTES * SECTOR_BYTES
+        if not progress.written and not progress.is_whole:
+            raise OffloadRefused(Refusal.PEER_BUSY)  # the time was up before anything came
+        written = progress.due if progress.is_whole else progress.written // SECTOR_BYTES * SECTOR_BYTES
         return ForeignCopy(link.peer.name, written, min(progress.moved, written))
 
     async def _attempts(
@@ -70,7 +69,7 @@ class Fetcher:
         for attempt in range(ATTEMPTS):
             line = await link.take()
             try:
-                with line.used():
+                with line.used(), line.given_up_if_silent():
                     await self._fetch(link, line, party, call, progress, last_read_at)
                 return
             except (NetworkFailed, ProtocolError) as error:

@@ -8,14 +8,17 @@ from typing import Any, ClassVar
 import trio
 
 from odxfs.client.client import Client
+from odxfs.client.connection import Pending
 from odxfs.client.errors import LogonFailed, NetworkFailed, RequestRefused
 from odxfs.client.tree import Tree
-from odxfs.errors import OffloadRefused, Refusal, UserError
+from odxfs.errors import OffloadRefused, ProtocolError, Refusal, UserError
 from odxfs.peers.peer import Peer
 from odxfs.peers.probe import connect_to_tokens, pool_behind
 from odxfs.peers.trouble import Trouble
 from odxfs.peers.window import Window
+from odxfs.wire.client_connection import Response
 from odxfs.wire.close import CloseRequest
+from odxfs.wire.create import CreateRequest, CreateResponse
 from odxfs.wire.file_id import FileId
 from odxfs.wire.header import Command
 
@@ -24,6 +27,9 @@ MAX_LINES = 4
 
 CONNECT_SECONDS = 3.0
 """Below the four seconds of a call: what takes longer is told to the next one."""
+
+SILENT_SECONDS = 2.5
+"""A call that was cancelled sooner, by its client, says nothing of the line."""
 
 IDLE_SECONDS = 30.0
 LOGOFF_SECONDS = 1.0
@@ -56,6 +62,44 @@ class Line:
             yield
         finally:
             self.calls -= 1
+
+    @contextmanager
+    def given_up_if_silent(self) -> Iterator[None]:
+        """Around a call: if its time is up and the peer has sent nothing on this line meanwhile, the next call takes another.
+
+        The connection itself gives up later, and not at all while calls go on asking: a peer that lost its power would hold
+        up all of them for as long as TCP sends again.
+        """
+        began, before = trio.current_time(), self.client.connection.received_bytes
+        try:
+            yield
+        except trio.Cancelled:
+            silent = self.client.connection.received_bytes == before
+            if silent and trio.current_time() - began >= SILENT_SECONDS:
+                self.ended.set()
+            raise
+
+    async def open(self, request: CreateRequest) -> Response:
+        """A CREATE; what it opens when its caller waits no more is closed again, or the peer would count it for as long as the
+        line lives. Raises NetworkFailed."""
+        connection = self.client.connection
+        await trio.lowlevel.checkpoint_if_cancelled()
+        await connection.wait_for_room()
+        pending = self.tree.submit(Command.CREATE, request.pack())
+        try:
+            await connection.flush()
+            return await pending.wait()
+        except trio.Cancelled:
+            self._nursery.start_soon(self._give_back_late, pending)
+            raise
+
+    async def _give_back_late(self, pending: Pending) -> None:
+        try:
+            response = await pending.wait()
+            if not response.header.status:
+                self.give_back(CreateResponse.unpack(response.pdu).file_id)
+        except (NetworkFailed, ProtocolError):
+            self.ended.set()
 
     def give_back(self, file_id: FileId) -> None:
         """Close an open of this line; the call that had it does not wait for that."""

@@ -17,7 +17,6 @@ from odxfs.wire.create import CreateDisposition, CreateOptions, CreateRequest, C
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.sparse import FileAllocatedRange, unpack_allocated_ranges
-from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlResponse
 from odxfs.wire.read import ReadResponse
 
@@ -102,7 +101,7 @@ async def open_remote_token(line: Line, token: bytes) -> AsyncIterator[RemoteTok
         CreateDisposition.OPEN,
         CreateOptions.NON_DIRECTORY_FILE,
     )
-    made = CreateResponse.unpack(check_answer(await line.tree.call(Command.CREATE, request.pack())).pdu)
+    made = CreateResponse.unpack(check_answer(await line.open(request)).pdu)
     is_dense = made.allocation_size >= made.end_of_file
     try:
         yield RemoteToken(line, made.file_id, made.end_of_file, is_dense=is_dense)

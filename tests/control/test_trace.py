@@ -111,3 +111,14 @@ def test_a_token_that_is_refused_is_told_by_its_source() -> None:
 @pytest.mark.parametrize("reason", Refusal)
 def test_there_is_advice_for_every_refusal(reason: Refusal) -> None:
     assert advice_for(reason.label)
+
+
+@pytest.mark.parametrize("name", ["a\x9b2Jb", "a\x1b]0;x\x07b", "a\nb", "a\udcffb", "a\u202eb"])
+def test_a_name_is_told_without_what_a_terminal_obeys(tmp_path: Path, name: str) -> None:
+    trace = OffloadTrace(tmp_path)
+    trace.record(replace(WRITE, path=name), NOON)
+    trace.close()
+    (copy,) = copies_in(read_trace(tmp_path))
+    headline, _ = sentences_of(copy, format_bytes)
+    assert headline.isprintable()
+    assert f"main:{ascii(name)[1:-1]}" in headline

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -13,16 +14,21 @@ from odxfs.client import plain, targets
 from odxfs.client.client import connect
 from odxfs.client.copy import copy_file
 from odxfs.client.errors import Mismatch, RequestRefused
+from odxfs.client.file import SmbFile
 from odxfs.client.job import Job, Request
 from odxfs.client.local import LocalPlace
+from odxfs.client.partial import PartialRecord
 from odxfs.client.place import Place
 from odxfs.client.places import SmbPlace
 from odxfs.client.plan import CopyOptions, Wish
+from odxfs.client.ranges import RangeSet
 from odxfs.client.result import Tally
 from odxfs.client.servers import open_servers
 from odxfs.client.summary import Record, Summary
+from odxfs.client.targets import partial_target
 from odxfs.client.url import parse_location
 from odxfs.errors import ExitCode, UserError
+from odxfs.types import Buffer
 from tests.interop.samba import Samba, run_samba
 from tests.support.serving import PASSWORD, SHARE, USER, serve
 
@@ -236,3 +242,81 @@ async def test_a_partial_file_is_no_destination_with_resume(tmp_path: Path, samb
         with pytest.raises(UserError, match="kept for partial copies"):
             await copy_file(source, world.root.inside("a.odxfs-partial"), resume=True)
         assert await world.names() == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_has_the_destinations_name_is_whole_also_when_the_copy_is_cancelled_then(
+    kind: str, tmp_path: Path, samba: Samba, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(MIB + 5)
+    async with world_of(kind, tmp_path, samba) as world:
+        source, target = world.source(content), world.root.inside("target.bin")
+        rename = type(target).rename
+        with trio.CancelScope() as scope:
+
+            async def rename_and_cancel(*arguments: Any) -> None:
+                await rename(*arguments)
+                scope.cancel()
+
+            with monkeypatch.context() as patch:
+                patch.setattr(type(target), "rename", rename_and_cancel)
+                await copy_file(source, target, Wish.OFF, resume=True)
+        assert await world.names() == {"target.bin"}
+        assert await world.bytes_of("target.bin") == content
+
+
+async def test_a_rename_that_is_refused_loses_nothing_of_what_was_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(MIB + 5)
+    (tmp_path / "source").write_bytes(content)
+    source, target = LocalPlace(tmp_path / "source"), LocalPlace(tmp_path / "target")
+
+    async def refuse(*_: object) -> None:
+        raise UserError("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalPlace, "rename", refuse)
+        with pytest.raises(UserError, match="not now"):
+            await copy_file(source, target, Wish.OFF, resume=True)
+    result = await copy_file(source, target, Wish.OFF, resume=True)
+    assert result.tally.resumed_bytes == len(content)
+    assert (tmp_path / "target").read_bytes() == content
+
+
+async def test_a_record_that_arrives_late_does_not_lengthen_the_file(
+    tmp_path: Path, samba: Samba, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, arrived, on_its_way = os.urandom(MIB), RangeSet(), trio.Event()
+    async with world_of("odxfs", tmp_path, samba) as world, trio.open_nursery() as server:
+        target, write = world.root.inside("target.bin"), SmbFile.write
+
+        async def write_late(file: SmbFile, offset: int, data: Buffer) -> int:
+            """What was sent is done, whether or not its sender still waits."""
+            if offset == len(content) and arrived.total:
+                done = trio.Event()
+                server.start_soon(late, file, offset, data, done)
+                on_its_way.set()
+                await done.wait()
+                return len(data)
+            return await write(file, offset, data)
+
+        async def late(file: SmbFile, offset: int, data: Buffer, done: trio.Event) -> None:
+            for _ in range(3):  # round trips
+                await file.read(0, 1)
+            await write(file, offset, data)
+            done.set()
+
+        async def nothing(*_: object) -> None:
+            pass
+
+        monkeypatch.setattr(targets, "CHECKPOINT_SECONDS", 0.001)
+        monkeypatch.setattr(SmbFile, "write", write_late)
+        record = PartialRecord("source", "1", len(content), None, None)
+        async with partial_target(target, arrived, record, nothing, nothing) as file:
+            await file.write(0, content)
+            arrived.add(0, len(content))
+            await on_its_way.wait()
+        found = await target.look()
+        assert found is not None
+        assert found.size == len(content)

@@ -13,8 +13,9 @@ import trio.testing
 from odxfs.client.connection import Pending
 from odxfs.errors import OffloadRefused, QuotaExceeded, Refusal
 from odxfs.ntstatus import Status
-from odxfs.offload import WriteCall
+from odxfs.offload import TokenFiles, WriteCall
 from odxfs.offload.rules import WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES
+from odxfs.offload.token_files import TokenInode
 from odxfs.peers import fetch, fetcher, link, trouble
 from odxfs.peers.remote_token import RemoteToken
 from odxfs.volume import Inode
@@ -294,3 +295,81 @@ async def test_a_server_that_stops_in_the_middle_of_a_call_stops_in_order(
         engine._foreign._nursery.cancel_scope.cancel()
     assert found == [Refusal.PEER_BUSY] or found == [Refusal.PEER_UNREACHABLE]
     assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
+
+
+async def test_a_call_whose_time_was_up_before_it_asked_for_anything_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A success of no bytes would let a client ask again and again, or give up on tokens."""
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        with monkeypatch.context() as patch:
+            patch.setattr(fetcher, "ASKING_SECONDS", 0.0)
+            assert await refusal(pair, destination, token) is Refusal.PEER_BUSY
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        assert await content(pair.destination, destination) == data
+
+
+async def test_a_connection_that_has_fallen_silent_holds_up_one_call_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a peer's loss of power: nothing is refused and nothing is answered."""
+    frozen = list[trio.Event]()
+
+    async with with_token(tmp_path) as (pair, token, data, destination), trio.open_nursery() as nursery:
+        port = pair.source.port
+
+        async def relay(stream: trio.SocketStream) -> None:
+            silent = trio.Event()
+            frozen.append(silent)
+            async with await trio.open_tcp_stream("127.0.0.1", port) as server, trio.open_nursery() as both:
+                both.start_soon(pass_on, stream, server, silent, both.cancel_scope)
+                both.start_soon(pass_on, server, stream, silent, both.cancel_scope)
+
+        listeners = await nursery.start(
+            lambda task_status: trio.serve_tcp(relay, 0, host="127.0.0.1", task_status=task_status)
+        )
+        pair.configure(port=listeners[0].socket.getsockname()[1])
+        assert await write_token(pair.destination, destination, token, 0, SIZE) > 0
+        for silent in frozen:
+            silent.set()
+        with monkeypatch.context() as patch:
+            patch.setattr(fetcher, "CALL_SECONDS", 0.2)
+            patch.setattr(link, "SILENT_SECONDS", 0.1)
+            assert await refusal(pair, destination, token) is Refusal.PEER_BUSY
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        assert await content(pair.destination, destination) == data
+        nursery.cancel_scope.cancel()
+
+
+async def pass_on(
+    source: trio.SocketStream, sink: trio.SocketStream, silent: trio.Event, both: trio.CancelScope
+) -> None:
+    """What comes from one to the other, as long as they talk."""
+    async for data in source:
+        if not silent.is_set():
+            await sink.send_all(data)
+    both.cancel()
+
+
+async def test_what_is_opened_too_late_is_closed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_token = TokenFiles.open_token
+
+    async def open_late(files: TokenFiles, token: bytes) -> TokenInode:
+        await trio.sleep(0.05)
+        return await open_token(files, token)
+
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        await write_token(pair.destination, destination, token, 0, SIZE)  # so that there is a connection
+        with monkeypatch.context() as patch:
+            patch.setattr(TokenFiles, "open_token", open_late)
+            patch.setattr(fetcher, "CALL_SECONDS", 0.02)
+            for _ in range(3):
+                assert await refusal(pair, destination, token) is Refusal.PEER_BUSY
+            with trio.fail_after(10):
+                while (
+                    pair.source.server.registry._by_id
+                    or pair.source.server.engine.registry.list(0)[0].uses < 4
+                ):
+                    await trio.sleep(0.01)

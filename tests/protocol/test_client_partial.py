@@ -1,12 +1,21 @@
 """The record at the end of a partial file."""
 
+import json
+import zlib
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odxfs.client.partial import RECORD_BYTES, PartialRecord, partial_size, record_offset
+from odxfs.client.partial import (
+    LONGEST_NAME,
+    RECORD_BYTES,
+    PartialRecord,
+    partial_size,
+    record_offset,
+    source_key,
+)
 
 RECORD = PartialRecord("//nas/vm/ä disk.vhdx", "b'\\x01'", 10_000, 5, 6, 8192)
 
@@ -41,3 +50,32 @@ def test_only_the_same_source_in_the_same_state_is_gone_on_with(other: PartialRe
 def test_a_partial_file_is_never_as_long_as_the_file(size: int) -> None:
     assert record_offset(size) >= size
     assert partial_size(size) > size
+
+
+@pytest.mark.parametrize("character", ["a", "文", "\x01", "\N{GRINNING FACE}", "\udcff"])
+def test_the_longest_names_fit(character: str) -> None:
+    for count in (LONGEST_NAME, LONGEST_NAME + 1, 4096):
+        key = source_key(character * count)
+        record = PartialRecord(key, str(1 << 64), 1 << 63, 1 << 63, 1 << 63)
+        assert PartialRecord.unpack(record.pack()) == record
+    assert source_key(character * 4096) != source_key(character * 4095)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1],
+        5,
+        {"x": 1},
+        {"source": "a", "number": "1", "size": 1, "written_ns": None, "changed_ns": None, "reached": -5},
+    ],
+)
+def test_a_block_that_only_looks_like_a_record_is_none(content: object) -> None:
+    text = json.dumps(content).encode()
+    genuine = PartialRecord("a", "1", 1, None, None).pack()
+    head = (
+        genuine[: genuine.index(b"\n") + 1]
+        + zlib.crc32(text).to_bytes(4, "big")
+        + len(text).to_bytes(4, "big")
+    )
+    assert PartialRecord.unpack((head + text).ljust(RECORD_BYTES, b"\0")) is None
