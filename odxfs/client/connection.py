@@ -24,6 +24,9 @@ SILENCE_SECONDS = 60.0
 
 CONNECT_SECONDS = 20.0
 
+SENDING_SECONDS = 20.0
+"""How long a server may take nothing of what is sent to it: nobody can cancel a message that is half sent."""
+
 SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 """Asked of the kernel in both directions, so that an 8 MiB message needs few turns."""
 
@@ -131,7 +134,10 @@ class Connection:
         return pending
 
     async def flush(self) -> None:
-        """Send all that is queued. Not cancelled in the middle: half a message would end the connection."""
+        """Send all that is queued. Not cancelled in the middle: half a message would end the connection.
+
+        So does a server that takes none of it for SENDING_SECONDS.
+        """
         with trio.CancelScope(shield=True):
             async with self._sending:
                 buffers, self._outgoing = self._outgoing, []
@@ -139,6 +145,10 @@ class Connection:
                     await self._send(buffers)
                 except (OSError, trio.ClosedResourceError) as error:
                     raise self._fail(f"sending to {self.address} failed: {error}") from error
+                except trio.TooSlowError as error:
+                    raise self._fail(
+                        f"{self.address} has taken no data for {SENDING_SECONDS:.0f} s"
+                    ) from error
 
     async def call(
         self,
@@ -235,7 +245,8 @@ class Connection:
 
     async def _send(self, buffers: list[Buffer]) -> None:
         while buffers:
-            sent = await self._socket.sendmsg(buffers[:MAX_BUFFERS_PER_SEND])
+            with trio.fail_after(SENDING_SECONDS):
+                sent = await self._socket.sendmsg(buffers[:MAX_BUFFERS_PER_SEND])
             self.sent_bytes += sent
             buffers = _after(buffers, sent)
 

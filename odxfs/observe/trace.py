@@ -32,6 +32,8 @@ class OffloadTrace:
         self._largest_bytes = largest_bytes
         self._descriptor: int | None = None
         self._size = 0
+        self._is_cut = False
+        """The disk was full in the middle of the last line: the next one must not be a part of it."""
         self.lost = 0
         """Lines that could not be written."""
 
@@ -59,7 +61,11 @@ class OffloadTrace:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self._file, flags, 0o600)
             self._size = os.fstat(self._descriptor).st_size
-        self._size += os.write(self._descriptor, line)
+        if self._is_cut:
+            line = b"\n" + line
+        written = os.write(self._descriptor, line)
+        self._is_cut = written < len(line)
+        self._size += written
 
 
 def as_line(event: OffloadEvent, now: float) -> dict[str, Any]:

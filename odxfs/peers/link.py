@@ -206,6 +206,9 @@ class Link:
             if pool != peer.pool:
                 self._failed(opening, Refusal.PEER_REFUSES, f"it serves pool {pool}, not {peer.pool}")
                 return
+            if self._closed is not None:  # meanwhile; this would be a line of the old account
+                self._failed(opening, self._closed, "it is asked no more")
+                return
             patience.deadline = float("inf")
             opening.line = line = Line(client, tree, self._nursery)
             self._lines.append(line)

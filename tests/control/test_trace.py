@@ -1,6 +1,7 @@
 """The trace of copies, and what is told of it."""
 
 import json
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,6 +58,17 @@ def test_a_line_that_was_cut_off_hides_no_other(tmp_path: Path) -> None:
     lines = [json.dumps(as_line(WRITE, NOON)), '{"time": "2027', json.dumps(as_line(READ, NOON))]
     (tmp_path / TRACE_FILE).write_text("\n".join(lines) + "\n")
     assert [line["call"] for line in read_trace(tmp_path)] == ["write", "read"]
+
+
+def test_a_full_disk_costs_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, room = os.write, iter((40, 4096, 4096))
+    trace = OffloadTrace(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[: next(room)]))
+        for number in range(3):
+            trace.record(replace(WRITE, offset=number), NOON)
+    trace.close()
+    assert [line["offset"] for line in read_trace(tmp_path)] == [1, 2]
 
 
 def test_a_trace_that_cannot_be_written_fails_no_copy(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import trio
 
-from odxfs.errors import OffloadRefused, Refusal, UserError
+from odxfs.errors import OffloadRefused, Refusal, UserError, VolumeError
 from odxfs.ntstatus import Status
 from odxfs.offload import (
     Caller,
@@ -72,7 +72,7 @@ def _refusals_recorded(
     """Around what comes before the engine: it counts and tells of what ends here, too."""
     try:
         yield
-    except (OffloadRefused, SmbError, trio.Cancelled):
+    except (OffloadRefused, SmbError, VolumeError, trio.Cancelled):
         caller = caller_of(context, opened) if opened is not None else Caller(context.server.name)
         volume, number = volume_and_number(opened) if opened is not None else ("", 0)
         with context.server.engine.recorded(Mechanism.OFFLOAD, call, caller, volume, number, offset, length):
