@@ -1,7 +1,8 @@
 """The trace of copies: one JSON line for each call that shares extents or was refused to, in DIR/offload.jsonl.
 
-A line is in the page cache before the caller goes on, so that a killed process loses none of them. The file is readable by its
-owner only: it names files and who copies them. At TRACE_BYTES it becomes offload.jsonl.1, which replaces the one before.
+Lines are written a moment after the calls, so that no copy waits for them; a killed process loses that moment's. The file is
+readable by its owner only: it names files and who copies them. At TRACE_BYTES it becomes offload.jsonl.1, which replaces the
+one before.
 """
 
 import json
@@ -21,6 +22,11 @@ TRACE_BYTES = 64 * 1024 * 1024
 
 _FIELDS = tuple(field.name for field in fields(OffloadEvent))
 
+MOST_WAITING = 4096
+"""Events kept in memory for the next flush: some 3 MB."""
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 log = logging.getLogger("odxfs.trace")
 
 
@@ -30,6 +36,7 @@ class OffloadTrace:
     def __init__(self, directory: Path, largest_bytes: int = TRACE_BYTES) -> None:
         self._file = directory / TRACE_FILE
         self._largest_bytes = largest_bytes
+        self._waiting: list[tuple[OffloadEvent, float]] = []
         self._descriptor: int | None = None
         self._size = 0
         self._is_cut = False
@@ -38,24 +45,33 @@ class OffloadTrace:
         """Lines that could not be written."""
 
     def record(self, event: OffloadEvent, now: float) -> None:
-        """Append one event; `now` in seconds since 1970. About 10 us."""
-        line = json.dumps(as_line(event, now), separators=(",", ":")).encode() + b"\n"
-        try:
-            self._append(line)
-        except OSError as error:
-            self.lost += 1
-            if self.lost == 1:
-                log.error("trace=%s lost=1 error=%s", self._file, error.strerror)
+        """Take in one event, to be written by the next `flush`; `now` in seconds since 1970."""
+        self._waiting.append((event, now))
+        if len(self._waiting) >= MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was recorded since the last time: about 10 us an event."""
+        waiting, self._waiting = self._waiting, []
+        for event, now in waiting:
+            try:
+                self._append(_encode(as_line(event, now)).encode() + b"\n")
+            except OSError as error:
+                self.lost += 1
+                if self.lost == 1:
+                    log.error("trace=%s lost=1 error=%s", self._file, error.strerror)
 
     def close(self) -> None:
-        """No event follows."""
+        """Write all, and give up the file; the next event opens it again."""
+        self.flush()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def _append(self, line: bytes) -> None:
         if self._descriptor is not None and self._size + len(line) > self._largest_bytes:
-            self.close()
+            os.close(self._descriptor)
+            self._descriptor = None
             self._file.replace(older(self._file))
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC

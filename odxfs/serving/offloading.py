@@ -15,6 +15,9 @@ from odxfs.offload import OffloadEngine, TokenChoice, TokenLimits, TokenRegistry
 from odxfs.peers import Fetcher, PeerStore
 from odxfs.volume import Pool
 
+TRACE_SECONDS = 0.1
+"""How long a call may be missing in the trace."""
+
 SWEEP_SECONDS = 1.0
 """How often expired tokens give back their space. Redeeming looks at the deadline itself."""
 
@@ -25,13 +28,14 @@ class Offloading:
     def __init__(self) -> None:
         self._engine: OffloadEngine | None = None
         self._fetcher: Fetcher | None = None
+        self._trace: OffloadTrace | None = None
         self.commands: dict[str, Command] = {"tokens": self._tokens, "cancel_tokens": self._cancel_tokens}
 
     @asynccontextmanager
     async def running(self, pool: Pool, limits: TokenLimits) -> AsyncIterator[OffloadEngine]:
         """The engine for the front ends, which have ended when the block does; then every token ends."""
         registry = TokenRegistry.of_pool(pool, limits)
-        trace = OffloadTrace(pool.directory)
+        trace = self._trace = OffloadTrace(pool.directory)
         fetcher = self._fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
         engine = self._engine = OffloadEngine(
             registry,
@@ -42,6 +46,7 @@ class Offloading:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_sweep, registry)
+                nursery.start_soon(_write_trace, trace)
                 await nursery.start(fetcher.run)
                 yield engine
                 nursery.cancel_scope.cancel()
@@ -51,8 +56,9 @@ class Offloading:
 
     def summary(self) -> dict[str, Any]:
         """What has been copied, how many tokens live, and how the peers are; nothing before there is an engine."""
-        if self._engine is None or self._fetcher is None:
+        if self._engine is None or self._fetcher is None or self._trace is None:
             return {}
+        self._trace.flush()  # who is told the counts finds the lines
         return {
             "offload": self._engine.counters.as_json(),
             "tokens": len(self._engine.registry),
@@ -73,6 +79,12 @@ class Offloading:
         )
         cancelled = self._engine.registry.cancel(chosen.includes) if self._engine is not None else 0
         return {"cancelled": cancelled}
+
+
+async def _write_trace(trace: OffloadTrace) -> None:
+    while True:
+        await trio.sleep(TRACE_SECONDS)
+        trace.flush()
 
 
 async def _sweep(registry: TokenRegistry) -> None:

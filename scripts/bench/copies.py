@@ -155,7 +155,7 @@ def copy_by_token(source: Peer, name: str, to: Peer | None = None) -> dict[str, 
         str(ODXFS), "cp", "--json", "--require-offload", f"{urls[0]}/{name}", f"{urls[1]}/{name}.copy",
         environment={**os.environ, "ODXFS_PASSWORD": PASSWORD},
     )  # fmt: skip
-    told: dict[str, float] = json.loads(printed)
+    told: dict[str, float] = json.loads(printed)["files"][0]
     return told
 
 

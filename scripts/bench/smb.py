@@ -133,7 +133,7 @@ def _copy_seconds(peer: Peer) -> float:
         environment={**os.environ, "ODXFS_PASSWORD": PASSWORD},
     )
     _smbclient(peer, "del copy.bin")
-    return float(json.loads(printed)["seconds"])
+    return float(json.loads(printed)["files"][0]["seconds"])
 
 
 def copy_by_samba(peer: Peer, name: str) -> float:

@@ -67,7 +67,7 @@ def test_a_full_disk_costs_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         patch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[: next(room)]))
         for number in range(3):
             trace.record(replace(WRITE, offset=number), NOON)
-    trace.close()
+        trace.close()
     assert [line["offset"] for line in read_trace(tmp_path)] == [1, 2]
 
 
@@ -78,6 +78,7 @@ def test_a_trace_that_cannot_be_written_fails_no_copy(
     trace = OffloadTrace(tmp_path / "missing")
     trace.record(READ, NOON)
     trace.record(READ, NOON)
+    trace.flush()
     assert trace.lost == 2
 
 

@@ -44,8 +44,8 @@ async def offload_read(context: RequestContext, opened: SmbOpen | None, request:
     call = _read_call(request)
     with _refusals_recorded(context, opened, "read", call.file_offset, call.copy_length):
         found = _file_of(context, opened)
-        await _delay(context, found)
-    party = _party(context, found)
+        share = await _share_after_delay(context, found)
+    party = _party(context, found, share)
     result: ReadResult = await context.server.engine.offload_read(party, call)
     return OffloadReadOutput(
         flags=ALL_ZERO_BEYOND_CURRENT_RANGE if result.all_zero_beyond else 0,
@@ -59,8 +59,8 @@ async def offload_write(context: RequestContext, opened: SmbOpen | None, request
     call = _write_call(request)
     with _refusals_recorded(context, opened, "write", call.file_offset, call.copy_length):
         found = _file_of(context, opened)
-        await _delay(context, found)
-    party = _party(context, found)
+        share = await _share_after_delay(context, found)
+    party = _party(context, found, share)
     written = await context.server.engine.offload_write(party, call)
     return OffloadWriteOutput(length_written=written).pack()
 
@@ -87,10 +87,9 @@ def _file_of(context: RequestContext, opened: SmbOpen | None) -> SmbOpen:
     return opened
 
 
-def _party(context: RequestContext, opened: SmbOpen) -> OffloadParty:
+def _party(context: RequestContext, opened: SmbOpen, share: Share) -> OffloadParty:
     opens, inode, entry = context.server.opens, opened.inode, opened.entry
     settings, caller = context.server.settings.offload, caller_of(context, opened)
-    share = _share_now(context, opened)
     return OffloadParty(
         volume=opened.volume,
         inode=inode,
@@ -119,15 +118,17 @@ def _share_now(context: RequestContext, opened: SmbOpen) -> Share:
         return known
 
 
-async def _delay(context: RequestContext, opened: SmbOpen) -> None:
-    """Wait as long as the share's policy says; the client may cancel, and whatever else it asks for is served meanwhile."""
-    seconds = OffloadPolicy.of(_share_now(context, opened).offload_policy).delay_seconds
+async def _share_after_delay(context: RequestContext, opened: SmbOpen) -> Share:
+    """The share as it is set up once its policy has let the call wait, which the client may cancel; all else is served."""
+    share = _share_now(context, opened)
+    seconds = OffloadPolicy.of(share.offload_policy).delay_seconds
     if not seconds:
-        return
+        return share
     await context.pend()
     await trio.sleep(seconds)
     if opened.closed:
         raise SmbError(Status.FILE_CLOSED)
+    return _share_now(context, opened)
 
 
 def _read_call(request: IoctlRequest) -> ReadCall:
