@@ -69,7 +69,7 @@ class FrontEnd(pyfuse3.Operations):
     def describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
         """The attributes of `inode` for the kernel, which counts as told; no await may stand before the answer.
 
-        One object serves every answer: pyfuse3 has copied it before another operation can run. It saves a third of the time.
+        One object serves every answer: pyfuse3 has copied it before another operation can run. That saves a quarter of the time.
         """
         entry = self._entry
         entry.st_ino = self.numbers.for_kernel(inode.number)

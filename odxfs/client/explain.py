@@ -50,7 +50,21 @@ _SENTENCES = {
 }
 
 
-class Cause(Enum):
+class Reason(Enum):
+    """Why something was done in a lesser way; a member's value is what a person reads."""
+
+    @property
+    def label(self) -> str:
+        """The name for scripts and logs."""
+        return self.name.lower()
+
+    @property
+    def sentence(self) -> str:
+        """The words for people; no full stop, so that they fit into a line."""
+        return str(self.value)
+
+
+class Cause(Reason):
     """Why a copy, or a part of it, was not made by token."""
 
     NOT_WANTED = "offload was switched off by --no-offload"
@@ -74,18 +88,8 @@ class Cause(Enum):
     NO_PROGRESS = "the server took the token but copied nothing"
     SERVER_ERROR = "the server failed during the offload"
 
-    @property
-    def label(self) -> str:
-        """The name for scripts and logs."""
-        return self.name.lower()
 
-    @property
-    def sentence(self) -> str:
-        """The words for people; no full stop, so that they fit into a line."""
-        return self.value
-
-
-class ChunkCause(Enum):
+class ChunkCause(Reason):
     """Why what was not copied by token was not, or not all, copied by the server's COPYCHUNK."""
 
     NOT_WANTED = "server-side copying was switched off by --no-offload"
@@ -97,16 +101,6 @@ class ChunkCause(Enum):
     LIMITS = "the server refuses COPYCHUNK by limits of its own"
     NO_PROGRESS = "the server's COPYCHUNK copied nothing"
     SERVER_ERROR = "the server failed during COPYCHUNK"
-
-    @property
-    def label(self) -> str:
-        """The name for scripts and logs."""
-        return self.name.lower()
-
-    @property
-    def sentence(self) -> str:
-        """The words for people; no full stop, so that they fit into a line."""
-        return self.value
 
 
 _NO_OFFLOAD = {

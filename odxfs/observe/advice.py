@@ -45,15 +45,15 @@ _ADVICE = {
 
 def advice_for(label: str) -> str:
     """What to do about the refusal of that label; empty for one that this program does not know."""
-    for reason, sentence in _ADVICE.items():
-        if reason.label == label:
-            return sentence
-    return ""
+    reason = _reason(label)
+    return _ADVICE.get(reason, "") if reason is not None else ""
 
 
 def sentence_for(label: str) -> str:
     """What happened, for the refusal of that label."""
-    for reason in Refusal:
-        if reason.label == label:
-            return reason.sentence
-    return label.replace("_", " ")
+    reason = _reason(label)
+    return reason.sentence if reason is not None else label.replace("_", " ")
+
+
+def _reason(label: str) -> Refusal | None:
+    return Refusal.__members__.get(label.upper())

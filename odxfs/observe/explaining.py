@@ -1,7 +1,7 @@
 """The last copies out of the lines of a trace, and what is to be said of each. Pure: lines in, sentences out.
 
-A copy is what one user of one client writes to one file without a long pause. The calls that made its tokens belong to it; a
-token that nobody wrote is a copy that came to nothing.
+A copy is what one user of one client writes to one file without a long pause. The calls that made its tokens belong to it.
+Tokens that nobody wrote here are no copy: another server may have fetched them.
 """
 
 from collections import Counter

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
 from odxfs.offload import TOKEN_BYTES
+from odxfs.opens.share_modes import FILE_SHARE_READ
 from odxfs.smb.access import FILE_READ_ATTRIBUTES, FILE_READ_DATA, SYNCHRONIZE, grant
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import SmbError
@@ -105,10 +106,7 @@ def _register(context: RequestContext, request: CreateRequest, inode: Inode, max
         attached_inode=inode,
         is_directory=inode.is_directory,
     )
-    opened.entry = server.opens.open(inode.number, opened.granted_access, _SHARE_READ, opened)
+    # Several servers may read one token, whatever each says of sharing; nobody writes.
+    opened.entry = server.opens.open(inode.number, opened.granted_access, FILE_SHARE_READ, opened)
     server.registry.add(opened)
     return opened
-
-
-_SHARE_READ = 0x1
-"""FILE_SHARE_READ: several servers may read one token, whatever each says of sharing; nobody writes."""

@@ -88,7 +88,7 @@ class Directories:
             self._keep(directory, (after, limit), page)
         return page
 
-    def _keep(self, directory: InodeNumber, key: "_Page", page: list[DirectoryEntry]) -> None:
+    def _keep(self, directory: InodeNumber, key: _Page, page: list[DirectoryEntry]) -> None:
         if self._listed_entries > _LISTED_ENTRIES:
             self.forget_listings()
         self._listed.setdefault(directory, {})[key] = page
