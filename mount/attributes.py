@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import pyfuse3
 
+from odxfs.opens import Use
 from odxfs.opens.share_modes import FILE_SHARE_ALL, FILE_WRITE_DATA
 from odxfs.token_attributes import RESERVED
 from odxfs.types import MAX_NAME_BYTES
 from odxfs.volume import AttributeChange, Inode
 
 from .answers import answered
+from .caching import give_way
 from .front_end import FrontEnd
 
 MAX_XATTR_NAME_BYTES = 255
@@ -47,10 +49,15 @@ class AttributeOperations(FrontEnd):
         change = _change(attr, fields)
         if change != AttributeChange():
             await self.volume.set_attributes(target, change)
+        await self.entry_changed(target)
         return self.describe(target)
 
     async def _truncate(self, target: Inode, size: int, fh: pyfuse3.FileHandleT | None) -> None:
         entry = None if fh is None else self.handles.file(fh).entry
+        if self.opens.cached:
+            await give_way(
+                self.opens, target.number, Use.CHANGE, access=FILE_WRITE_DATA if entry is None else 0
+            )
         if entry is None:
             self.require_sharing(target.number, FILE_WRITE_DATA, FILE_SHARE_ALL)
         low, high = sorted((size, target.size))
@@ -73,6 +80,8 @@ class AttributeOperations(FrontEnd):
             raise pyfuse3.FUSEError(errno.ENODATA)
         _require_namespace(name)
         if name.startswith(RESERVED):
+            if self.opens.cached:
+                await give_way(self.opens, target.number, Use.READ)
             return await self.tokens.read(target, name, ctx)
         return await self.volume.get_xattr(target, name)
 
@@ -86,6 +95,8 @@ class AttributeOperations(FrontEnd):
         _require_namespace(name)
         target = await self.at_path_or_open(inode)
         if name.startswith(RESERVED):
+            if self.opens.cached:
+                await give_way(self.opens, target.number, Use.CHANGE)
             await self.tokens.write(target, name, value, ctx)
         else:
             await self.volume.set_xattr(target, name, value)
@@ -98,7 +109,7 @@ class AttributeOperations(FrontEnd):
         return [
             pyfuse3.XAttrNameT(name)
             for name in await self.volume.list_xattrs(await self.at_path_or_open(inode))
-            if _may_see(name, ctx.uid)
+            if _is_shown(name, ctx.uid)
         ]
 
     @answered
@@ -135,12 +146,19 @@ def _require_namespace(name: bytes) -> None:
         raise pyfuse3.FUSEError(errno.EINVAL)
 
 
-def _may_see(name: bytes, uid: int) -> bool:
-    """trusted.* is for root; the kernel refuses its values to others and leaves their list to the file system."""
-    return uid == 0 or not name.startswith(b"trusted.")
+def _is_shown(name: bytes, uid: int) -> bool:
+    """What is in none of the name spaces is the server's own (security descriptors). trusted.* is for root; the kernel refuses
+    its values to others and leaves their list to the file system.
+    """
+    namespace = name.partition(b".")[0]
+    return namespace in NAMESPACES and (uid == 0 or namespace != b"trusted")
 
 
 def _change(attr: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChange:
+    times = (attr.st_atime_ns, attr.st_mtime_ns, attr.st_ctime_ns)
+    wanted = (fields.update_atime, fields.update_mtime, fields.update_ctime)
+    if any(is_set and not -(2**63) <= time < 2**63 for time, is_set in zip(times, wanted, strict=True)):
+        raise pyfuse3.FUSEError(errno.EINVAL)  # the volume could keep it, the kernel could not be told of it
     return AttributeChange(
         mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
         uid=attr.st_uid if fields.update_uid else None,

@@ -25,9 +25,13 @@ _pyfuse3_waits: Callable[[], Awaitable[bool]] | None = getattr(pyfuse3, _NAME, N
 
 
 class Backlog:
-    """What stands in for pyfuse3's waiting while one mount is served; made after `pyfuse3.init`."""
+    """What stands in for pyfuse3's waiting while one mount is served; made after `pyfuse3.init`.
 
-    def __init__(self) -> None:
+    `work` is called before sleeping, again and again until it returns False: there was nothing (more) to do.
+    """
+
+    def __init__(self, work: Callable[[], bool]) -> None:
+        self._work = work
         self._poll = select.poll()
         self._taken = 0
 
@@ -56,6 +60,8 @@ class Backlog:
             self._taken = 0
             await trio.lowlevel.checkpoint()
         while not self._poll.poll(0):
+            if self._work():
+                continue
             self._taken = 0
             if not await _pyfuse3_waits():
                 return False

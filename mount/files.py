@@ -7,12 +7,14 @@ import stat
 import pyfuse3
 
 from odxfs.errors import AlreadyExists, LockConflict
-from odxfs.opens import DirectoryName
+from odxfs.opens import DirectoryName, Use
 from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_DATA
 from odxfs.types import TOKEN_INODES, Buffer
 from odxfs.volume import AttributeChange, Inode
 
+from .ahead import LONG_BYTES
 from .answers import answered
+from .caching import changed, folders_changed, give_way
 from .front_end import FrontEnd
 from .handles import FileHandle
 
@@ -33,6 +35,9 @@ class FileOperations(FrontEnd):
     ) -> pyfuse3.FileInfo:
         """Open a file; with O_TRUNC it is emptied in the same step. EBUSY where an SMB open does not share the access."""
         file = await self.at_path(inode)
+        if self.opens.cached:
+            use = Use.OVERWRITE if flags & os.O_TRUNC else Use.OPEN
+            await give_way(self.opens, file.number, use, access=_access(flags))
         info = self._open(file, flags)
         if flags & os.O_TRUNC:
             try:
@@ -79,10 +84,12 @@ class FileOperations(FrontEnd):
             if flags & os.O_EXCL:
                 raise
             raise pyfuse3.FUSEError(errno.ESTALE) from None
+        if self.opens.cached:
+            folders_changed(self.opens, parent)
         return self._open(file, flags), self.enter(file)
 
     def _open(self, file: Inode, flags: int) -> pyfuse3.FileInfo:
-        access = ACCESS.get(flags & os.O_ACCMODE, FILE_READ_DATA | FILE_WRITE_DATA)
+        access = _access(flags)
         if self.opens.is_delete_pending(file.number):
             raise pyfuse3.FUSEError(errno.EBUSY)
         if file.snapshot and access & FILE_WRITE_DATA:  # the kernel looks at mode bits only
@@ -102,7 +109,9 @@ class FileOperations(FrontEnd):
         file = handle.inode
         if self.opens.local_read_conflicts(file.number, off, size, handle.entry):
             raise LockConflict(f"inode {file.number} is locked at {off}")
-        data = self.volume.read_nowait(file, off, size, self.page)
+        data = self.ahead.take(file, off, size) if size >= LONG_BYTES else None
+        if data is None:
+            data = self.volume.read_nowait(file, off, size, self.page)
         if data is None:
             data = await self.volume.read(file, off, size)
         self.volume.touch(file, accessed=True)
@@ -116,6 +125,8 @@ class FileOperations(FrontEnd):
         offset = self._write_offset(handle, off)
         if self.opens.local_write_conflicts(file.number, offset, len(buf), handle.entry):
             raise LockConflict(f"inode {file.number} is locked at {offset}")
+        if self.opens.cached:
+            changed(self.opens, file.number)
         if not self.volume.write_nowait(file, offset, buf):
             await self.volume.write(file, offset, buf)
         if handle.synchronous:
@@ -143,10 +154,13 @@ class FileOperations(FrontEnd):
 
     async def _close(self, fh: pyfuse3.FileHandleT) -> None:
         handle = self.handles.remove_file(fh)
+        self.ahead.forget(handle.inode.number)
         asked = self.opens.name_to_delete(handle.inode.number)
         try:
             if self.opens.close(handle.entry):
                 await self._delete(handle.inode, asked)
+            elif handle.entry.access & FILE_WRITE_DATA:
+                await self.entry_changed(handle.inode)
         finally:
             await self.volume.release(handle.inode)
 
@@ -157,6 +171,7 @@ class FileOperations(FrontEnd):
             names = [asked]
         if len(names) == 1:
             await self.volume.unlink(*names[0])
+            folders_changed(self.opens, names[0][0])
 
     @answered
     async def fsync(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:
@@ -171,3 +186,7 @@ class FileOperations(FrontEnd):
         for number in directories:
             await self.volume.release(self.handles.remove_directory(number).inode)
         await self.numbers.forget_all()
+
+
+def _access(flags: int) -> int:
+    return ACCESS.get(flags & os.O_ACCMODE, FILE_READ_DATA | FILE_WRITE_DATA)

@@ -11,6 +11,8 @@ from odxfs.opens import OpenTable
 from odxfs.types import BLOCK_BYTES, SECTOR_BYTES, TOKEN_INODES, InodeNumber
 from odxfs.volume import INLINE_BYTES, Inode, Volume
 
+from .ahead import ReadAhead
+from .caching import folders_changed
 from .handles import Handles
 from .inode_numbers import InodeNumbers
 from .invalidation import Invalidation
@@ -35,6 +37,10 @@ def _blank_entry() -> pyfuse3.EntryAttributes:
     return entry
 
 
+_TIME_LIMIT = 2**63 - 1
+"""Nanoseconds since 1970 that fit into what the kernel is told of."""
+
+
 class FrontEnd(pyfuse3.Operations):
     """The base of the groups of operations. Lives as long as one mount, on the trio thread."""
 
@@ -55,16 +61,19 @@ class FrontEnd(pyfuse3.Operations):
         self._entry = _blank_entry()
         self.page = bytearray(INLINE_BYTES)
         """Where the data of one answer is put together: pyfuse3 has sent it before another operation can run."""
+        self.ahead = ReadAhead(self.volume.read_nowait)
 
     def init(self) -> None:
         """The kernel has said hello (FUSE_INIT): from now on it caches, and can be told what to forget."""
         self.volume.pool.add_observer(self.invalidation.changed)
+        self.volume.pool.add_observer(self.ahead.changed)
         self.initialised.set()
 
     def leave(self) -> None:
         """The kernel takes no notices any more."""
         if self.initialised.is_set():
             self.volume.pool.remove_observer(self.invalidation.changed)
+            self.volume.pool.remove_observer(self.ahead.changed)
 
     def describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
         """The attributes of `inode` for the kernel, which counts as told; no await may stand before the answer.
@@ -80,9 +89,12 @@ class FrontEnd(pyfuse3.Operations):
         entry.st_rdev = inode.rdev
         entry.st_size = inode.size
         entry.st_blocks = inode.allocated_blocks * _SECTORS_PER_BLOCK
-        entry.st_atime_ns = inode.atime_ns
-        entry.st_mtime_ns = inode.mtime_ns
-        entry.st_ctime_ns = inode.ctime_ns
+        try:
+            entry.st_atime_ns = inode.atime_ns
+            entry.st_mtime_ns = inode.mtime_ns
+            entry.st_ctime_ns = inode.ctime_ns
+        except OverflowError:
+            _describe_far_times(entry, inode)
         self.invalidation.attributes_told(inode.number)
         if inode.number >= TOKEN_INODES:  # tokens end unannounced
             fleeting = copy(entry)
@@ -108,7 +120,20 @@ class FrontEnd(pyfuse3.Operations):
             return await self.numbers.inode(number)
         return await self.at_path(number)
 
+    async def entry_changed(self, inode: Inode) -> None:
+        """What listings show of an inode has changed: no client goes by those that it remembers of its folders."""
+        if self.opens.cached:
+            folders_changed(self.opens, *(parent for parent, _ in await self.volume.names_of(inode.number)))
+
     def require_sharing(self, number: InodeNumber, access: int, share: int) -> None:
         """EBUSY where an SMB open does not share `access`, or will delete the file (MS-FSA 2.1.5.1.2.2)."""
         if self.opens.is_delete_pending(number) or not self.opens.check(number, access, share):
             raise pyfuse3.FUSEError(errno.EBUSY)
+
+
+def _describe_far_times(entry: pyfuse3.EntryAttributes, inode: Inode) -> None:
+    """Times that the share could set and the kernel cannot be told of are shown as the nearest that it can."""
+    nearest = [
+        max(-_TIME_LIMIT, min(time, _TIME_LIMIT)) for time in (inode.atime_ns, inode.mtime_ns, inode.ctime_ns)
+    ]
+    entry.st_atime_ns, entry.st_mtime_ns, entry.st_ctime_ns = nearest

@@ -10,6 +10,7 @@ from odxfs.opens import AdvisoryLock, LockRange, OpenEntry
 from odxfs.opens.advisory_locks import WHOLE_FILE
 
 from .answers import answered
+from .caching import changed
 from .front_end import FrontEnd
 
 LockAnswer = tuple[int, int, int, int]
@@ -75,6 +76,7 @@ class LockOperations(FrontEnd):
         if kind == fcntl.F_UNLCK:
             self.opens.unlock_range(entry, owner, lock.range)
             return 0
+        changed(self.opens, entry.number)
         while not self.opens.lock_range(entry, owner, lock):
             if not wait:
                 raise pyfuse3.FUSEError(errno.EAGAIN)
@@ -88,6 +90,7 @@ class LockOperations(FrontEnd):
         if operation & fcntl.LOCK_UN:
             self.opens.unlock_whole(entry)
             return 0
+        changed(self.opens, entry.number)
         while not self.opens.lock_whole(entry, exclusive=bool(operation & fcntl.LOCK_EX)):
             if operation & fcntl.LOCK_NB:
                 raise pyfuse3.FUSEError(errno.EAGAIN)

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import pyfuse3
 
 from odxfs.errors import NotFound
+from odxfs.opens import Use
 from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
 from odxfs.types import InodeNumber
 from odxfs.volume import Inode, RenameFlags
 
 from .answers import answered
+from .caching import folders_changed, give_way
 from .front_end import FrontEnd
 
 log = logging.getLogger("odxfs.mount")
@@ -54,7 +56,8 @@ class NameOperations(FrontEnd):
     ) -> pyfuse3.EntryAttributes:
         """A regular file, device, FIFO or socket."""
         parent = self.numbers.of_kernel(parent_inode)
-        return self.enter(await self.volume.create(parent, name, mode, ctx.uid, ctx.gid, rdev=rdev))
+        inode = await self.volume.create(parent, name, mode, ctx.uid, ctx.gid, rdev=rdev)
+        return self._enter_new(parent, inode)
 
     @answered
     async def mkdir(
@@ -66,7 +69,8 @@ class NameOperations(FrontEnd):
     ) -> pyfuse3.EntryAttributes:
         """A directory."""
         parent = self.numbers.of_kernel(parent_inode)
-        return self.enter(await self.volume.create(parent, name, S_IFDIR | mode, ctx.uid, ctx.gid))
+        inode = await self.volume.create(parent, name, S_IFDIR | mode, ctx.uid, ctx.gid)
+        return self._enter_new(parent, inode)
 
     @answered
     async def symlink(
@@ -79,7 +83,7 @@ class NameOperations(FrontEnd):
         """A symbolic link."""
         parent = self.numbers.of_kernel(parent_inode)
         inode = await self.volume.create(parent, name, S_IFLNK, ctx.uid, ctx.gid, target=target)
-        return self.enter(inode)
+        return self._enter_new(parent, inode)
 
     @answered
     async def readlink(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
@@ -98,8 +102,9 @@ class NameOperations(FrontEnd):
     ) -> pyfuse3.EntryAttributes:
         """A further name of an inode."""
         target = await self.at_path(inode)
-        await self.volume.link(target, self.numbers.of_kernel(new_parent_inode), new_name)
-        return self.enter(target)
+        new_parent = self.numbers.of_kernel(new_parent_inode)
+        await self.volume.link(target, new_parent, new_name)
+        return self._enter_new(new_parent, target)
 
     @answered
     async def unlink(
@@ -107,7 +112,10 @@ class NameOperations(FrontEnd):
     ) -> None:
         """Remove a name; open files live on. EBUSY when an SMB open does not share deletion."""
         parent = self.numbers.of_kernel(parent_inode)
+        if self.opens.cached:
+            await self._give_way_by_name(parent, name)
         await self.volume.unlink(parent, name, self._require_removable)
+        folders_changed(self.opens, parent)
 
     @answered
     async def rmdir(
@@ -115,7 +123,10 @@ class NameOperations(FrontEnd):
     ) -> None:
         """Remove an empty directory."""
         parent = self.numbers.of_kernel(parent_inode)
+        if self.opens.cached:
+            await self._give_way_by_name(parent, name)
         await self.volume.rmdir(parent, name, self._require_removable)
+        folders_changed(self.opens, parent)
 
     @answered
     async def rename(
@@ -132,11 +143,26 @@ class NameOperations(FrontEnd):
             raise pyfuse3.FUSEError(errno.EINVAL)
         old_parent = self.numbers.of_kernel(parent_inode_old)
         new_parent = self.numbers.of_kernel(parent_inode_new)
+        if self.opens.cached:
+            await self._give_way_by_name(old_parent, name_old)
+            await self._give_way_by_name(new_parent, name_new)
         self._require_removable(await self.volume.lookup(old_parent, name_old))
         replaced = await self._lookup_or_none(new_parent, name_new)
         if replaced is not None:
             self._require_removable(replaced)
         await self.volume.rename(old_parent, name_old, new_parent, name_new, RenameFlags(flags))
+        folders_changed(self.opens, old_parent, new_parent)
+
+    def _enter_new(self, parent: InodeNumber, inode: Inode) -> pyfuse3.EntryAttributes:
+        """Describe what has just got a name in `parent`."""
+        folders_changed(self.opens, parent)
+        return self.enter(inode)
+
+    async def _give_way_by_name(self, parent: InodeNumber, name: bytes) -> None:
+        """Clients that keep a file open only because they cache it close it before it loses its name."""
+        inode = await self._lookup_or_none(parent, name)
+        if inode is not None:
+            await give_way(self.opens, inode.number, Use.RENAME)
 
     async def _lookup_or_none(self, parent: InodeNumber, name: bytes) -> Inode | None:
         try:

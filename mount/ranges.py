@@ -14,6 +14,7 @@ from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode
 
 from .answers import answered
+from .caching import changed
 from .front_end import FrontEnd
 from .handles import FileHandle
 from .tokens import MOUNT_CLIENT
@@ -121,6 +122,7 @@ class RangeOperations(FrontEnd):
         number = handle.inode.number
         if self.opens.local_write_conflicts(number, offset, length, handle.entry):
             raise LockConflict(f"inode {number} is locked at {offset}")
+        changed(self.opens, number)
         try:
             yield
         except BaseException:

@@ -21,6 +21,12 @@ log = logging.getLogger("odxfs.mount")
 
 FUSE_CONFIGURATION = Path("/etc/fuse.conf")
 
+KERNEL_READ_AHEAD_KIB = 512
+"""What the kernel asks for at a time when a program reads a file from beginning to end.
+
+It would ask for 128 KiB: a MiB then took 610 us instead of 390. More gains little, and a fault of a mapping reads as much.
+"""
+
 
 async def run_mount(
     volume: Volume,
@@ -41,7 +47,7 @@ async def run_mount(
     requests.arm()
     _init(operations, volume, mountpoint)
     requests.report()
-    backlog = Backlog()
+    backlog = Backlog(operations.ahead.work)
     backlog.begin()
     try:
         async with trio.open_nursery() as nursery:
@@ -50,6 +56,7 @@ async def run_mount(
             nursery.start_soon(_serve, nursery.cancel_scope)
             try:
                 await operations.initialised.wait()
+                _widen_kernel_read_ahead(str(mountpoint))
                 task_status.started()
                 await trio.sleep_forever()
             finally:
@@ -84,6 +91,17 @@ def may_allow_other(configuration: Path = FUSE_CONFIGURATION) -> bool:
     except OSError:
         return False
     return any(line.strip() == "user_allow_other" for line in lines)
+
+
+def _widen_kernel_read_ahead(mountpoint: str) -> None:
+    """FUSE itself cannot ask for more than the default; the administrator's knob can, and is root's alone."""
+    mounted = find_mount(mountpoint)
+    if mounted is None or os.geteuid() != 0:
+        return
+    try:
+        Path(f"/sys/class/bdi/{mounted.device}/read_ahead_kb").write_text(str(KERNEL_READ_AHEAD_KIB))
+    except OSError as error:
+        log.info("mountpoint=%s read_ahead=%s", mountpoint, error)
 
 
 async def _serve(whole: trio.CancelScope) -> None:

@@ -164,13 +164,22 @@ class VolumeWithSnapshots(Volume):
         rdev: int = 0,
         target: bytes = b"",
         dos_attributes: int = 0,
+        security: bytes = b"",
     ) -> Inode:
         """See Volume.create; a directory in `.snapshots` is a new snapshot."""
         if parent == FOLDER and stat.S_ISDIR(mode):
             await self.pool.snapshots.create(self.name, decode_name(name))
             return await self.lookup(parent, name)
         return await self._of(parent).create(
-            parent, name, mode, uid, gid, rdev=rdev, target=target, dos_attributes=dos_attributes
+            parent,
+            name,
+            mode,
+            uid,
+            gid,
+            rdev=rdev,
+            target=target,
+            dos_attributes=dos_attributes,
+            security=security,
         )
 
     async def link(self, inode: Inode, parent: InodeNumber, name: bytes) -> None:
@@ -217,6 +226,10 @@ class VolumeWithSnapshots(Volume):
         """See Volume.touch."""
         if inode.number < SNAPSHOT_INODES:
             self._live.touch(inode, accessed=accessed, modified=modified)
+
+    async def security(self, inode: Inode) -> bytes:
+        """See Volume.security."""
+        return await self._of(inode.number).security(inode)
 
     async def get_xattr(self, inode: Inode, name: bytes) -> bytes:
         """See Volume.get_xattr."""

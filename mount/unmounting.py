@@ -13,24 +13,27 @@ FILE_SYSTEM_TYPE = "fuse.odxfs"
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 """Flags of umount2(2)."""
 
-MOUNTS = Path("/proc/self/mounts")
+MOUNTS = Path("/proc/self/mountinfo")
 
 
 @dataclass(frozen=True, slots=True)
 class MountEntry:
-    """One odxfs mount: `source` is the pool directory."""
+    """One odxfs mount: `source` is the pool directory, `device` the major:minor that the kernel made up for it."""
 
     source: str
     mountpoint: str
+    device: str
 
 
 def list_mounts(mounts: Path = MOUNTS) -> list[MountEntry]:
     """The odxfs mounts of this machine, the youngest last. Reads the list only: a dead mount does not block it."""
     found = []
     for line in mounts.read_text(errors="surrogateescape").splitlines():
-        source, mountpoint, kind = line.split(" ")[:3]
+        place, _, system = line.partition(" - ")
+        device, _, mountpoint = place.split(" ")[2:5]
+        kind, source = system.split(" ")[:2]
         if kind == FILE_SYSTEM_TYPE:
-            found.append(MountEntry(_unescape(source), _unescape(mountpoint)))
+            found.append(MountEntry(_unescape(source), _unescape(mountpoint), device))
     return found
 
 

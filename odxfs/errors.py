@@ -74,6 +74,12 @@ class IsADirectory(VolumeError):
     errno, status = _errno.EISDIR, Status.FILE_IS_A_DIRECTORY
 
 
+class NotAFile(VolumeError):
+    """Only a regular file or a named stream holds data: not a directory, a symbolic link or a special file."""
+
+    errno, status = _errno.EINVAL, Status.INVALID_DEVICE_REQUEST
+
+
 class NotEmpty(VolumeError):
     errno, status = _errno.ENOTEMPTY, Status.DIRECTORY_NOT_EMPTY
 
@@ -136,6 +142,12 @@ class NotPermitted(VolumeError):
 
 class TooManyLinks(VolumeError):
     errno, status = _errno.EMLINK, Status.TOO_MANY_LINKS
+
+
+class TooManyStreams(VolumeError):
+    """A file has as many named streams as it may have."""
+
+    errno, status = _errno.ENOSPC, Status.INSUFFICIENT_RESOURCES
 
 
 class CrossVolume(VolumeError):

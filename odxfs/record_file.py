@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from odxfs.access_times import read_quietly
 from odxfs.errors import ExitCode, UserError
 
 PRIVATE = 0o600
@@ -64,11 +65,13 @@ class RecordFile:
             self._stamp = None
             self._load(None)
             return
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be looked at: {error.strerror}", ExitCode.CONFIG) from error
         stamp = (now.st_ino, now.st_mtime_ns, now.st_size)
         if stamp == self._stamp:
             return
         try:
-            self._load(json.loads(self.path.read_text("utf-8")))
+            self._load(json.loads(read_quietly(self.path)))
         except OSError as error:
             raise UserError(f"{self.path} cannot be read: {error.strerror}", ExitCode.CONFIG) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:

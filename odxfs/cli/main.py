@@ -20,6 +20,7 @@ COMMANDS = {
     "config": "the configuration file: check, show, schema, reload",
     "svm": "virtual SMB servers (SVMs) over one pool: add, set, list, del",
     "user": "users who may log in over SMB: add, passwd, del, list",
+    "group": "groups of users, which access lists may name: add, member, del, list",
     "peer": "servers whose copy tokens may be written here: add, list, del",
     "share": "shares: add, set, del, list",
     "volume": "volumes: list, quota, create, clone, delete",

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from odxfs.access_times import read_quietly
 from odxfs.errors import ExitCode, UserError
 
 POOL_FILE = "pool.json"
@@ -51,7 +52,7 @@ def check_volume_name(name: str) -> str:
 def read_identity(directory: Path) -> dict[str, Any]:
     """The pool's pool.json. Raises UserError(NOT_A_POOL)."""
     try:
-        content = json.loads((directory / POOL_FILE).read_text(encoding="utf-8"))
+        content = json.loads(read_quietly(directory / POOL_FILE))
     except FileNotFoundError as error:
         what = "is not a pool; 'odxfs mkfs' makes one" if directory.is_dir() else "does not exist"
         raise UserError(f"{directory} {what}", ExitCode.NOT_A_POOL) from error

@@ -16,7 +16,15 @@ MEBIBYTE = 1024 * 1024
 MAX_TOKEN_MEBIBYTES = 256
 MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS = 5, 600
 
-_OPTIONS_OF_A_FILE = ("share", "smb_listen", "signing", "encryption", "token_size", "token_lifetime")
+_OPTIONS_OF_A_FILE = (
+    "share",
+    "smb_listen",
+    "signing",
+    "encryption",
+    "keytab",
+    "token_size",
+    "token_lifetime",
+)
 """What a configuration file says, so that no option may say otherwise."""
 
 
@@ -47,6 +55,12 @@ def add_serving_options(parser: argparse.ArgumentParser) -> None:
         "--encryption",
         choices=("off", "offered", "required"),
         help="whether clients may or must encrypt (default offered)",
+    )
+    smb.add_argument(
+        "--keytab",
+        metavar="FILE",
+        type=Path,
+        help="offer Kerberos, too, with the server's keys from FILE (see 'odxfs help kerberos')",
     )
     smb.add_argument(
         "--token-size",
@@ -143,6 +157,8 @@ def _default_svm(arguments: argparse.Namespace) -> "SvmConfiguration":
         given["signing"] = Signing(arguments.signing)
     if arguments.encryption is not None:
         given["encryption"] = Encryption(arguments.encryption)
+    if arguments.keytab is not None:
+        given["keytab"] = str(arguments.keytab.absolute())
     if arguments.token_size is not None:
         given["token_size"] = arguments.token_size
     return SvmConfiguration(**given)

@@ -33,6 +33,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--no-copy-offload", action="store_true", help="refuse copy offload on this share")
     _add_policy_option(add, default="pin")
     add.add_argument("--encrypt", action="store_true", help="serve only encrypted (SMB 3) sessions")
+    add.add_argument(
+        "--continuously-available",
+        action="store_true",
+        help="let clients keep files open over a restart of the server (persistent handles)",
+    )
+    add.add_argument(
+        "--access-based-enumeration",
+        action="store_true",
+        help="leave out of listings what the user may not read",
+    )
     change = verbs.add_parser(
         "set", help="change a share", description="Change a share; open sessions follow."
     )
@@ -41,6 +51,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--copy-offload",
         action=argparse.BooleanOptionalAction,
         help="serve or refuse copy offload on this share",
+    )
+    change.add_argument(
+        "--continuously-available",
+        action=argparse.BooleanOptionalAction,
+        help="whether clients may keep files open over a restart of the server; for tree connects from here on",
+    )
+    change.add_argument(
+        "--access-based-enumeration",
+        action=argparse.BooleanOptionalAction,
+        help="whether listings leave out what the user may not read; for tree connects from here on",
     )
     _add_policy_option(change)
     _add_share_arguments(verbs.add_parser("del", help="remove a share", description="Remove a share."))
@@ -117,10 +137,14 @@ def _volume(arguments: argparse.Namespace, known: "Known", svm: "SvmConfiguratio
 
 
 def _changed(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = {name: getattr(arguments, name) for name in ("copy_offload", "offload_policy")}
+    names = ("copy_offload", "continuously_available", "access_based_enumeration", "offload_policy")
+    given = {name: getattr(arguments, name) for name in names}
     changed = {name: value for name, value in given.items() if value is not None}
     if not changed:
-        raise UserError("nothing to change: give --copy-offload, --no-copy-offload or --offload-policy")
+        raise UserError(
+            "nothing to change: give --copy-offload, --continuously-available, --access-based-enumeration (or --no-...) "
+            "or --offload-policy"
+        )
     return changed
 
 
@@ -138,6 +162,8 @@ def _new_share(arguments: argparse.Namespace, known: "Known", svm: "SvmConfigura
         copy_offload=not arguments.no_copy_offload,
         encrypt_required=arguments.encrypt,
         offload_policy=arguments.offload_policy,
+        continuously_available=arguments.continuously_available,
+        access_based_enumeration=arguments.access_based_enumeration,
     )
 
 
@@ -152,6 +178,7 @@ def _print_shares(shares: list[dict[str, Any]], arguments: argparse.Namespace) -
         "read-only",
         "copy offload",
         "encrypted",
+        "continuously available",
         "offload policy",
         "comment",
     ]
@@ -159,7 +186,8 @@ def _print_shares(shares: list[dict[str, Any]], arguments: argparse.Namespace) -
 
 
 def _row(share: dict[str, Any]) -> list[object]:
-    flags = ["yes" if share[key] else "no" for key in ("read_only", "copy_offload", "encrypt_required")]
+    names = ("read_only", "copy_offload", "encrypt_required", "continuously_available")
+    flags = ["yes" if share[key] else "no" for key in names]
     return [
         share["name"],
         share["volume"],

@@ -1,6 +1,6 @@
 """What is mounted and shared, and the numbers of a pool.
 
-Asks the process that serves the pool. Of a pool that nobody serves it says only that.
+Asks the process that serves the pool. Of a pool that nobody serves it says only that, or who opens or closes it just now.
 """
 
 import argparse
@@ -34,31 +34,60 @@ def _ask(directory: Path) -> dict[str, Any]:
     try:
         return ask(directory, "status")
     except NotServed:
-        identity = read_identity(directory)
-        return {
-            "state": "not served",
-            "directory": str(directory),
-            "pool": {"uuid": identity.get("uuid")},
-            "scrub": _last_scrub(directory),
-        }
+        return _without_answer(directory)
+
+
+def _without_answer(directory: Path) -> dict[str, Any]:
+    """Nobody answers: nobody serves the pool, or its process is on its way in or out, for which it may wait for the disk."""
+    from odxfs.volume.directory import PoolDirectory
+
+    identity, owner = read_identity(directory), PoolDirectory(directory).running_owner()
+    return {
+        "state": "not served" if owner is None else "opening or closing",
+        "owner": owner,
+        "directory": str(directory),
+        "pool": {"uuid": identity.get("uuid")},
+        "scrub": _last_scrub(directory),
+    }
 
 
 def _rows(status: dict[str, Any]) -> list[tuple[str, str]]:
     pool = status["pool"]
     rows = [("state", status["state"]), ("pool", status["directory"]), ("uuid", str(pool["uuid"]))]
     if status["state"] != "served":
-        return rows + _scrub(status)
+        owner = status.get("owner")
+        return rows + ([("owner", owner)] if owner else []) + _scrub(status)
     rows += [
         ("mounted on", status["mountpoint"] or "nothing"),
         *_shared(status),
         ("process", str(status["pid"])),
     ]
-    if pool["failure"]:
-        rows.append(("read-only because", pool["failure"]))
+    rows += [row for trouble in pool["troubles"] for row in _trouble(trouble)]
     rows += [(key.removesuffix("_bytes").replace("_", " "), _value(key, pool[key])) for key in _numbers(pool)]
     rows.append(("tokens", str(status["tokens"])))
-    rows += [(key, str(value)) for key, value in status.get("smb_server", {}).items() if key != "users"]
+    rows += _clients(status.get("smb_server", {}))
     return rows + _peers(status) + _scrub(status) + _copies(status["offload"])
+
+
+def _clients(clients: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [(key.replace("_", " "), str(value)) for key, value in clients.items() if isinstance(value, int)]
+    for dialect, counts in clients.get("requests", {}).items():
+        came = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
+        rows.append((f"requests in {dialect}", came or "none"))
+    return rows
+
+
+def _trouble(trouble: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with the disk, since when, and what to do."""
+    name = f"the disk is {trouble['condition'].replace('_', '-')}"
+    when = f"since {_time(trouble['since_ns'])}: {trouble['error']}"
+    if trouble["count"] > 1:
+        when += f" ({trouble['count']} times, last at {_time(trouble['last_ns'])})"
+    return [(name, when), ("what to do", trouble["advice"])]
+
+
+def _time(nanoseconds: int) -> str:
+    return f"{datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _peers(status: dict[str, Any]) -> list[tuple[str, str]]:
@@ -81,7 +110,8 @@ def _svm(svm: dict[str, Any]) -> str:
     clients = svm["clients"]
     return (
         f"{svm['server_name']} on {', '.join(svm['listen'])}: shares {', '.join(svm['shares']) or 'none'}; "
-        f"volumes {', '.join(svm['volumes']) or 'none'}; {clients['sessions']} sessions, {clients['opens']} opens"
+        f"volumes {', '.join(svm['volumes']) or 'none'}; {clients['sessions']} sessions, {clients['opens']} opens "
+        f"({clients['parked_opens']} of them parked)"
     )
 
 
@@ -96,9 +126,8 @@ def _scrub(status: dict[str, Any]) -> list[tuple[str, str]]:
     scrub = status.get("scrub")
     if scrub is None:
         return [("last scrub", "never")]
-    began = datetime.fromtimestamp(scrub["started_ns"] / 1e9, tz=UTC)
     done, total = format_bytes(scrub["done_bytes"]), format_bytes(scrub["total_bytes"])
-    when = f"{scrub['state']}, begun {began:%Y-%m-%d %H:%M:%S} UTC"
+    when = f"{scrub['state']}, begun {_time(scrub['started_ns'])}"
     return [("last scrub", f"{when}, {done} of {total}, {scrub['damaged']} damaged")]
 
 

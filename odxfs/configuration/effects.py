@@ -1,5 +1,7 @@
 """What a configuration means to the parts of the server, in their own terms."""
 
+from pathlib import Path
+
 from odxfs.configuration.model import (
     Configuration,
     ShareConfiguration,
@@ -19,6 +21,7 @@ def server_settings(configuration: Configuration, name: str) -> ServerSettings:
         server_name=svm.server_name,
         signing_required=svm.signing is Signing.REQUIRED,
         encryption=svm.encryption,
+        keytab=Path(svm.keytab) if svm.keytab else None,
         min_dialect=svm.min_dialect.revision,
         max_dialect=svm.max_dialect.revision,
         offload=_offload(svm, configuration.token_space),
@@ -45,6 +48,8 @@ def _share(name: str, share: ShareConfiguration) -> Share:
         copy_offload=share.copy_offload,
         encrypt_required=share.encrypt,
         offload_policy=share.offload_policy,
+        continuously_available=share.continuously_available,
+        access_based_enumeration=share.access_based_enumeration,
     )
 
 

@@ -127,6 +127,14 @@ class ShareConfiguration:
     read_only: Annotated[bool, Flag(), Doc("Let nobody write through this share.")] = False
     copy_offload: Annotated[bool, Flag(), Doc("Serve copy offload on this share.")] = True
     encrypt: Annotated[bool, Flag(), Doc("Serve only encrypted (SMB 3) sessions.")] = False
+    continuously_available: Annotated[
+        bool,
+        Flag(),
+        Doc("Let clients keep files open over a restart of the server; each open costs a disk write."),
+    ] = False
+    access_based_enumeration: Annotated[
+        bool, Flag(), Doc("Leave out of listings what the user may not read.")
+    ] = False
     offload_policy: Annotated[
         str, POLICY, Doc("What becomes of tokens when their source changes, and faults for test labs.")
     ] = "pin"
@@ -165,6 +173,11 @@ class SvmConfiguration:
     encryption: Annotated[
         Encryption, Choice(Encryption), Doc("Whether clients cannot, may or must encrypt (SMB 3).")
     ] = Encryption.OFFERED
+    keytab: Annotated[
+        str,
+        Text("(/[^\x00]+)?", "an absolute path"),
+        Doc("The keytab with the server's keys, with which Kerberos is offered, too. Default: none."),
+    ] = ""
     min_dialect: Annotated[
         DialectName, Choice(DialectName), Doc("The oldest SMB dialect that is spoken.")
     ] = DialectName.SMB_2_1

@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from odxfs.access_times import settle_access_time
 from odxfs.control.address import MAX_LINE_BYTES, SOCKET_NAME, socket_address
 from odxfs.control.arguments import Arguments
 from odxfs.errors import ExitCode, UserError
@@ -35,6 +36,8 @@ class ControlServer:
     def __init__(self, directory: Path, commands: Mapping[str, Command]) -> None:
         self._directory = directory
         self._commands = commands
+        self._identity: tuple[int, int] | None = None
+        """Of the socket, once there is one."""
         self._busy = 0
         self._idle = trio.Event()
 
@@ -47,9 +50,21 @@ class ControlServer:
                     connection, _ = await listener.accept()
                     nursery.start_soon(self._converse, trio.SocketStream(connection))
 
-    def withdraw(self) -> None:
-        """Remove the socket's name: no new callers, while the present ones still get their answers."""
-        (self._directory / SOCKET_NAME).unlink(missing_ok=True)
+    async def withdraw(self) -> None:
+        """Remove the socket's name: no new callers, while the present ones still get their answers.
+
+        Another owner's socket stays. On a disk that does not answer this takes as long as that; one that fails keeps the name,
+        which the next owner takes away.
+        """
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._remove)
+
+    def _remove(self) -> None:
+        try:
+            if self._identity == _identity(self._directory / SOCKET_NAME):
+                (self._directory / SOCKET_NAME).unlink(missing_ok=True)
+        except OSError as error:
+            log.info("the control socket stays: %s", error)
 
     async def drain(self, seconds: float) -> None:
         """Wait until every request under way has its answer, at most `seconds`."""
@@ -60,12 +75,14 @@ class ControlServer:
             await self._idle.wait()
 
     def _bind(self) -> trio.socket.SocketType:
-        self.withdraw()
+        (self._directory / SOCKET_NAME).unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
             with socket_address(self._directory) as address:
                 listener.bind(address)
+                self._identity = _identity(self._directory / SOCKET_NAME)
+                settle_access_time(self._directory / SOCKET_NAME)  # connect(2) notes an access, too
         finally:
             os.umask(before)
         listener.listen(_BACKLOG)
@@ -104,6 +121,15 @@ class ControlServer:
         except Exception as error:
             log.exception("command=%s failed", request["command"])
             return _failure(f"{request['command']} failed: {error}", ExitCode.BUG)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a socket from another that has its name; None when there is none. Raises OSError."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _failure(error: str, exit_code: ExitCode) -> dict[str, Any]:

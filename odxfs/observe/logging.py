@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+from odxfs.observe.log_file import LogFile
+
 
 class KeyValueFormatter(logging.Formatter):
     """`time=... level=... logger=... event="..."`; a traceback follows on its own lines."""
@@ -33,7 +35,7 @@ def _as_pairs(message: str) -> str:
 
 def configure_logging(file: Path | None = None, *, level: int = logging.INFO) -> None:
     """Send the log of this process to `file`, appended and readable by its owner only, or to stderr."""
-    handler: logging.Handler = logging.StreamHandler(sys.stderr) if file is None else _file_handler(file)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr) if file is None else LogFile(file)
     handler.setFormatter(KeyValueFormatter())
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -41,8 +43,3 @@ def configure_logging(file: Path | None = None, *, level: int = logging.INFO) ->
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("odxfs").setLevel(level)
-
-
-def _file_handler(file: Path) -> logging.Handler:
-    file.touch(mode=0o600)
-    return logging.FileHandler(file, encoding="utf-8")

@@ -8,7 +8,7 @@ one before.
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +33,17 @@ log = logging.getLogger("odxfs.trace")
 class OffloadTrace:
     """An observer of the offload engine. A full disk costs lines of the trace, never a copy."""
 
-    def __init__(self, directory: Path, largest_bytes: int = TRACE_BYTES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        largest_bytes: int = TRACE_BYTES,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._file = directory / TRACE_FILE
         self._largest_bytes = largest_bytes
+        self._may_write = may_write
+        """False while the disk does not answer: whoever wrote now would wait with all others."""
         self._waiting: list[tuple[OffloadEvent, float]] = []
         self._descriptor: int | None = None
         self._size = 0
@@ -46,12 +54,17 @@ class OffloadTrace:
 
     def record(self, event: OffloadEvent, now: float) -> None:
         """Take in one event, to be written by the next `flush`; `now` in seconds since 1970."""
-        self._waiting.append((event, now))
         if len(self._waiting) >= MOST_WAITING:
             self.flush()
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append((event, now))
+        else:
+            self.lost += 1
 
     def flush(self) -> None:
         """Write what was recorded since the last time: about 10 us an event."""
+        if not self._may_write():
+            return
         waiting, self._waiting = self._waiting, []
         for event, now in waiting:
             try:

@@ -91,6 +91,14 @@ class ByteRangeLocks:
         self._count -= count
         return count
 
+    def of_owner(self, owner: object) -> list[tuple[int, int, bool]]:
+        """Every lock of `owner`: offset, length, exclusive."""
+        owned = self._owned.get(owner)
+        if owned is None:
+            return []
+        kinds = ((owned.exclusive, True), (owned.shared, False))
+        return [(held.offset, held.length, kind) for locks, kind in kinds for held in locks.elements()]
+
     def read_conflicts(self, offset: int, length: int, owner: object) -> bool:
         """Whether reading the bytes meets an exclusive lock of somebody else."""
         return bool(length) and self._is_kept_by_another(LockRange(offset, length), owner)

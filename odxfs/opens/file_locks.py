@@ -45,6 +45,10 @@ class FileLocks:
         """Give up a mandatory lock of exactly this range; False when there is none."""
         return self._mandatory.remove(offset, length, entry)
 
+    def of_open(self, entry: object) -> list[tuple[int, int, bool]]:
+        """The mandatory locks that were taken through an open: offset, length, exclusive."""
+        return self._mandatory.of_owner(entry)
+
     def forbids_client_to_read(self, entry: object, offset: int, length: int) -> bool:
         """Whether a client of the share may not read the bytes."""
         return self.forbids_reading(entry, offset, length) or (

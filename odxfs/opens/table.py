@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from odxfs.errors import SharingViolation
 from odxfs.opens import share_modes
 from odxfs.opens.advisory_locks import AdvisoryLock
+from odxfs.opens.caching import Grant, Holder
 from odxfs.opens.file_locks import FileLocks
+from odxfs.opens.grants import Grants
 from odxfs.opens.ranges import LockRange
 from odxfs.types import InodeNumber
 
@@ -20,7 +22,7 @@ DirectoryName = tuple[InodeNumber, bytes]
 class OpenEntry:
     """One open as the table knows it; `owner` is the front end's own object. Compared by identity.
 
-    `lock_count` counts its mandatory locks.
+    `lock_count` counts its mandatory locks; `grant` is what it may cache.
     """
 
     number: InodeNumber
@@ -28,6 +30,7 @@ class OpenEntry:
     share: int
     owner: object
     lock_count: int = 0
+    grant: Grant | None = None
 
 
 @dataclass(slots=True)
@@ -52,10 +55,15 @@ class _OpenFile:
 
 
 class OpenTable:
-    """Every open of every front end, by inode number (unique in a pool)."""
+    """Every open of every front end, by inode number (unique in a pool).
+
+    `cached` is empty as long as nobody caches anything, which is all that a read or a write then asks.
+    """
 
     def __init__(self) -> None:
         self._files: dict[InodeNumber, _OpenFile] = {}
+        self.grants = Grants()
+        self.cached = self.grants.by_number
 
     def __len__(self) -> int:
         return sum(len(file.entries) for file in self._files.values())
@@ -90,8 +98,22 @@ class OpenTable:
             file.made_locks.forget_open(entry)
         if not file.entries:
             del self._files[entry.number]
+        self.grants.leave(entry)
         _tell(file)
         return not file.entries and file.delete_pending
+
+    def grant_oplock(self, entry: OpenEntry, wanted: int, holder: Holder) -> Grant | None:
+        """Give a new open an oplock of at most `wanted` (`odxfs.opens.caching`); None where it gets none."""
+        locked = self._files[entry.number].has_locks
+        return self.grants.oplock(entry, wanted, self._others(entry), holder, locked=locked)
+
+    def grant_lease(self, entry: OpenEntry, grant: Grant, wanted: int) -> None:
+        """Make a new open one of those of a lease on its file, which gets what it may have of `wanted` (MS-FSA 2.1.5.18)."""
+        locked = self._files[entry.number].has_locks
+        self.grants.lease(entry, grant, wanted, self._others(entry), locked=locked)
+
+    def _others(self, entry: OpenEntry) -> list[OpenEntry]:
+        return [other for other in self._files[entry.number].entries if other is not entry]
 
     def is_last(self, entry: OpenEntry) -> bool:
         """Whether closing `entry` would leave its inode without opens."""
@@ -138,6 +160,11 @@ class OpenTable:
         granted = self._files[entry.number].locks.lock(entry, offset, length, exclusive=exclusive)
         entry.lock_count += granted
         return granted
+
+    def locks_of(self, entry: OpenEntry) -> list[tuple[int, int, bool]]:
+        """The mandatory locks that were taken through an open: offset, length, exclusive. One held twice is there twice."""
+        file = self._files.get(entry.number)
+        return file.locks.of_open(entry) if file is not None and file.has_locks else []
 
     def unlock(self, entry: OpenEntry, offset: int, length: int) -> bool:
         """Give up a mandatory lock of exactly this range; False when `entry` holds none (RANGE_NOT_LOCKED)."""

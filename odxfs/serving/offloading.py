@@ -35,7 +35,7 @@ class Offloading:
     async def running(self, pool: Pool, limits: TokenLimits) -> AsyncIterator[OffloadEngine]:
         """The engine for the front ends, which have ended when the block does; then every token ends."""
         registry = TokenRegistry.of_pool(pool, limits)
-        trace = self._trace = OffloadTrace(pool.directory)
+        trace = self._trace = OffloadTrace(pool.directory, may_write=lambda: not pool.threads.is_slow)
         fetcher = self._fetcher = Fetcher(PeerStore(pool.directory), time.monotonic)
         engine = self._engine = OffloadEngine(
             registry,

@@ -20,6 +20,7 @@ from odxfs.configuration.source import ConfigurationSource
 from odxfs.configuration.writing import write_configuration
 from odxfs.control.arguments import Arguments
 from odxfs.control.server import ControlServer
+from odxfs.descriptors import allow_descriptors
 from odxfs.errors import ExitCode, UserError
 from odxfs.observe.status import pool_as_json, total_of
 from odxfs.offload import OffloadEngine
@@ -35,6 +36,9 @@ from odxfs.smb.shares import Share
 from odxfs.volume import MOUNT, Pool, Volume, open_pool
 
 log = logging.getLogger("odxfs.serving")
+
+MAX_DESCRIPTORS = 65536
+"""Asked for: the connections of many SVMs (1,024 each), a segment a GiB, local files. Only the hard limit lies below it."""
 
 SECONDS_TO_ANSWER = 2.0
 """How long a caller of `shutdown` may take to read the answer before the process ends anyway."""
@@ -110,7 +114,12 @@ class Serving:
                 with self._stopping:
                     await self._serve_front_ends(pool)
             finally:
-                self._control.withdraw()
+                await self._control.withdraw()
+        if pool.failure is not None:
+            raise UserError(
+                f"{configuration.pool} is closed, without what was not durable yet when it failed: {pool.failure}",
+                ExitCode.NEEDS_FSCK,
+            )
         log.info("pool=%s closed=clean", configuration.pool)
 
     async def _serve_front_ends(self, pool: Pool) -> None:
@@ -219,10 +228,14 @@ class Serving:
         self._stopping.cancel()
         await self._stopped.wait()
         if self._failure is not None:
+            if isinstance(self._failure, UserError):
+                raise UserError(str(self._failure), self._failure.exit_code)
             raise UserError(f"closing the pool failed: {self._failure}", ExitCode.NEEDS_FSCK)
         return {"clean": True, "pid": os.getpid()}
 
 
 def serve(options: ServingOptions, ready: Callable[[Live], None]) -> None:
     """Serve until stopped; `ready` is called once everything is live. Raises UserError."""
+    allowed = allow_descriptors(MAX_DESCRIPTORS)
+    log.debug("descriptors=%d", allowed)
     trio.run(Serving(options, ready).run)

@@ -1,4 +1,7 @@
-"""From POSIX mode bits to access masks (MS-SMB2 2.2.13.1), in both directions of need: what is asked, what is allowed."""
+"""What a user may do with an inode, as an access mask (MS-SMB2 2.2.13.1), and what an open is granted of what it asks for.
+
+An inode with a stored security descriptor is judged by that alone (`security/check.py`), any other by owner, group and mode.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
 from odxfs.smb.request import SmbError
+from odxfs.smb.security.check import allowed, map_generic
 
 if TYPE_CHECKING:
+    from odxfs.smb.security.token import Token
     from odxfs.volume import Inode
 
 FILE_READ_DATA = FILE_LIST_DIRECTORY = 0x0001
@@ -59,55 +64,115 @@ _VALID = FILE_ALL_ACCESS | ACCESS_SYSTEM_SECURITY | MAXIMUM_ALLOWED | 0xF000_000
 _FOR_ALL = FILE_READ_ATTRIBUTES | READ_CONTROL | SYNCHRONIZE
 _BY_READ = FILE_READ_DATA | FILE_READ_EA | FILE_EXECUTE
 _BY_WRITE = FILE_WRITE_DATA | FILE_APPEND_DATA | FILE_WRITE_EA | FILE_WRITE_ATTRIBUTES | FILE_DELETE_CHILD
+_ALL_TO_READ = FILE_GENERIC_READ & ~SYNCHRONIZE
+_READ_AND_WRITE = FILE_READ_DATA | FILE_WRITE_DATA
 _BY_OWNER = FILE_WRITE_ATTRIBUTES | WRITE_DAC | WRITE_OWNER | DELETE
 
 
-def permission_bits(inode: Inode, uid: int, gid: int) -> int:
-    """The rwx bits (0 to 7) of `inode` for that user; root has all."""
-    if uid == 0:
+def permission_bits(inode: Inode, token: Token) -> int:
+    """The rwx bits (0 to 7) that the mode of `inode` has for that user; root has all."""
+    if token.uid == 0:
         return 0o7
-    if uid == inode.uid:
+    if token.uid == inode.uid:
         return inode.mode >> 6 & 0o7
-    if gid == inode.gid:
+    if inode.gid in token.gids:
         return inode.mode >> 3 & 0o7
     return inode.mode & 0o7
 
 
-def may_traverse(directory: Inode, uid: int, gid: int) -> bool:
-    """Whether a path may lead through `directory`: the x bit, as on the mount."""
-    return bool(permission_bits(directory, uid, gid) & 0o1)
+def rights(inode: Inode, token: Token) -> int:
+    """What the inode's own descriptor gives to that user: the stored one, else the mode.
+
+    Like all here it needs `inode.security`, which `Volume.security` gets.
+    """
+    stored = stored_security(inode)
+    return allowed(stored, token) if stored else rights_by_mode(inode, token)
 
 
-def may_change_entries(directory: Inode, uid: int, gid: int) -> bool:
-    """Whether names may be added to, renamed in and removed from `directory`."""
-    return permission_bits(directory, uid, gid) & 0o3 == 0o3
+def stored_security(inode: Inode) -> bytes:
+    """The descriptor that is kept for the inode, b"" for none; a bug when nobody has asked `Volume.security` for it."""
+    stored = inode.security
+    assert stored is not None, f"nobody has looked for the security of {inode!r}"
+    return stored
 
 
-def may_remove(directory: Inode, inode: Inode, uid: int, gid: int) -> bool:
-    """Whether the entry of `inode` may be removed from `directory`; the sticky bit keeps it for the owners."""
-    if not may_change_entries(directory, uid, gid):
+def may_traverse(directory: Inode, token: Token) -> bool:
+    """Whether a path may lead through `directory`: FILE_TRAVERSE, which for a mode is the x bit, as on the mount.
+
+    Only administrators hold SeChangeNotifyPrivilege here, by which Windows lets everybody's paths lead through everything
+    unless it is configured otherwise: what lies in a folder is closed together with it. The owner of a stored descriptor may
+    pass, since he may open the folder to himself at any time.
+    """
+    if not stored_security(directory):
+        return bool(permission_bits(directory, token) & 0o1)
+    return token.uid == 0 or bool(rights(directory, token) & (FILE_TRAVERSE | WRITE_DAC))
+
+
+def is_listed(inode: Inode, token: Token) -> bool:
+    """Whether a share with access based enumeration shows the user `inode`: all that FILE_GENERIC_READ is made of."""
+    return rights(inode, token) & _ALL_TO_READ == _ALL_TO_READ
+
+
+def may_change_entries(directory: Inode, token: Token, right: int = FILE_ADD_FILE) -> bool:
+    """Whether names may be added to `directory`: of files, or of directories (`right` is FILE_ADD_SUBDIRECTORY)."""
+    if stored_security(directory):
+        return bool(rights(directory, token) & right)
+    return permission_bits(directory, token) & 0o3 == 0o3
+
+
+def may_remove(directory: Inode, inode: Inode, token: Token) -> bool:
+    """Whether the entry of `inode` may be removed from `directory`: its FILE_DELETE_CHILD, or DELETE of the inode itself.
+
+    For a mode the first is the w bit, and the sticky bit keeps the entry for the owners.
+    """
+    if stored_security(inode) and rights(inode, token) & DELETE:
+        return True
+    if stored_security(directory):
+        return bool(rights(directory, token) & FILE_DELETE_CHILD)
+    if not may_change_entries(directory, token):
         return False
-    return not directory.mode & stat.S_ISVTX or uid in (0, inode.uid, directory.uid)
+    return not directory.mode & stat.S_ISVTX or token.uid in (0, inode.uid, directory.uid)
 
 
-def may_link(inode: Inode, uid: int, gid: int) -> bool:
+def may_link(inode: Inode, token: Token) -> bool:
     """Whether the file may get a further name: its owner's right, and that of who may read and write it.
 
     What fs.protected_hardlinks of Linux asks on the mount. A name in a folder of one's own carries the right to delete,
     which must not be had for the files of others.
     """
-    return uid in (0, inode.uid) or permission_bits(inode, uid, gid) & 0o6 == 0o6
+    if stored_security(inode):
+        granted = rights(inode, token)
+        return bool(granted & WRITE_DAC) or granted & _READ_AND_WRITE == _READ_AND_WRITE
+    return token.uid in (0, inode.uid) or permission_bits(inode, token) & 0o6 == 0o6
 
 
-def maximal_access(inode: Inode, parent: Inode | None, uid: int, gid: int) -> int:
+def maximal_access(inode: Inode, parent: Inode | None, token: Token) -> int:
     """Everything that user may ask of `inode`; `parent` is the directory it is reached by, None at a share's root.
 
-    Reading includes FILE_EXECUTE for files: a client runs a program by reading it, and the usual FILE_ALL_ACCESS of an owner
-    must not fail on a file without x bits. DELETE comes from the parent's w bit or from ownership.
+    Besides what the inode itself gives, a folder gives DELETE of what is in it to who may delete its children, and
+    FILE_READ_ATTRIBUTES to who may list it (MS-FSA 2.1.5.1.2.1).
     """
-    if uid == 0:
+    access = rights(inode, token)
+    if parent is None or access == FILE_ALL_ACCESS:
+        return access
+    if may_remove(parent, inode, token):
+        access |= DELETE
+    if not access & FILE_READ_ATTRIBUTES and rights(parent, token) & FILE_LIST_DIRECTORY:
+        access |= FILE_READ_ATTRIBUTES
+    return access
+
+
+def rights_by_mode(inode: Inode, token: Token) -> int:
+    """What the mode gives. Reading includes FILE_EXECUTE for files: a client runs a program by reading it, and the usual
+    FILE_ALL_ACCESS of an owner must not fail on a file without x bits. An owner may delete.
+    """
+    if token.uid == 0:
         return FILE_ALL_ACCESS
-    bits = permission_bits(inode, uid, gid)
+    return access_of_bits(permission_bits(inode, token), owner=token.uid == inode.uid)
+
+
+def access_of_bits(bits: int, *, owner: bool = False) -> int:
+    """The rights that rwx bits stand for, with those that only an owner has."""
     access = _FOR_ALL
     if bits & 0o4:
         access |= _BY_READ
@@ -115,40 +180,39 @@ def maximal_access(inode: Inode, parent: Inode | None, uid: int, gid: int) -> in
         access |= _BY_WRITE
     if bits & 0o1:
         access |= FILE_EXECUTE
-    if uid == inode.uid:
-        access |= _BY_OWNER
-    if parent is not None and may_remove(parent, inode, uid, gid):
-        access |= DELETE
-    return access
+    return access | _BY_OWNER if owner else access
 
 
-def expand_generic(desired: int) -> int:
-    """`desired` with the GENERIC bits replaced by what they mean for files; MAXIMUM_ALLOWED stays in it."""
-    access = desired & ~(GENERIC_READ | GENERIC_WRITE | GENERIC_EXECUTE | GENERIC_ALL)
-    if desired & GENERIC_READ:
-        access |= FILE_GENERIC_READ
-    if desired & GENERIC_WRITE:
-        access |= FILE_GENERIC_WRITE
-    if desired & GENERIC_EXECUTE:
-        access |= FILE_GENERIC_EXECUTE
-    if desired & GENERIC_ALL:
-        access |= FILE_ALL_ACCESS
-    return access
+def by_privilege(desired: int, token: Token, *, backup_intent: bool) -> int:
+    """What privileges add for an open that asks for `desired` (MS-DTYP 2.5.3.2, MS-FSA 2.1.5.1.2).
+
+    SeSecurity and SeTakeOwnership add what is asked for by name; MAXIMUM_ALLOWED means what the descriptor allows.
+    """
+    return desired & token.rights_by_name | (token.rights_by_intent if backup_intent else 0)
+
+
+expand_generic = map_generic
+"""A mask from the wire with the GENERIC bits replaced by what they mean for files; MAXIMUM_ALLOWED stays in it."""
+
+
+def check_desired(desired: int) -> None:
+    """Refuse with ACCESS_DENIED what asks for nothing or for rights that there are not: the first check of MS-FSA 2.1.5.1."""
+    if desired == 0 or desired & ~_VALID:
+        raise SmbError(Status.ACCESS_DENIED)
 
 
 def grant(desired: int, maximal: int) -> int:
     """The access an open gets for `desired` (raw, from the wire) out of `maximal`.
 
-    Raises SmbError: ACCESS_DENIED for nothing, unknown bits or more than `maximal`; PRIVILEGE_NOT_HELD for the audit list,
-    which nobody here may read.
+    Raises SmbError: ACCESS_DENIED for nothing, unknown bits or more than `maximal`; PRIVILEGE_NOT_HELD for the audit list
+    (ACCESS_SYSTEM_SECURITY) when that is not in `maximal`.
     """
-    if desired & ACCESS_SYSTEM_SECURITY:
+    if desired & ACCESS_SYSTEM_SECURITY & ~maximal:
         raise SmbError(Status.PRIVILEGE_NOT_HELD)
-    if desired == 0 or desired & ~_VALID:
-        raise SmbError(Status.ACCESS_DENIED)
+    check_desired(desired)
     wanted = expand_generic(desired)
     if wanted & MAXIMUM_ALLOWED:
-        wanted = (wanted & ~MAXIMUM_ALLOWED) | maximal
+        wanted = (wanted & ~MAXIMUM_ALLOWED) | maximal & FILE_ALL_ACCESS
     if wanted & ~maximal:
         raise SmbError(Status.ACCESS_DENIED)
     return wanted

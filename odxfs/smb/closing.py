@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING
 import trio
 
 from odxfs.errors import NotFound, VolumeError
+from odxfs.opens import Use
+from odxfs.smb.caching.folders import entry_changed
+from odxfs.smb.durable.parking import try_to_park
+from odxfs.smb.information.allocation import forget_reserve
 from odxfs.smb.sessions import SessionState
+from odxfs.smb.streams import remove_open_stream
 
 if TYPE_CHECKING:
     from odxfs.opens import DirectoryName, OpenEntry
+    from odxfs.smb.connection import Connection
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
+    from odxfs.types import InodeNumber
+    from odxfs.volume import Inode, Volume
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +40,7 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
         return
     opened.closed = True
     server.registry.discard(opened)
+    server.durable.forget(opened)
     if opened.watch is not None:
         server.notifications.close(opened.watch)
     entry = opened.entry
@@ -39,6 +48,9 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
         return
     if opened.delete_on_close:
         server.opens.set_delete_pending(entry.number, True, opened.entry_name)
+        server.opens.grants.contend(
+            entry.number, Use.RENAME, opened.grant
+        )  # nobody waits: it goes with the last close
         if opened.is_directory:
             server.notifications.directory_deleted(entry.number)
         server.notifications.directory_deleted(entry.number)
@@ -49,18 +61,39 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
 async def _let_go(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:
     try:
         if server.opens.is_last(entry) and server.opens.is_delete_pending(entry.number):
-            await _remove_name(opened, server.opens.name_to_delete(entry.number))
+            await _remove_name(opened, opened.inode, server.opens.name_to_delete(entry.number))
+            entry_changed(server, opened)
+        elif opened.has_changed:
+            entry_changed(server, opened)
     finally:
         server.opens.close(entry)
+        forget_reserve(server, opened)
         await opened.volume.release(opened.inode)
+        if opened.base is not None and opened.base_entry is not None:
+            await _let_go_base(server, opened, opened.base, opened.base_entry)
+        if opened.durability is not None and opened.durability.is_persistent:
+            await opened.volume.pool.persistent_opens.remove(opened.fid.persistent)
 
 
-async def _remove_name(opened: SmbOpen, asked: DirectoryName | None) -> None:
+async def _let_go_base(server: SmbServer, opened: SmbOpen, base: Inode, entry: OpenEntry) -> None:
+    """The end of a stream's open may be what the deletion of its file has waited for."""
+    try:
+        if server.opens.is_last(entry) and server.opens.is_delete_pending(entry.number):
+            await _remove_name(opened, base, server.opens.name_to_delete(entry.number))
+    finally:
+        server.opens.close(entry)
+        await opened.volume.release(base)
+
+
+async def _remove_name(opened: SmbOpen, inode: Inode, asked: DirectoryName | None) -> None:
     """Unlink the name that deletion was asked for; a directory that is not empty any more stays, as on Windows."""
     volume = opened.volume
     try:
-        parent, name = await _present_name(opened, asked)
-        if opened.is_directory:
+        if inode.is_stream and opened.base is not None:
+            await remove_open_stream(opened, opened.base)
+            return
+        parent, name = await _present_name(volume, inode.number, asked)
+        if inode.is_directory:
             await volume.rmdir(parent, name)
         else:
             await volume.unlink(parent, name)
@@ -68,9 +101,8 @@ async def _remove_name(opened: SmbOpen, asked: DirectoryName | None) -> None:
         logger.info("%r is not deleted at its last close: %s", opened.path, error)
 
 
-async def _present_name(opened: SmbOpen, asked: DirectoryName | None) -> DirectoryName:
+async def _present_name(volume: Volume, number: InodeNumber, asked: DirectoryName | None) -> DirectoryName:
     """The entry that was `asked` for if that still names it, else its only one: it may have been renamed on the mount."""
-    volume, number = opened.volume, opened.inode.number
     names = await volume.names_of(number)
     if asked is not None and asked in names:
         return asked
@@ -84,19 +116,38 @@ async def close_tree(server: SmbServer, tree: Tree) -> None:
     session = tree.session
     session.trees.pop(tree.id, None)
     await _close_opens(server, [opened for opened in session.opens.values() if opened.tree is tree])
-    session.connection.cancel_pending(tree=tree)
+    for connection in session.channels:
+        connection.cancel_pending(tree=tree)
 
 
 async def close_session(server: SmbServer, session: Session) -> None:
-    """End a session with everything in it. Harmless a second time. Its keys are the connection's to forget."""
+    """End a session, whichever way it ends: by LOGOFF, by a later login of its client or with its last connection.
+
+    Opens that may outlive it are parked, everything else in it ends. Harmless a second time. Its connections forget its keys;
+    answers to what was verified before are still signed.
+    """
     if session.state is SessionState.CLOSED:
         return
     session.state = SessionState.CLOSED
     server.sessions.pop(session.id, None)
-    session.connection.sessions.pop(session.id, None)
-    await _close_opens(server, list(session.opens.values()))
-    session.connection.cancel_pending(session=session)
+    server.expiry.forget(session)
+    for connection in session.channels:
+        connection.forget_session(session)
+    opens = list(session.opens.values())
+    await _close_opens(server, [opened for opened in opens if not try_to_park(server, opened)])
+    for connection in session.channels:
+        connection.cancel_pending(session=session)
     session.trees.clear()
+
+
+async def lose_channel(server: SmbServer, session: Session, connection: Connection) -> None:
+    """A connection of a session is gone (MS-SMB2 3.3.7.1). What waited on it has ended; the session ends with its last one."""
+    if session.channels == [connection]:
+        await close_session(server, session)
+        return
+    connection.forget_session(session)
+    if connection in session.channels:
+        session.channels.remove(connection)
 
 
 async def _close_opens(server: SmbServer, opens: list[SmbOpen]) -> None:

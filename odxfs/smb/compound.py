@@ -12,11 +12,14 @@ from odxfs.smb.pending import PendingRequest
 from odxfs.smb.request import Answer, RequestContext, Response, SmbError
 from odxfs.wire.error import ErrorResponse
 from odxfs.wire.exchange import Chain, Reply, Request
-from odxfs.wire.header import HeaderFlags
+from odxfs.wire.header import Command, HeaderFlags
 from odxfs.wire.read import ReadResponse
 
 if TYPE_CHECKING:
     from odxfs.smb.connection import Connection
+
+_MAY_BE_CANCELLED = frozenset({Command.READ, Command.WRITE, Command.FLUSH})
+"""Requests that the disk keeps waiting and that leave nothing half done, whenever they are given up."""
 
 
 def make_reply(request: Request, status: Status, response: Response) -> Reply:
@@ -39,6 +42,7 @@ class CompoundRun:
         self._chain = chain
         self._replies: list[Reply] = []
         self._pending: PendingRequest | None = None
+        self._at_work: tuple[RequestContext, trio.CancelScope] | None = None
         self._released = False
         self.detached = False
         self.credits = sum(request.header.credit_charge or 1 for request in chain.requests)
@@ -64,8 +68,10 @@ class CompoundRun:
         context = self._context(request)
         with trio.CancelScope() as scope:
             context.pender = lambda: self._pend(context, scope)
+            self._at_work = context, scope
             answer = await dispatch(context)
-        context.pender = None  # it refers to the context: without the circle the frame goes at once, not with the next collection
+        # Both refer to the context: without the circle the frame goes at once, not with the next collection.
+        context.pender = self._at_work = None
         if scope.cancelled_caught:
             answer = Answer(Status.CANCELLED, ErrorResponse())
         reply = make_reply(request, answer.status, answer.response)
@@ -88,6 +94,7 @@ class CompoundRun:
             request.pdu,
             encrypted=self._chain.encrypted,
         )
+        context.may_pend = request is self._chain.requests[-1]
         previous = self._previous
         if request.header.flags & HeaderFlags.RELATED and previous is not None:
             context.related = True
@@ -97,6 +104,9 @@ class CompoundRun:
 
     async def _pend(self, context: RequestContext, scope: trio.CancelScope) -> None:
         if self._pending is not None:
+            self._pending.allow(scope)  # the disk has kept it waiting before
+            self.release_credits()
+            self._let_go(context)
             return
         if context.request is not self._chain.requests[-1]:
             raise SmbError(Status.INTERNAL_ERROR, "only the last request of a compound may wait")
@@ -107,6 +117,31 @@ class CompoundRun:
         self.release_credits()
         self._let_go(context)
         await self._connection.sender.send(interim)
+        pending.arm()
+
+    def tell_waiting(self) -> None:
+        """Send an interim answer for the request at work, if it may have one and had none: the disk keeps it waiting.
+
+        No credits are granted with it, and what the request brought counts on: the client sends no more because of this one.
+        """
+        if self._at_work is None or self._pending is not None or not self._at_work[0].may_pend:
+            return
+        context, scope = self._at_work
+        try:
+            pending = self._connection.pending.add(
+                context, scope if context.header.command in _MAY_BE_CANCELLED else trio.CancelScope()
+            )
+        except SmbError:
+            return  # it goes on waiting in silence, as the rest of so many
+        self._pending = pending
+        replies, self._replies = self._replies, []
+        if replies:
+            self._connection.post(self._connection.protocol.send(self._chain, replies))
+        self._connection.post(
+            self._connection.protocol.interim(
+                self._chain, context.request, pending.async_id, with_credits=False
+            )
+        )
         pending.arm()
 
     def _let_go(self, context: RequestContext) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import socket
+import struct
+import termios
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING
@@ -13,16 +17,20 @@ import trio
 
 from odxfs.errors import ProtocolError
 from odxfs.ntstatus import Status
-from odxfs.smb.closing import close_session
+from odxfs.smb.closing import lose_channel
 from odxfs.smb.compound import CompoundRun, make_reply
 from odxfs.smb.dispatch import try_now
 from odxfs.smb.limits import (
     LOGIN_SECONDS,
     MAX_GATHERED_BYTES,
+    MAX_PASSES_BESIDE_OTHERS,
     MAX_PASSES_WITHOUT_CHECKPOINT,
+    MAX_ROUND_SECONDS,
     MAX_WORKING_CREDITS,
+    MIN_ROUND_SECONDS,
 )
 from odxfs.smb.pending import PendingRequest, PendingRequests
+from odxfs.smb.request import Answer
 from odxfs.smb.sending import PeerStalled, Sender
 from odxfs.smb.settings import Encryption
 from odxfs.types import Buffer
@@ -32,6 +40,7 @@ from odxfs.wire.negotiation import ServerOffer
 from odxfs.wire.server_connection import ServerConnection
 
 if TYPE_CHECKING:
+    from odxfs.smb.auth.acceptor import Acceptor
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
@@ -39,15 +48,23 @@ if TYPE_CHECKING:
 _IN_ORDER = frozenset({Command.NEGOTIATE, Command.SESSION_SETUP})
 """Commands that are finished before anything behind them is looked at: they change what the bytes behind them mean."""
 
+_TCPI_RTO = struct.Struct("=8xI")
+"""The field of that name in Linux' struct tcp_info, in microseconds."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER of 0 seconds: close(2) resets the connection."""
+
 _numbers = count(1)
 
 logger = logging.getLogger(__name__)
 
 
 class Connection:
-    """Owns the socket, the sans-IO state and the sessions of one client.
+    """Owns the socket and the sans-IO state; one channel of each of its `sessions`, which may have others.
 
-    `protocol` has the dialect and the client's NEGOTIATE values. `logged_in` is set by the first login that succeeds.
+    `logins` are half done: of a session that begins, that logs in again, or that this connection is about to be bound to.
+    `protocol` has the dialect and the client's NEGOTIATE values. `logged_in` is set by the first login that succeeds,
+    `ended` when the connection is gone with everything that was open on it alone.
     """
 
     def __init__(self, server: SmbServer, sock: socket.socket) -> None:
@@ -57,9 +74,11 @@ class Connection:
         self.local_address: tuple[str, int] = _address(sock.getsockname())
         self.protocol = ServerConnection(_offer(server))
         self.sessions: dict[int, Session] = {}
+        self.logins: dict[int, Acceptor] = {}
         self.pending = PendingRequests()
         self.sender = Sender(sock)
         self.logged_in = False
+        self.ended = trio.Event()
         self._socket = sock
         self._scope = trio.CancelScope()
         self._login_scope = trio.CancelScope()
@@ -72,6 +91,7 @@ class Connection:
         self._successor_waits = False
         self._working_credits = 0
         self._released = trio.Event()
+        self._detached: set[CompoundRun] = set()
         server.connections.add(self)
 
     def __str__(self) -> str:
@@ -123,10 +143,27 @@ class Connection:
         logger.info("connection %s is dropped: %s", self, reason)
         self._scope.cancel()
 
+    def give_up(self, reason: str) -> None:
+        """Drop a connection whose peer confirms nothing. TCP says so at once: an orderly end would wait behind what is lost."""
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.abort(reason)
+
     def login_succeeded(self) -> None:
         """A session became valid: the connection may stay."""
         self.logged_in = True
         self._login_scope.cancel()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the connection is lost, or is being dropped."""
+        return self._scope.cancel_called
+
+    def forget_session(self, session: Session) -> None:
+        """The session is not this connection's any more; half of a login to it is lost with it."""
+        self.sessions.pop(session.id, None)
+        self.logins.pop(session.id, None)
+        self.protocol.forget_session(session.id)
 
     def cancel_pending(self, *, session: Session | None = None, tree: Tree | None = None) -> None:
         """Cancel what waits in a session or a tree that ends."""
@@ -136,6 +173,11 @@ class Connection:
             return context.bound_session is session if session is not None else context.bound_tree is tree
 
         self.pending.cancel(wanted)
+
+    def tell_waiting(self) -> None:
+        """The disk keeps requests waiting: their client is to know."""
+        for run in list(self._detached):
+            run.tell_waiting()
 
     async def run(self) -> None:
         """Serve until either side closes; then everything the client had open is closed."""
@@ -150,13 +192,14 @@ class Connection:
         finally:
             with trio.CancelScope(shield=True):
                 await self._clean_up()
+            self.ended.set()
 
     async def _clean_up(self) -> None:
-        self.server.connections.discard(self)
+        self.server.forget_connection(self)
         trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
         for session in list(self.sessions.values()):
-            await close_session(self.server, session)
+            await lose_channel(self.server, session, self)
 
     async def _expect_login(self) -> None:
         with self._login_scope:
@@ -194,7 +237,8 @@ class Connection:
                 raise EOFError
             self._received.extend(self.protocol.received(count_bytes))
             self._passes += 1
-            if self._passes >= MAX_PASSES_WITHOUT_CHECKPOINT:
+            alone = len(self.server.connections) == 1
+            if self._passes >= (MAX_PASSES_WITHOUT_CHECKPOINT if alone else MAX_PASSES_BESIDE_OTHERS):
                 self._passes = 0
                 await trio.lowlevel.checkpoint()
             return
@@ -205,9 +249,10 @@ class Connection:
             chain = self._received.popleft()
             response = try_now(self, chain) if len(chain.requests) == 1 else None
             if response is not None:
-                self.gather(
-                    self.protocol.send(chain, (make_reply(chain.requests[0], Status.SUCCESS, response),))
-                )
+                status = Status.SUCCESS
+                if isinstance(response, Answer):
+                    status, response = response.status, response.response
+                self.gather(self.protocol.send(chain, (make_reply(chain.requests[0], status, response),)))
             elif not await self._execute(chain):
                 return False
             if self._gathered_bytes > MAX_GATHERED_BYTES:
@@ -217,7 +262,10 @@ class Connection:
 
     async def _execute(self, chain: Chain) -> bool:
         """Run one chain the long way; False when it had to wait and another task took the lead meanwhile."""
-        chain.requests = [request for request in chain.requests if not self._cancelled(request.header)]
+        for request in chain.requests:
+            if request.header.command == Command.CANCEL:
+                await self.pending.let_answer(self._cancel(request.header))
+        chain.requests = [request for request in chain.requests if request.header.command != Command.CANCEL]
         if not chain.requests:
             return True
         run = CompoundRun(self, chain)
@@ -237,6 +285,7 @@ class Connection:
             await run.run()
         finally:
             run.release_credits()
+            self._detached.discard(run)
             if not run.detached:
                 self._leading_run = None
         return not run.detached
@@ -247,12 +296,63 @@ class Connection:
         run, self._leading_run = self._leading_run, None
         if run is not None:
             run.detached = True
+            self._detached.add(run)
             await self._lead()
 
     def gather(self, buffers: list[Buffer]) -> None:
         """Keep a reply for the next send of whoever leads."""
         self._gathered += buffers
         self._gathered_bytes += sum(map(len, buffers))
+
+    def post(self, buffers: list[Buffer]) -> bool:
+        """Send a message that answers nothing; False where the peer is gone. One that does not take it in time is dropped."""
+        try:
+            if not self.sender.post(buffers):
+                self._nursery.start_soon(self._flush_posted)
+        except OSError:
+            logger.debug("%s is gone before it is told", self)
+            return False
+        return True
+
+    @property
+    def has_delivered(self) -> bool:
+        """Whether the connection stands and the peer's TCP has confirmed all that was sent."""
+        return self.confirmed_bytes == self.sender.sent_bytes and not self.sender.keeps_posted
+
+    @property
+    def confirmed_bytes(self) -> int | None:
+        """How much of what was sent the peer's TCP has confirmed; None once the connection is lost."""
+        if self._socket.fileno() < 0:
+            return None
+        try:
+            (waiting,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))
+        except OSError:
+            return None
+        return self.sender.sent_bytes - int(waiting)
+
+    @property
+    def round_seconds(self) -> float:
+        """How long TCP waits at present for a confirmation before it sends again (`tcpi_rto`), within bounds."""
+        try:
+            information = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_RTO.size)
+        except OSError:
+            return MAX_ROUND_SECONDS
+        microseconds: int = _TCPI_RTO.unpack(information)[0]
+        return min(max(microseconds / 1e6, MIN_ROUND_SECONDS), MAX_ROUND_SECONDS)
+
+    @property
+    def is_dispensable(self) -> bool:
+        """Whether each of its sessions has another connection on which it lives on, and which is not being dropped."""
+        return all(
+            any(other is not self and not other.is_ending for other in session.channels)
+            for session in self.sessions.values()
+        )
+
+    async def _flush_posted(self) -> None:
+        try:
+            await self.sender.send(())
+        except (OSError, PeerStalled) as error:
+            self.abort(f"the peer is gone: {error}")
 
     async def _send_gathered(self) -> None:
         if self._gathered:
@@ -264,20 +364,16 @@ class Connection:
         self._working_credits -= given
         self._released.set()
 
-    def _cancelled(self, header: Header) -> bool:
-        """Whether this is a CANCEL, which is done here: it ends a waiting request and has no reply (MS-SMB2 3.3.5.16).
+    def _cancel(self, header: Header) -> list[PendingRequest]:
+        """Do a CANCEL: it ends a waiting request, which is returned, and has no reply (MS-SMB2 3.3.5.16).
 
         A request that never waits is not touched: it is about to be answered anyway.
         """
-        if header.command != Command.CANCEL:
-            return False
         if header.flags & HeaderFlags.ASYNC_COMMAND:
-            self.pending.cancel(
+            return self.pending.cancel(
                 lambda pending: pending.async_id == header.async_id and _same_session(pending, header)
             )
-        else:
-            self.pending.cancel_message(header.session_id, header.message_id)
-        return True
+        return self.pending.cancel_message(header.session_id, header.message_id)
 
 
 def _same_session(pending: PendingRequest, header: Header) -> bool:

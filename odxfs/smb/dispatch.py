@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from odxfs.errors import OffloadRefused, ProtocolError, VolumeError
+from odxfs.errors import OffloadRefused, ProtocolError, StoreFailed, VolumeError
 from odxfs.ntstatus import Status
 from odxfs.smb.auth.errors import LogonFailure
+from odxfs.smb.durable.persistence import keep_record
 from odxfs.smb.handlers.change_notify import change_notify
 from odxfs.smb.handlers.close import close
 from odxfs.smb.handlers.create import create
@@ -38,6 +39,7 @@ from odxfs.wire.negotiate import Dialect
 
 if TYPE_CHECKING:
     from odxfs.smb.connection import Connection
+    from odxfs.smb.sessions import Session
     from odxfs.wire.exchange import Chain, Request
 
 logger = logging.getLogger(__name__)
@@ -76,6 +78,13 @@ ROUTES: dict[int, Route] = {
 """Everything but CANCEL, which has no reply and is the connection's own business."""
 
 
+_CHANGING_OPENS = frozenset({Command.LOCK, Command.SET_INFO})
+"""What a persistent open is may change with them; CREATE, CLOSE and OPLOCK_BREAK see to that themselves."""
+
+
+_GOES_IN_EXPIRED_SESSION = frozenset({Command.LOGOFF, Command.CLOSE, Command.LOCK})
+
+
 async def dispatch(context: RequestContext) -> Answer:
     """The answer to one request, whatever happens; only cancellation passes through."""
     try:
@@ -85,7 +94,7 @@ async def dispatch(context: RequestContext) -> Answer:
         if route is None:
             raise SmbError(Status.INVALID_PARAMETER, f"unknown command {context.header.command}")
         _admit(context, route)
-        response = await route.handler(context)
+        response = await _handle(context, route)
         await context.server.notifications.catch_up()
     except (SmbError, VolumeError, OffloadRefused, ProtocolError, LogonFailure, PipeError) as error:
         return refuse(context, error)
@@ -93,6 +102,21 @@ async def dispatch(context: RequestContext) -> Answer:
         logger.exception("a request failed for a reason that is no client's: %s", _describe(context))
         return Answer(Status.INTERNAL_ERROR, ErrorResponse())
     return response if isinstance(response, Answer) else Answer(Status.SUCCESS, response)
+
+
+async def _handle(context: RequestContext, route: Route) -> Response | Answer:
+    """Run the handler, with the request among those that its session has at work."""
+    session = context.bound_session
+    if session is None:
+        return await route.handler(context)
+    session.running[id(context)] = context
+    try:
+        response = await route.handler(context)
+        if context.header.command in _CHANGING_OPENS and context.open is not None:
+            await keep_record(context.server, context.open)
+        return response
+    finally:
+        del session.running[id(context)]
 
 
 def refuse(
@@ -125,8 +149,16 @@ def _admit(context: RequestContext, route: Route) -> None:
 def _bind_session(context: RequestContext) -> None:
     session = context.connection.sessions.get(context.header.session_id)
     if session is None or session.state is not SessionState.VALID:
-        raise SmbError(Status.USER_SESSION_DELETED)
+        _admit_expired(context, session)
     context.bound_session = session
+
+
+def _admit_expired(context: RequestContext, session: Session | None) -> None:
+    """What goes without a valid session: the little that an expired one may still do (MS-SMB2 3.3.5.2.9)."""
+    if session is None or session.state is not SessionState.EXPIRED:
+        raise SmbError(Status.USER_SESSION_DELETED)
+    if context.header.command not in _GOES_IN_EXPIRED_SESSION:
+        raise SmbError(Status.NETWORK_SESSION_EXPIRED)
 
 
 def _bind_tree(context: RequestContext) -> None:
@@ -145,10 +177,11 @@ def _bind_tree(context: RequestContext) -> None:
     context.bound_tree = tree
 
 
-def try_now(connection: Connection, chain: Chain) -> Response | None:
+def try_now(connection: Connection, chain: Chain) -> Response | Answer | None:
     """The answer to a lone READ or WRITE when nothing has to be waited for.
 
-    None sends it the long way, also where it is to be refused: the handler finds the reason again, nothing has changed.
+    None sends it the long way, also where it is to be refused: the handler finds the reason again, nothing has changed. But for
+    a disk that fails: it is write-protected from then on, and this client is to be told of the failure.
     """
     request: Request = chain.requests[0]
     route = ROUTES.get(request.header.command)
@@ -160,5 +193,7 @@ def try_now(connection: Connection, chain: Chain) -> Response | None:
     try:
         _admit(context, route)
         return route.now(context)
+    except StoreFailed as error:
+        return refuse(context, error)
     except (SmbError, VolumeError, OffloadRefused, ProtocolError):
         return None

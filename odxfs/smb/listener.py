@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import trio
@@ -15,13 +16,21 @@ from odxfs.smb.limits import MAX_CONNECTIONS, MAX_UNAUTHENTICATED_CONNECTIONS
 if TYPE_CHECKING:
     from odxfs.smb.server import SmbServer
 
-BACKLOG = 128
+BACKLOG = MAX_CONNECTIONS
+"""Connections that the kernel has made and that wait to be accepted: past it clients try again after a second, at first."""
+
 ACCEPT_PAUSE_SECONDS = 0.1
 """How long accepting rests when the process is out of file descriptors or memory: trying at once would spin."""
 
 _KEEPALIVE_IDLE_SECONDS = 60
 _KEEPALIVE_INTERVAL_SECONDS = 15
-_KEEPALIVE_PROBES = 4
+_UNCONFIRMED_MILLISECONDS = 120_000
+"""How long a client may have vanished (RFC 5482): Linux goes by it with probes of a silent connection, and for what is under way.
+
+Without it the kernel would send that again for a quarter of an hour, and no probes meanwhile. It ends a peer, too, that takes
+nothing for as long, as `sending.STALLED_SECONDS` does.
+"""
+
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _OF_ONE_CONNECTION = {
     errno.ENETDOWN,
@@ -89,14 +98,15 @@ async def _accept(listening: socket.socket) -> socket.socket | None:
 
 
 def _admit(server: SmbServer, nursery: trio.Nursery, accepted: socket.socket) -> None:
-    """Serve a new connection; the longest-waiting one without a login makes room when there are too many of those."""
-    if len(server.connections) >= MAX_CONNECTIONS:
+    """Serve a new connection; when there are too many of all or without a login, one of those makes room (`_least_entitled`)."""
+    waiting = [each for each in server.connections if not (each.logged_in or each.is_ending)]
+    is_full = len(server.connections) >= MAX_CONNECTIONS
+    if is_full and not waiting:
         logger.info("a connection is refused: there are %d already", MAX_CONNECTIONS)
         accepted.close()
         return
-    waiting = [connection for connection in server.connections if not connection.logged_in]
-    if len(waiting) >= MAX_UNAUTHENTICATED_CONNECTIONS:
-        min(waiting, key=lambda connection: connection.number).abort("too many connections without a login")
+    if is_full or len(waiting) >= MAX_UNAUTHENTICATED_CONNECTIONS:
+        _least_entitled(waiting).abort("too many connections without a login")
     try:
         _configure(accepted)
         connection = Connection(server, accepted)
@@ -107,6 +117,12 @@ def _admit(server: SmbServer, nursery: trio.Nursery, accepted: socket.socket) ->
     nursery.start_soon(connection.run)
 
 
+def _least_entitled(waiting: list[Connection]) -> Connection:
+    """The longest-waiting one of the address that has most: so an address that floods the server drives out itself alone."""
+    of_address = Counter(connection.peer_address[0] for connection in waiting)
+    return max(waiting, key=lambda connection: (of_address[connection.peer_address[0]], -connection.number))
+
+
 def _configure(accepted: socket.socket) -> None:
     if accepted.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -114,4 +130,4 @@ def _configure(accepted: socket.socket) -> None:
     accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
     accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_SECONDS)
-    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNCONFIRMED_MILLISECONDS)

@@ -11,23 +11,31 @@ from odxfs.ntstatus import Status
 from odxfs.opens import OpenEntry
 from odxfs.smb.access import (
     DELETE,
+    FILE_ADD_FILE,
+    FILE_ADD_SUBDIRECTORY,
     FILE_ALL_ACCESS,
     FILE_APPEND_DATA,
     FILE_ATTRIBUTE_READONLY,
     FILE_WRITE_DATA,
     MAXIMUM_ALLOWED,
     READ_ONLY_ACCESS,
+    by_privilege,
     expand_generic,
     grant,
     maximal_access,
     may_change_entries,
 )
+from odxfs.smb.caching.granting import Contended, check_lease_key, contend_open
+from odxfs.smb.caching.waiting import settled
 from odxfs.smb.closing import close_open
 from odxfs.smb.information.attributes import SETTABLE
+from odxfs.smb.information.extended_attributes import remove_eas
 from odxfs.smb.opens import SmbOpen
-from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink, stored_name
+from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink
 from odxfs.smb.previous_versions import view_of
 from odxfs.smb.request import RequestContext, SmbError
+from odxfs.smb.security.creating import security_of_new
+from odxfs.smb.streams import check_streams_share_delete, remove_all_streams
 from odxfs.smb.trees import View
 from odxfs.volume import AttributeChange, Inode, Volume
 from odxfs.wire.create import CreateAction, CreateDisposition, CreateOptions, CreateRequest
@@ -41,10 +49,10 @@ NEW_DIRECTORY_MODE = stat.S_IFDIR | 0o755
 ATTEMPTS = 8
 """How often a file that appears and vanishes between looking and creating is looked for again."""
 
-_OVERWRITING = frozenset(
+OVERWRITING = frozenset(
     {CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF}
 )
-_MUST_EXIST = frozenset({CreateDisposition.OPEN, CreateDisposition.OVERWRITE})
+MUST_EXIST = frozenset({CreateDisposition.OPEN, CreateDisposition.OVERWRITE})
 _WRITES_DATA = FILE_WRITE_DATA | FILE_APPEND_DATA
 _DIRECTORY_SETTABLE = SETTABLE & ~(FileAttributes.TEMPORARY | FileAttributes.ARCHIVE)
 _KEPT_BY_OVERWRITE = FileAttributes.HIDDEN | FileAttributes.SYSTEM
@@ -56,20 +64,24 @@ async def open_file(context: RequestContext, request: CreateRequest) -> tuple[Sm
     Raises SmbError and VolumeError; then nothing is open, and nothing was made but possibly the file itself.
     MEDIA_WRITE_PROTECTED for what would change a previous version.
     """
-    session = context.session
-    view, path = await view_of(context.tree, request.name, _timestamp(request))
+    token = context.token
+    view, path = await view_of(context.tree, request.name, timestamp_of(request), token)
+    refusal = Status.OBJECT_NAME_COLLISION
     for _ in range(ATTEMPTS):
-        where = await resolve(view, path, session.uid, session.gid)
-        if where.inode is not None:
-            return await _with_hold(context, request, where, where.inode)
+        where = await resolve(view, path, token)
         try:
+            if where.inode is not None:
+                return await _with_hold(context, request, where, where.inode)
             return await _create(context, request, where)
         except AlreadyExists:
             continue
-    raise SmbError(Status.OBJECT_NAME_COLLISION)
+        except Contended as contended:
+            refusal = Status.SHARING_VIOLATION
+            await settled(context, contended.grants)
+    raise SmbError(refusal)
 
 
-def _timestamp(request: CreateRequest) -> Filetime | None:
+def timestamp_of(request: CreateRequest) -> Filetime | None:
     """The moment that a TWrp context asks for."""
     data = find_create_context(request.create_contexts, TimewarpToken.NAME)
     return None if data is None else TimewarpToken.unpack(data).timestamp
@@ -78,43 +90,51 @@ def _timestamp(request: CreateRequest) -> Filetime | None:
 async def _create(
     context: RequestContext, request: CreateRequest, where: ResolvedPath
 ) -> tuple[SmbOpen, CreateAction]:
-    session, volume = context.session, where.view.volume
-    parent = where.parent
+    volume = where.view.volume
+    inode = await make_file(context, request, where)
+    try:
+        granted = granted_access(context, request, where, inode, new=True)
+        return register(context, request, where, inode, granted), CreateAction.CREATED
+    except BaseException:
+        await release(volume, inode)
+        raise
+
+
+async def make_file(context: RequestContext, request: CreateRequest, where: ResolvedPath) -> Inode:
+    """The file or directory that a CREATE makes, held once. Raises what stands against it."""
+    volume, parent = where.view.volume, where.parent
     assert parent is not None, "a share's root exists"
     directory = bool(request.create_options & CreateOptions.DIRECTORY_FILE)
     _check_create(context, request, where, parent)
-    grant(request.desired_access, FILE_ALL_ACCESS)
-    attributes = _new_attributes(request.file_attributes, directory=directory)
+    check_lease_key(context, request, None)
+    grant(request.desired_access, FILE_ALL_ACCESS | _by_privilege(context, request))
+    mode = NEW_DIRECTORY_MODE if directory else NEW_FILE_MODE
+    security = security_of_new(context, request, parent, mode, is_directory=directory)
     inode = await volume.create(
         parent.number,
-        stored_name(request.name.rstrip("\\").rpartition("\\")[2]),
-        NEW_DIRECTORY_MODE if directory else NEW_FILE_MODE,
-        session.uid,
-        session.gid,
-        dos_attributes=attributes,
+        where.name,
+        security.mode,
+        security.uid,
+        security.gid,
+        dos_attributes=_new_attributes(request.file_attributes, directory=directory),
+        security=security.stored,
     )
     volume.hold(inode)
-    try:
-        granted = _granted(context, request, where, inode, new=True)
-        return _register(context, request, where, inode, granted), CreateAction.CREATED
-    except BaseException:
-        await _release(volume, inode)
-        raise
+    return inode
 
 
 def _check_create(
     context: RequestContext, request: CreateRequest, where: ResolvedPath, parent: Inode
 ) -> None:
-    if request.create_disposition in _MUST_EXIST:
+    if request.create_disposition in MUST_EXIST:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
     options = request.create_options
     if where.must_be_directory and not options & CreateOptions.DIRECTORY_FILE:
         raise SmbError(Status.OBJECT_NAME_INVALID)
     if where.view.is_previous_version:
         raise SmbError(Status.MEDIA_WRITE_PROTECTED)
-    if context.tree.share.read_only or not may_change_entries(
-        parent, context.session.uid, context.session.gid
-    ):
+    right = FILE_ADD_SUBDIRECTORY if options & CreateOptions.DIRECTORY_FILE else FILE_ADD_FILE
+    if context.tree.share.read_only or not may_change_entries(parent, context.token, right):
         raise SmbError(Status.ACCESS_DENIED)
     if context.server.opens.is_delete_pending(parent.number):
         raise SmbError(Status.DELETE_PENDING)
@@ -135,14 +155,14 @@ async def _with_hold(
     try:
         opened, action = _open_existing(context, request, where, inode)
     except BaseException:
-        await _release(volume, inode)
+        await release(volume, inode)
         raise
     if action is not CreateAction.OPENED:
         await _overwrite(context, request, opened)
     return opened, action
 
 
-async def _release(volume: Volume, inode: Inode) -> None:
+async def release(volume: Volume, inode: Inode) -> None:
     with trio.CancelScope(shield=True):
         await volume.release(inode)
 
@@ -155,15 +175,15 @@ def _open_existing(
     if request.create_disposition == CreateDisposition.CREATE:
         raise SmbError(Status.OBJECT_NAME_COLLISION)
     _check_kind(request, where, inode)
-    _check_attributes(request, inode)
-    overwriting = request.create_disposition in _OVERWRITING
-    granted = _granted(context, request, where, inode)
+    check_attributes(request, inode)
+    overwriting = request.create_disposition in OVERWRITING
+    granted = granted_access(context, request, where, inode)
     if where.view.is_previous_version:
-        _check_unchanged(request)
+        check_unchanged(request)
     if not overwriting:
-        return _register(context, request, where, inode, granted), CreateAction.OPENED
+        return register(context, request, where, inode, granted), CreateAction.OPENED
     _check_overwrite(context, request, where, inode)
-    opened = _register(context, request, where, inode, granted, also=FILE_WRITE_DATA)
+    opened = register(context, request, where, inode, granted, also=FILE_WRITE_DATA)
     superseded = request.create_disposition == CreateDisposition.SUPERSEDE
     return opened, CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
 
@@ -173,10 +193,12 @@ def _check_kind(request: CreateRequest, where: ResolvedPath, inode: Inode) -> No
     options = request.create_options
     if inode.is_symlink and not options & CreateOptions.OPEN_REPARSE_POINT:
         raise stopped_on_symlink(inode, "")
-    if inode.is_directory:
+    if (
+        inode.is_directory or inode.dos_attributes & FileAttributes.DIRECTORY
+    ):  # a link that was made of a folder
         if options & CreateOptions.NON_DIRECTORY_FILE:
             raise SmbError(Status.FILE_IS_A_DIRECTORY)
-        if request.create_disposition in _OVERWRITING:
+        if request.create_disposition in OVERWRITING:
             raise SmbError(Status.OBJECT_NAME_COLLISION)
         return
     if options & CreateOptions.DIRECTORY_FILE:
@@ -185,47 +207,53 @@ def _check_kind(request: CreateRequest, where: ResolvedPath, inode: Inode) -> No
         raise SmbError(Status.OBJECT_NAME_INVALID)
 
 
-def _check_attributes(request: CreateRequest, inode: Inode) -> None:
+def check_attributes(request: CreateRequest, inode: Inode) -> None:
     """What READONLY forbids (MS-FSA 2.1.5.1.2.1)."""
     if not inode.dos_attributes & FILE_ATTRIBUTE_READONLY or inode.is_directory:
         return
     if request.create_options & CreateOptions.DELETE_ON_CLOSE:
         raise SmbError(Status.CANNOT_DELETE)
-    if request.create_disposition in _OVERWRITING or expand_generic(request.desired_access) & _WRITES_DATA:
+    if request.create_disposition in OVERWRITING or expand_generic(request.desired_access) & _WRITES_DATA:
         raise SmbError(Status.ACCESS_DENIED)
 
 
-def _check_unchanged(request: CreateRequest) -> None:
+def check_unchanged(request: CreateRequest) -> None:
     """What an open itself would change, which in a previous version nothing may."""
     deleting = request.create_options & CreateOptions.DELETE_ON_CLOSE
-    if deleting or request.create_disposition in _OVERWRITING:
+    if deleting or request.create_disposition in OVERWRITING:
         raise SmbError(Status.MEDIA_WRITE_PROTECTED)
 
 
 def maximal_in_share(context: RequestContext, view: View, inode: Inode, parent: Inode | None) -> int:
     """Everything that the user of this request has of `inode` through this share: no right to change in a previous version."""
-    maximal = _allowed(context, inode, parent)
+    maximal = allowed(context, inode, parent)
     return maximal & READ_ONLY_ACCESS if view.is_previous_version else maximal
 
 
-def _allowed(context: RequestContext, inode: Inode, parent: Inode | None) -> int:
+def allowed(context: RequestContext, inode: Inode, parent: Inode | None) -> int:
     """Everything that the user may ask for by name.
 
     That includes the rights to change a previous version: as on Windows and Samba they are granted, for the sake of programs
     that ask for more than they need, and each use is refused.
     """
-    session = context.session
-    maximal = maximal_access(inode, parent, session.uid, session.gid)
+    maximal = maximal_access(inode, parent, context.token)
     if context.tree.share.read_only:
         maximal &= READ_ONLY_ACCESS
     return maximal
 
 
-def _granted(
+def _by_privilege(context: RequestContext, request: CreateRequest) -> int:
+    intent = bool(request.create_options & CreateOptions.OPEN_FOR_BACKUP_INTENT)
+    return by_privilege(request.desired_access, context.token, backup_intent=intent)
+
+
+def granted_access(
     context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode, *, new: bool = False
 ) -> int:
     parent = where.parent
-    maximal = FILE_ALL_ACCESS if new else _allowed(context, inode, parent)
+    maximal = FILE_ALL_ACCESS if new else allowed(context, inode, parent)
+    if not context.tree.share.read_only:
+        maximal |= _by_privilege(context, request)
     if not new and inode.is_file and inode.dos_attributes & FILE_ATTRIBUTE_READONLY:
         maximal &= ~_WRITES_DATA
     if not inode.is_file and not inode.is_directory:
@@ -252,7 +280,7 @@ def _check_overwrite(
     """
     superseding = request.create_disposition == CreateDisposition.SUPERSEDE
     needed = FILE_WRITE_DATA | (DELETE if superseding else 0)
-    if needed & ~_allowed(context, inode, where.parent):
+    if needed & ~allowed(context, inode, where.parent):
         raise SmbError(Status.ACCESS_DENIED)
     if inode.dos_attributes & _KEPT_BY_OVERWRITE & ~request.file_attributes:
         raise SmbError(Status.ACCESS_DENIED)
@@ -267,13 +295,15 @@ async def _overwrite(context: RequestContext, request: CreateRequest, opened: Sm
     try:
         await volume.truncate(inode, 0)
         await volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
+        await remove_eas(volume, inode)
+        await remove_all_streams(context.server.opens, volume, inode)
     except BaseException:
         opened.delete_on_close = False
         await close_open(context.server, opened)
         raise
 
 
-def _register(
+def register(
     context: RequestContext,
     request: CreateRequest,
     where: ResolvedPath,
@@ -282,8 +312,13 @@ def _register(
     *,
     also: int = 0,
 ) -> SmbOpen:
-    """Enter the open everywhere. SharingViolation when others do not share `granted` or what overwriting does (`also`)."""
+    """Enter the open everywhere. Contended when others have to give up what they cache first, SharingViolation when they do
+    not share `granted` or what overwriting does (`also`).
+    """
     server, opens = context.server, context.server.opens
+    contend_open(context, request, inode, granted | also, overwriting=bool(also))
+    if (granted | also) & DELETE or also:
+        check_streams_share_delete(opens, inode.number)
     opened = SmbOpen(
         fid=server.registry.new_file_id(),
         session=context.session,
@@ -298,6 +333,7 @@ def _register(
         name=where.name,
         delete_on_close=bool(request.create_options & CreateOptions.DELETE_ON_CLOSE),
         is_directory=inode.is_directory,
+        opened_mtime_ns=inode.mtime_ns,
     )
     entry: OpenEntry = opens.open(inode.number, granted | also, request.share_access, opened)
     entry.access = granted

@@ -7,16 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from odxfs.smb.durable.channel_sequence import UNCHECKED
+from odxfs.volume import decode_name
 from odxfs.wire.file_id import FileId
 
 if TYPE_CHECKING:
-    from odxfs.opens import DirectoryName, OpenEntry
+    from odxfs.opens import DirectoryName, Grant, OpenEntry
+    from odxfs.smb.durable.durability import Durability
     from odxfs.smb.notify.watch import Watch
     from odxfs.smb.rpc.pipe import Pipe
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree, View
     from odxfs.types import InodeNumber
     from odxfs.volume import Inode, Volume
+
+_LARGEST_ID = 2**63 - 2
+"""The catalog keeps a persistent half as a signed number, and bounds its keys by the largest of these."""
 
 RESUME_KEY_BYTES = 24
 """MS-SMB2 2.2.32.3."""
@@ -28,9 +34,17 @@ class SmbOpen:
 
     `path` is relative to the share's root, separated by backslashes, without a leading one; "" is the root itself. The @GMT
     token of a previous version is not part of it. `attached_view` is what the path led through.
+    `attached_inode` is what is read and written. Of an open of a named stream it is the stream's, `base` the file it is of, whose
+    attributes, times and rights are the stream's; `stream_name` is its stored name, `base_entry` its other place in the table.
     `parent` and `name` are the directory entry it was opened by (None and b"" for the root and for pipes); a rename through
     this open updates them. `keeps_change_time`: the client has set ChangeTime itself, further changes through SET_INFO leave it
-    (MS-FSA's UserSetChangeTime). `enumeration` belongs to QUERY_DIRECTORY, `watch` to CHANGE_NOTIFY, `resume_key` to IOCTL.
+    (MS-FSA's UserSetChangeTime).
+    `keeps_write_time`: the same of LastWriteTime, which writing through this open leaves alone.
+    `enumeration` belongs to QUERY_DIRECTORY, `next_ea` to a scan of EAs,
+    `watch` to CHANGE_NOTIFY, `resume_key` to IOCTL.
+    `durability` is what lets it outlive its connection, `channel_sequence` what the last request had, `checked_sequence` the
+    value of that field of the header with which nothing more has to be looked at (durable/channel_sequence.py), and
+    `lock_sequences` are the numbers of the last LOCK of each index.
     """
 
     fid: FileId
@@ -43,6 +57,9 @@ class SmbOpen:
     attached_view: View | None = None
     attached_inode: Inode | None = None
     entry: OpenEntry | None = None
+    base: Inode | None = None
+    base_entry: OpenEntry | None = None
+    stream_name: bytes = b""
     parent: InodeNumber | None = None
     name: bytes = b""
     delete_on_close: bool = False
@@ -50,10 +67,17 @@ class SmbOpen:
     pipe: Pipe | None = None
     enumeration: object | None = None
     watch: Watch | None = None
+    next_ea: int = 0
     position: int = 0
     mode: int = 0
     keeps_change_time: bool = False
+    keeps_write_time: bool = False
     closed: bool = False
+    opened_mtime_ns: int = 0
+    checked_sequence: int = UNCHECKED
+    channel_sequence: int = 0
+    lock_sequences: dict[int, int] | None = None
+    durability: Durability | None = None
     resume_key: bytes = field(default_factory=lambda: secrets.token_bytes(RESUME_KEY_BYTES))
 
     @property
@@ -79,6 +103,32 @@ class SmbOpen:
         return self.attached_inode
 
     @property
+    def has_changed(self) -> bool:
+        """Whether its file was written since it was opened, so that a listing of the folder shows something else."""
+        inode = self.attached_inode
+        return inode is not None and inode.is_file and inode.mtime_ns != self.opened_mtime_ns
+
+    @property
+    def grant(self) -> Grant | None:
+        """What its client may cache; None for an open that has never had an oplock or a lease."""
+        return self.entry.grant if self.entry is not None else None
+
+    @property
+    def file_inode(self) -> Inode:
+        """The inode whose attributes, times, rights and names are meant: a named stream has its file's (MS-FSA Open.File)."""
+        return self.inode if self.base is None else self.base
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is an open of a named stream."""
+        return self.base is not None
+
+    @property
+    def full_path(self) -> str:
+        """`path`, and behind a colon the name of a named stream."""
+        return f"{self.path}:{decode_name(self.stream_name)}" if self.base is not None else self.path
+
+    @property
     def entry_name(self) -> DirectoryName | None:
         """The directory entry it was opened by; None for a share's root and for pipes."""
         return None if self.parent is None else (self.parent, self.name)
@@ -87,6 +137,11 @@ class SmbOpen:
     def is_pipe(self) -> bool:
         """True for an open on IPC$."""
         return self.pipe is not None
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether its session is lost and it waits for its client: `session` and `tree` then stand for none."""
+        return self.durability is not None and self.durability.is_parked
 
 
 class OpenRegistry:
@@ -105,7 +160,7 @@ class OpenRegistry:
     def new_file_id(self) -> FileId:
         """Two random halves: a FileId tells nothing about the server and is guessed by nobody."""
         while True:
-            fid = FileId(secrets.randbits(63) + 1, secrets.randbits(63) + 1)
+            fid = FileId(secrets.randbelow(_LARGEST_ID) + 1, secrets.randbits(63) + 1)
             if fid.persistent not in self._by_id:
                 return fid
 
@@ -120,6 +175,20 @@ class OpenRegistry:
         self._by_id.pop(opened.fid.persistent, None)
         self._by_resume_key.pop(opened.resume_key, None)
         opened.session.opens.pop(opened.fid.volatile, None)
+
+    def park(self, opened: SmbOpen) -> None:
+        """Take `opened` from its session, which is lost; it stays findable by the persistent half of its FileId."""
+        opened.session.opens.pop(opened.fid.volatile, None)
+
+    def resume(self, opened: SmbOpen, session: Session, tree: Tree) -> None:
+        """Give a parked open to a session, under a volatile half that no earlier holder knows (MS-SMB2 3.3.5.9.7)."""
+        opened.session, opened.tree = session, tree
+        opened.fid = FileId(opened.fid.persistent, secrets.randbits(63) + 1)
+        session.opens[opened.fid.volatile] = opened
+
+    def find_persistent(self, persistent: int) -> SmbOpen | None:
+        """The open with that persistent half of its FileId."""
+        return self._by_id.get(persistent)
 
     def find(self, fid: FileId) -> SmbOpen | None:
         """The open of that FileId in whatever session; both halves must match."""

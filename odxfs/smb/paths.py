@@ -22,11 +22,13 @@ from odxfs.wire.cursor import encode_utf16
 from odxfs.wire.error import SymbolicLinkErrorResponse
 
 if TYPE_CHECKING:
+    from odxfs.smb.security.token import Token
     from odxfs.smb.trees import View
     from odxfs.types import InodeNumber
     from odxfs.volume import Inode, Volume
 
 SEPARATOR = "\\"
+UP = ".."
 _SYMLINK_RELATIVE = 1
 _TO_WIRE = {code: 0xF000 + code for code in range(1, 32)} | {
     ord(character): 0xF020 + index for index, character in enumerate('"*:<>?\\|')
@@ -69,7 +71,7 @@ def stored_name(name: str) -> bytes:
     Raises SmbError: OBJECT_NAME_INVALID for a name that no file can have, for one with wildcards and for a stream's;
     OBJECT_PATH_SYNTAX_BAD for the way up, which no client needs.
     """
-    if name == "..":
+    if name == UP:
         raise SmbError(Status.OBJECT_PATH_SYNTAX_BAD)
     if name in ("", ".") or not _FORBIDDEN.isdisjoint(name):
         raise SmbError(Status.OBJECT_NAME_INVALID)
@@ -86,22 +88,29 @@ def _stored_text(name: str) -> str:
 def split_path(path: str) -> tuple[list[str], bool]:
     """The components of a path relative to a share, and whether it ends in a separator and so must be a directory.
 
-    Raises SmbError: INVALID_PARAMETER for a leading separator (MS-SMB2 3.3.5.9), OBJECT_NAME_INVALID for the rest.
+    A component `..` takes the one before it away, whether that exists or not, as Windows' server does before it looks at
+    anything. Raises SmbError: INVALID_PARAMETER for a leading separator (MS-SMB2 3.3.5.9), OBJECT_PATH_SYNTAX_BAD for a way
+    out of the share, OBJECT_NAME_INVALID for the rest.
     """
     if len(path) > MAX_PATH_CHARACTERS:
         raise SmbError(Status.OBJECT_NAME_INVALID)
     if path.startswith(SEPARATOR):
         raise SmbError(Status.INVALID_PARAMETER)
     trailing = path.endswith(SEPARATOR)
-    components = path.removesuffix(SEPARATOR).split(SEPARATOR) if path else []
-    for component in components:
-        stored_name(component)
-    return components, trailing
+    components: list[str] = []
+    for component in path.removesuffix(SEPARATOR).split(SEPARATOR) if path else []:
+        if component == UP and components:
+            components.pop()
+        else:
+            stored_name(component)
+            components.append(component)
+    return components, trailing and bool(components)
 
 
-async def share_root(volume: Volume, path: str, uid: int, gid: int) -> InodeNumber:
+async def share_root(volume: Volume, path: str, token: Token | None) -> InodeNumber:
     """The folder `path` ("/" separates) of a volume, for a share to serve; symbolic links on the way lead nowhere.
 
+    `token` is whose use it is; None when nobody uses it yet.
     Raises NotFound, NotADirectory and, where the user may not pass through the folder, SmbError(ACCESS_DENIED).
     """
     number = volume.root
@@ -110,13 +119,15 @@ async def share_root(volume: Volume, path: str, uid: int, gid: int) -> InodeNumb
         if not stat.S_ISDIR(inode.mode):
             raise NotADirectory(f"{path!r} is no folder")
         number = inode.number
-    if not may_traverse(await volume.inode(number), uid, gid):
+    root = await volume.inode(number)
+    await volume.security(root)
+    if token is not None and not may_traverse(root, token):
         raise SmbError(Status.ACCESS_DENIED)
     return number
 
 
-async def resolve(view: View, path: str, uid: int, gid: int) -> ResolvedPath:
-    """Walk `path` from the root of what the share shows, as that user.
+async def resolve(view: View, path: str, token: Token) -> ResolvedPath:
+    """Walk `path` from the root of what the share shows, as that user. The security of folder and inode is at hand then.
 
     Raises SmbError: OBJECT_PATH_NOT_FOUND when a folder on the way is missing or no folder, ACCESS_DENIED when one may not be
     passed, STOPPED_ON_SYMLINK when one is a symbolic link, and what split_path raises.
@@ -125,22 +136,27 @@ async def resolve(view: View, path: str, uid: int, gid: int) -> ResolvedPath:
     volume = view.volume
     directory = await volume.inode(view.root)
     if not components:
+        await volume.security(directory)
         return ResolvedPath(view, "", None, b"", directory)
     walked: list[str] = []
     for index, component in enumerate(components[:-1]):
-        found = await _enter(volume, directory, component, uid, gid)
+        found = await _enter(volume, directory, component, token)
         walked.append(wire_name(found[0]))
         directory = found[1]
         if stat.S_ISLNK(directory.mode):
             rest = SEPARATOR + SEPARATOR.join(components[index + 1 :])
             raise stopped_on_symlink(directory, rest)
-    stored, inode = await _find_last(volume, directory, components[-1], uid, gid)
+    stored, inode = await _find_last(volume, directory, components[-1], token)
     walked.append(wire_name(stored))
+    if inode is not None and inode.security is None:
+        await volume.security(inode)
     return ResolvedPath(view, SEPARATOR.join(walked), directory, stored, inode, must_be_directory)
 
 
-async def _enter(volume: Volume, directory: Inode, component: str, uid: int, gid: int) -> tuple[bytes, Inode]:
-    _check_traverse(directory, uid, gid)
+async def _enter(volume: Volume, directory: Inode, component: str, token: Token) -> tuple[bytes, Inode]:
+    if directory.security is None:
+        await volume.security(directory)
+    _check_traverse(directory, token)
     try:
         return await volume.lookup_ignoring_case(directory.number, _stored_text(component))
     except (NotFound, NotADirectory, NameTooLong) as error:
@@ -148,19 +164,21 @@ async def _enter(volume: Volume, directory: Inode, component: str, uid: int, gid
 
 
 async def _find_last(
-    volume: Volume, directory: Inode, component: str, uid: int, gid: int
+    volume: Volume, directory: Inode, component: str, token: Token
 ) -> tuple[bytes, Inode | None]:
-    _check_traverse(directory, uid, gid)
+    if directory.security is None:
+        await volume.security(directory)
+    _check_traverse(directory, token)
     try:
         return await volume.lookup_ignoring_case(directory.number, _stored_text(component))
     except NotFound:
         return stored_name(component), None
 
 
-def _check_traverse(directory: Inode, uid: int, gid: int) -> None:
+def _check_traverse(directory: Inode, token: Token) -> None:
     if not stat.S_ISDIR(directory.mode):
         raise SmbError(Status.OBJECT_PATH_NOT_FOUND)
-    if not may_traverse(directory, uid, gid):
+    if not may_traverse(directory, token):
         raise SmbError(Status.ACCESS_DENIED)
 
 

@@ -19,6 +19,7 @@ from odxfs.wire.fscc.filetime import to_ns
 from odxfs.wire.gmt_token import format_gmt_token, is_gmt_token, parse_gmt_token
 
 if TYPE_CHECKING:
+    from odxfs.smb.security.token import Token
     from odxfs.smb.trees import Tree
     from odxfs.volume import Snapshot, Volume
     from odxfs.wire.fscc.filetime import Filetime
@@ -32,7 +33,7 @@ def tokens_of(volume: Volume) -> tuple[str, ...]:
     return tuple(format_gmt_token(second) for second in sorted(map(_second, snapshots), reverse=True))
 
 
-async def view_of(tree: Tree, path: str, timestamp: Filetime | None) -> tuple[View, str]:
+async def view_of(tree: Tree, path: str, timestamp: Filetime | None, token: Token) -> tuple[View, str]:
     """What a path and the time of a TWrp context lead through, and the path without the @GMT token.
 
     Now where neither says otherwise. Cost: a look at each snapshot of the volume. SmbError: OBJECT_NAME_NOT_FOUND when there is
@@ -49,7 +50,7 @@ async def view_of(tree: Tree, path: str, timestamp: Filetime | None) -> tuple[Vi
         return tree.view, path
     if len(moments) > 1 or len(tokens) > 1:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND, "a path names more than one moment")
-    view = await _view_at(tree, moments.pop())
+    view = await _view_at(tree, moments.pop(), token)
     return view, SEPARATOR.join(name for name in names if not is_gmt_token(name))
 
 
@@ -58,14 +59,13 @@ def names_previous_version(path: str) -> bool:
     return any(is_gmt_token(name) for name in path.split(SEPARATOR))
 
 
-async def _view_at(tree: Tree, second: int | None) -> View:
+async def _view_at(tree: Tree, second: int | None, token: Token) -> View:
     """The share as the snapshot of that second holds it; None is no second."""
     volume = tree.view.volume
     try:
         snapshot = _find(volume, second)
         seen = volume.pool.snapshot_volume(volume.name, snapshot.name, volume.origin)
-        session = tree.session
-        return View(seen, await share_root(seen, tree.share.path, session.uid, session.gid))
+        return View(seen, await share_root(seen, tree.share.path, token))
     except (NotFound, NotADirectory) as error:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND, str(error)) from error
 

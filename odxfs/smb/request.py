@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from odxfs.errors import OdxfsError
+from odxfs.errors import OdxfsError, UserError
 from odxfs.ntstatus import Status, status_name
+from odxfs.smb.durable.channel_sequence import is_in_sequence
+from odxfs.smb.security.token import token_of
 from odxfs.wire.file_id import ANY, FileId
 
 if TYPE_CHECKING:
     from odxfs.smb.connection import Connection
     from odxfs.smb.opens import SmbOpen
+    from odxfs.smb.security.token import Token
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
     from odxfs.wire.exchange import Request
     from odxfs.wire.header import Header
+
+logger = logging.getLogger(__name__)
 
 
 class SmbError(OdxfsError):
@@ -49,8 +55,9 @@ class RequestContext:
     """One request on its way through a handler.
 
     `open` is the open of the related request before this one in a compound, or what this request made (CREATE sets it);
-    `related_failure` is why that request made none. `reply_session_id` and `reply_tree_id` are for the reply's header where
-    they differ from the request's. `pender` belongs to the spine: it sends the interim reply.
+    `related_failure` is why that request made none. `may_pend`: it is the last of its compound. `reply_session_id` and
+    `reply_tree_id` are for the reply's header where they differ from the request's. `pender` belongs to the spine: it sends the
+    interim reply.
     """
 
     server: SmbServer
@@ -62,10 +69,12 @@ class RequestContext:
     bound_tree: Tree | None = None
     open: SmbOpen | None = None
     related: bool = False
+    may_pend: bool = True
     related_failure: Status | None = None
     encrypted: bool = False
     reply_session_id: int | None = None
     reply_tree_id: int | None = None
+    known_token: Token | None = None
     pender: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
 
     @property
@@ -74,6 +83,18 @@ class RequestContext:
         if self.bound_session is None:
             raise SmbError(Status.USER_SESSION_DELETED)
         return self.bound_session
+
+    @property
+    def token(self) -> Token:
+        """Who the session is in access checks; ACCESS_DENIED when the groups of users cannot be read."""
+        if self.known_token is not None:
+            return self.known_token
+        try:
+            self.known_token = token_of(self.session, self.server.users)
+            return self.known_token
+        except UserError as error:
+            logger.error("nobody gets in: %s", error)
+            raise SmbError(Status.ACCESS_DENIED) from error
 
     @property
     def tree(self) -> Tree:
@@ -85,7 +106,7 @@ class RequestContext:
     def find_open(self, fid: FileId) -> SmbOpen:
         """The open that `fid` names in this session and tree; in a related request the all-ones FileId is the previous one's.
 
-        Raises SmbError(FILE_CLOSED) (MS-SMB2 3.3.5.2.7.2 and the first step of each command).
+        Raises SmbError: FILE_CLOSED (MS-SMB2 3.3.5.2.7.2 and the first step of each command), FILE_NOT_AVAILABLE (3.3.5.2.10).
         """
         if self.related and (fid == ANY or self.open is not None):
             found = self.open
@@ -98,6 +119,11 @@ class RequestContext:
         if found is None or found.closed or found.tree is not self.bound_tree:
             raise SmbError(Status.FILE_CLOSED)
         self.open = found
+        if found.checked_sequence != self.header.status and not is_in_sequence(self, found):
+            raise SmbError(
+                Status.FILE_NOT_AVAILABLE,
+                "a channel was lost, and this request is from the wrong side of that",
+            )
         return found
 
     async def pend(self) -> None:

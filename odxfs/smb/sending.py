@@ -26,6 +26,9 @@ class Sender:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._lock = trio.Lock()
+        self._posted: list[Buffer] = []
+        self.sent_bytes = 0
+        """What the kernel has taken since the beginning."""
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         """Send everything; no checkpoint when the kernel takes it at once. Raises OSError, PeerStalled."""
@@ -34,12 +37,29 @@ class Sender:
         except trio.WouldBlock:
             await self._lock.acquire()
         try:
-            rest = self._send_now(buffers)
-            while rest:
-                await self._writable()
-                rest = self._send_now(rest)
+            rest = self._send_now([*self._take_posted(), *buffers] if self._posted else buffers)
+            while rest or self._posted:
+                if rest:
+                    await self._writable()
+                rest = self._send_now([*rest, *self._take_posted()] if self._posted else rest)
         finally:
             self._lock.release()
+
+    def post(self, buffers: Sequence[Buffer]) -> bool:
+        """Send a message without waiting; False when it is kept, and goes with whatever `send` is called for. Raises OSError."""
+        self._posted += buffers
+        if not self._lock.locked():
+            self._posted = list(self._send_now(self._take_posted()))
+        return not self._posted
+
+    @property
+    def keeps_posted(self) -> bool:
+        """Whether something that was posted has not been sent."""
+        return bool(self._posted)
+
+    def _take_posted(self) -> list[Buffer]:
+        posted, self._posted = self._posted, []
+        return posted
 
     async def _writable(self) -> None:
         with trio.move_on_after(STALLED_SECONDS) as scope:
@@ -55,6 +75,7 @@ class Sender:
                 sent = self._socket.sendmsg(part)
             except BlockingIOError:
                 return buffers
+            self.sent_bytes += sent
             buffers = _without(buffers, sent)
         return buffers
 

@@ -6,15 +6,25 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
 
+from odxfs.smb import slow_disk
 from odxfs.smb.auth.login_delays import LoginDelays
-from odxfs.smb.closing import close_tree
+from odxfs.smb.caching.breaks import Breaks
+from odxfs.smb.caching.leases import LeaseTable
+from odxfs.smb.closing import close_open, close_tree
+from odxfs.smb.durable import scavenger
+from odxfs.smb.durable.persistence import restore_opens
+from odxfs.smb.durable.table import DurableOpens
+from odxfs.smb.expiry import SessionExpiry
+from odxfs.smb.interfaces import Listening, listening_of
 from odxfs.smb.listener import bind, serve_listener
 from odxfs.smb.notify.hub import NotifyHub
 from odxfs.smb.opens import OpenRegistry
+from odxfs.wire.traffic import Traffic
 
 if TYPE_CHECKING:
     import socket
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from odxfs.smb.sessions import Session
     from odxfs.smb.settings import ServerSettings
     from odxfs.smb.shares import Shares
+    from odxfs.smb.trees import Tree
     from odxfs.volume import Pool
 
 
@@ -61,8 +72,15 @@ class SmbServer:
         self.start_time_ns = time.time_ns()
         self.sessions: dict[int, Session] = {}
         self.connections: set[Connection] = set()
+        self._traffic: dict[int, Traffic] = {}
+        self.listening: list[Listening] = []
         self.registry = OpenRegistry()
+        self.durable = DurableOpens()
+        self.expiry = SessionExpiry()
+        self.nursery: trio.Nursery | None = None
         self.notifications = NotifyHub(pool)
+        self.breaks = Breaks(self)
+        self.leases = LeaseTable(self.breaks)
 
     async def serve(
         self,
@@ -81,15 +99,50 @@ class SmbServer:
         await self.serve_on([listening])
 
     async def serve_on(self, listening: Iterable[socket.socket]) -> None:
-        """Serve on bound sockets, which it closes, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            for each in listening:
-                nursery.start_soon(serve_listener, self, each)
-            nursery.start_soon(self.notifications.run)
+        """Serve on bound sockets, which it closes, until cancelled. Then nothing is open any more."""
+        try:
+            await restore_opens(self)
+            async with trio.open_nursery() as nursery:
+                self.nursery = nursery
+                for each in listening:
+                    self.listening += listening_of(each)
+                    nursery.start_soon(serve_listener, self, each)
+                nursery.start_soon(self.notifications.run)
+                nursery.start_soon(self.breaks.run)
+                nursery.start_soon(self.expiry.run)
+                nursery.start_soon(scavenger.run, self)
+                nursery.start_soon(slow_disk.run, self)
+        finally:
+            self.nursery = None
+            self.listening.clear()
+            await scavenger.close_all(self)
+
+    def forget_connection(self, connection: Connection) -> None:
+        """The connection has ended; what came over it stays counted."""
+        self.connections.discard(connection)
+        _add_traffic(self._traffic, connection)
+
+    def traffic(self) -> dict[int, Traffic]:
+        """How the requests of all connections so far came, by dialect."""
+        found = {dialect: replace(traffic) for dialect, traffic in self._traffic.items()}
+        for connection in self.connections:
+            _add_traffic(found, connection)
+        return found
 
     async def leave_foreign_volumes(self) -> None:
-        """End the tree connects that lead to volumes which are not this server's any more."""
+        """End the tree connects that lead to volumes which are not this server's any more, and what is parked of them."""
         trees = [tree for session in self.sessions.values() for tree in session.trees.values()]
         for tree in trees:
-            if tree.share.volume and not self.owns_volume(tree.share.volume):  # IPC$ has none
+            if self._is_foreign(tree):
                 await close_tree(self, tree)
+        for opened in self.durable:
+            if opened.is_parked and self._is_foreign(opened.tree):
+                await close_open(self, opened)
+
+    def _is_foreign(self, tree: Tree) -> bool:
+        return bool(tree.share.volume) and not self.owns_volume(tree.share.volume)  # IPC$ has none
+
+
+def _add_traffic(totals: dict[int, Traffic], connection: Connection) -> None:
+    if connection.protocol.negotiated:
+        totals.setdefault(connection.dialect, Traffic()).add(connection.protocol.traffic)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 from odxfs.offload import OffloadSettings
 
@@ -22,6 +23,7 @@ class ServerSettings:
 
     `failed_login_seconds` is how long a client waits after a failed login, and with it every further attempt on the account
     from its address, so that passwords cannot be tried by the thousand; Windows waits as long.
+    With a `keytab` Kerberos is offered, too.
     """
 
     server_name: str = "ODXFS"
@@ -30,6 +32,7 @@ class ServerSettings:
     min_dialect: int = 0x0210
     max_dialect: int = 0x0311
     failed_login_seconds: float = 2.0
+    keytab: Path | None = None
     offload: OffloadSettings = field(default_factory=OffloadSettings)
     max_transact_bytes: int = 8 * MEBIBYTE
     max_read_bytes: int = 8 * MEBIBYTE

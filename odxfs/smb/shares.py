@@ -23,7 +23,11 @@ _FORBIDDEN = set('"/\\[]:|<>+=;,*?')
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A name under which a volume, or the folder `path` of it ("" is its root, "/" separates), is served."""
+    """A name under which a volume, or the folder `path` of it ("" is its root, "/" separates), is served.
+
+    `access_based_enumeration`: listings leave out what the user may not read.
+    `continuously_available`: clients may have persistent opens, which are there again after a restart of the server.
+    """
 
     name: str
     volume: str = "main"
@@ -33,6 +37,8 @@ class Share:
     copy_offload: bool = True
     encrypt_required: bool = False
     offload_policy: str = "pin"
+    continuously_available: bool = False
+    access_based_enumeration: bool = False
 
     @property
     def is_ipc(self) -> bool:

@@ -12,10 +12,14 @@ from odxfs.volume.changes import (
     EntryRenamed,
     SnapshotAdded,
     SnapshotRemoved,
+    StreamAdded,
+    StreamRemoved,
+    StreamRenamed,
 )
 from odxfs.volume.checking.check import check_directory
 from odxfs.volume.checking.findings import Finding
 from odxfs.volume.checking.repair import RepairReport, repair_directory
+from odxfs.volume.disk_condition import Condition, DiskCondition, Trouble
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
 from odxfs.volume.reads import INLINE_BYTES
@@ -24,15 +28,19 @@ from odxfs.volume.snapshots.snapshots import Snapshot
 from odxfs.volume.statfs import Statfs
 from odxfs.volume.tree.directories import DirectoryEntry
 from odxfs.volume.tree.inodes import AttributeChange, Inode, Permit
-from odxfs.volume.tree.names import ODXFS_FOLDER, SNAPSHOTS_FOLDER, decode_name, encode_name
+from odxfs.volume.tree.names import ODXFS_FOLDER, SNAPSHOTS_FOLDER, decode_name, encode_name, is_stream_name
 from odxfs.volume.tree.namespace import VolumeRecord
 from odxfs.volume.tree.renames import RenameFlags
+from odxfs.volume.tree.streams import StreamEntry
 from odxfs.volume.volume import Volume
 
 __all__ = [
     "INLINE_BYTES", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
-    "Attribute", "AttributeChange", "AttributesChanged", "Change", "ContentChanged", "DirectoryEntry", "EntryAdded",
+    "Attribute", "AttributeChange", "AttributesChanged", "Change", "Condition", "ContentChanged", "DirectoryEntry",
+    "DiskCondition", "EntryAdded",
     "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Permit", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
-    "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs", "Volume", "VolumeRecord",
-    "check_directory", "create_pool", "decode_name", "encode_name", "inode_seen_in", "open_pool", "repair_directory",
+    "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs",
+    "StreamAdded", "StreamEntry", "StreamRemoved", "StreamRenamed", "Trouble", "Volume", "VolumeRecord",
+    "check_directory", "create_pool", "decode_name", "encode_name", "inode_seen_in", "is_stream_name", "open_pool",
+    "repair_directory",
 ]  # fmt: skip

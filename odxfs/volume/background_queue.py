@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import trio
 
-from odxfs.errors import VolumeError
+from odxfs.errors import ReadOnly, VolumeError
 
 T = TypeVar("T")
 
@@ -45,6 +45,8 @@ class BackgroundQueue(Generic[T]):
         async for thing in self._queue:
             try:
                 await self._work(thing)
+            except ReadOnly as error:  # the log says that of the pool
+                _log.info("%s %s has to wait until the pool is opened again: %s", self._what, thing, error)
             except VolumeError as error:
                 # What marks it as to be done stays: nothing is lost but the space, until the pool is opened again.
                 _log.error("%s %s has to wait until the pool is opened again: %s", self._what, thing, error)

@@ -22,6 +22,7 @@ class Attribute(Flag):
     OWNER = auto()
     DOS = auto()
     XATTR = auto()
+    SECURITY = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,40 @@ class EntryRenamed:
     is_directory: bool
     replaced: InodeNumber | None
     """The inode that had the new name and lost it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAdded:
+    """A file or directory, `base`, has a named stream more; `number` is the stream's own inode."""
+
+    volume: VolumeId
+    origin: str
+    base: InodeNumber
+    name: bytes
+    number: InodeNumber
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRemoved:
+    """A named stream was taken from its base. Nothing is told of those that go with a base that is deleted."""
+
+    volume: VolumeId
+    origin: str
+    base: InodeNumber
+    name: bytes
+    number: InodeNumber
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRenamed:
+    """A named stream has another name; one that had it is gone."""
+
+    volume: VolumeId
+    origin: str
+    base: InodeNumber
+    old_name: bytes
+    new_name: bytes
+    number: InodeNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +145,9 @@ Change = (
     EntryAdded
     | EntryRemoved
     | EntryRenamed
+    | StreamAdded
+    | StreamRemoved
+    | StreamRenamed
     | ContentChanged
     | AttributesChanged
     | SnapshotAdded

@@ -2,17 +2,19 @@
 
 That a long run of blocks is sound is told by one pass over all its bytes: the crc32c of the whole follows from those of its
 blocks, because appending zeros to a message is a linear map of its crc (the way of zlib's crc32_combine). One pass of 1 MiB costs
-half of 256 passes of 4 KiB; the tables cost 1 MiB of memory and 30 ms, once. What 32 bits of crc cannot see stays as rare.
+a third of 256 passes of 4 KiB; the tables cost 1 MiB of memory and 30 ms, once. What 32 bits of crc cannot see stays as rare.
 """
 
 from array import array
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from crc32c import crc32c
+from awscrt.checksums import crc32c
 
 from odxfs.types import BLOCK_BYTES
+
+__all__ = ["combined", "crc32c", "crcs_of", "damaged_blocks"]
 
 _LONGEST_RUN = 256
 """Blocks that the tables reach: 1 MiB, the usual length of long reads."""
@@ -21,6 +23,9 @@ _SHORTEST_RUN = 32
 """With fewer blocks one pass for each of them is quicker."""
 
 _BYTES_OF_CRC = 4
+
+_REMEMBERED_RUNS = 4096
+"""What is read again and again, 4 GiB of it, is combined once: 5 MiB of memory, 4 % of a read of 1 MiB."""
 
 Tables = npt.NDArray[np.uint32]
 Positions = npt.NDArray[np.int64]
@@ -37,7 +42,7 @@ def damaged_blocks(buffer: memoryview, crcs: "array[int]") -> list[int]:
     for first in range(0, len(crcs), _LONGEST_RUN):
         expected = crcs[first : first + _LONGEST_RUN]
         run = buffer[first * BLOCK_BYTES : (first + len(expected)) * BLOCK_BYTES]
-        if len(expected) >= _SHORTEST_RUN and crc32c(run) == combined(expected):
+        if len(expected) >= _SHORTEST_RUN and crc32c(run) == combined(expected.tobytes()):
             continue
         found = crcs_of(run)
         if found != expected.tolist():
@@ -45,10 +50,11 @@ def damaged_blocks(buffer: memoryview, crcs: "array[int]") -> list[int]:
     return damaged
 
 
-def combined(crcs: "array[int]") -> int:
-    """The crc32c of at most _LONGEST_RUN blocks in a row, from the crc32c of each."""
+@lru_cache(maxsize=_REMEMBERED_RUNS)
+def combined(crcs: bytes) -> int:
+    """The crc32c of at most _LONGEST_RUN blocks in a row, from the crc32c of each (native u32s). 15 to 30 us the first time."""
     tables, positions = _tables()
-    count = len(crcs)
+    count = len(crcs) // _BYTES_OF_CRC
     octets = np.frombuffer(crcs, dtype=np.uint8).reshape(count, _BYTES_OF_CRC)
     return int(np.bitwise_xor.reduce(tables[(positions[-count:] + octets).ravel()]))
 
@@ -73,4 +79,5 @@ _CRC_OF_ZERO_BLOCK = crc32c(_ZERO_BLOCK)
 
 def _followed_by_zeros(crc: int) -> int:
     """The linear part of what becomes of a crc when a block of zeros follows."""
-    return crc32c(_ZERO_BLOCK, crc) ^ _CRC_OF_ZERO_BLOCK
+    followed: int = crc32c(_ZERO_BLOCK, crc)
+    return followed ^ int(_CRC_OF_ZERO_BLOCK)

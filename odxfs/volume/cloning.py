@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from odxfs.errors import InvalidArgument, Stale
+from odxfs.errors import InvalidArgument, NotAFile, Stale
 from odxfs.types import BLOCKS_PER_LEAF
 from odxfs.volume.extents import ExtentMap, LeafReference, allocated_blocks
 from odxfs.volume.leaf import Leaf
@@ -24,11 +24,13 @@ class Cloner:
     async def capture(self, inode: "Inode", offset: int, length: int) -> Pin:
         """See DataPath.capture. Returns without a checkpoint when the extent map is in memory.
 
-        Raises InvalidArgument, Stale, Corrupt or StoreFailed.
+        Raises InvalidArgument, NotAFile, Stale, Corrupt or StoreFailed.
         """
         if offset < 0 or length < 0:
             raise InvalidArgument("a range must not be negative")
         while True:
+            if not inode.is_file:
+                raise NotAFile(f"inode {inode.number} is no file")
             end = min(offset + length, (inode.size + 4095) & ~4095)
             if end <= offset:
                 return self._new_pin(offset, 0, (), is_hole=True)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 COMMIT_SECONDS = 2.0
 """The longest that a change waits for a commit of its own accord."""
 
-_UNCOMMITTED_BLOCKS = 65_536
-"""256 MiB of new data call for a commit: what a crash may lose of unsynced writes, and what one sync has to do."""
+_UNCOMMITTED_BLOCKS = 131_072
+"""512 MiB of new data call for a commit: what a crash may lose of unsynced writes, and what one sync has to do."""
 
-_HELD_BLOCKS = 32_768
-"""128 MiB freed but not yet to be used again call for a commit: else overwriting would eat up free space."""
+_HELD_BLOCKS = 131_072
+"""512 MiB freed but not yet to be used again call for a commit: else overwriting would eat up free space."""
 
 _DIRTY_LEAVES = 1_024
 """Changed leaves that call for a commit: 24 MiB of rows when they are dense."""
@@ -203,11 +203,14 @@ class Committer:
         self._running = True
         try:
             if descriptors:
-                await trio.to_thread.run_sync(pool.segments.sync, descriptors, created)
+                await pool.threads.run_to_the_end("a sync", pool.segments.sync, descriptors, created)
             await self._commit_rows(changes, preserving)
         except VolumeError as error:
             self._failed(error, freed)
             return error
+        except BaseException as error:  # a defect: nothing may be committed on top of what nobody knows
+            pool.latch(f"a commit failed: {error!r}")
+            raise
         finally:
             self._running = False
         self._succeeded(freed)
@@ -223,7 +226,10 @@ class Committer:
             segments.remove_retired(retired)
         except StoreFailed as error:
             _log.warning("a segment that is not needed stays: %s", error)
-        await trio.to_thread.run_sync(segments.free_removed)
+        try:
+            await self._pool.threads.run_to_the_end("removing a segment", segments.free_removed)
+        except StoreFailed as error:
+            _log.warning("the disk space of a segment that is not needed stays taken: %s", error)
         self._pool.disk_space_changed()
 
     async def _commit_rows(self, changes: Changes, preserving: Preserving) -> None:
@@ -244,6 +250,7 @@ class Committer:
             if not self.is_full:
                 _log.error("the disk is full: changes stay in memory until there is room")
             self.is_full = True
+            self._pool.condition.note_full("a commit found no room")
         else:
             self._pool.latch(f"a commit failed: {error}")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, QuotaExceeded, ReadOnly, Stale
+from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, NotAFile, QuotaExceeded, ReadOnly, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import MOUNT, ContentChanged
 from odxfs.volume.cloning import Cloner
@@ -20,7 +20,7 @@ from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, all
 from odxfs.volume.pins import Pin
 from odxfs.volume.reads import BadBlock, Reader
 from odxfs.volume.windows import Windows
-from odxfs.volume.writes import INLINE_BYTES, Edge, Edges, Missing, Writer
+from odxfs.volume.writes import SHORT_BYTES, Edge, Edges, Missing, Writer
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -56,11 +56,12 @@ class DataPath:
         """Write now if that needs no waiting; False means: use `write`, nothing was changed. Raises Corrupt, StoreFailed."""
         length = len(data)
         if (
-            length > INLINE_BYTES
-            or not length
+            not length
+            or not self._writer.goes_inline(length)
             or not self._pool.is_writing_easy
             or inode.gone
             or inode.snapshot
+            or not inode.is_file
         ):
             return False
         end = offset + length
@@ -79,13 +80,22 @@ class DataPath:
     ) -> None:
         """Write all of `data`; the file grows as needed. Without `may_grow` what lies past its end then is left out.
 
-        Raises NoSpace, QuotaExceeded, FileTooBig, ReadOnly, Stale, Corrupt or StoreFailed; then nothing has changed.
+        Raises NoSpace, QuotaExceeded, FileTooBig, ReadOnly, NotAFile, Stale, Corrupt or StoreFailed; then nothing has changed.
         """
         if offset < 0 or offset + len(data) > MAX_FILE_BYTES:
             raise FileTooBig(f"a write to byte {offset + len(data)}; a file has at most {MAX_FILE_BYTES}")
         if may_grow and (not data or self.write_nowait(inode, offset, data, origin=origin)):
             return
-        view, edges = memoryview(data), Edges()
+        inode.writers += 1
+        try:
+            await self._write_waiting(inode, offset, memoryview(data), origin, may_grow=may_grow)
+        finally:
+            inode.writers -= 1
+
+    async def _write_waiting(
+        self, inode: "Inode", offset: int, view: memoryview, origin: str, *, may_grow: bool
+    ) -> None:
+        edges = Edges()
         await self._pool.wait_for_room()
         await self._pool.throttle()
         turn = 0
@@ -96,7 +106,7 @@ class DataPath:
             if not may_grow and offset + len(view) > inode.size:
                 view = view[: max(0, inode.size - offset)]
                 continue
-            attempt = self._writer.write_large if len(view) > INLINE_BYTES else self._try_write
+            attempt = self._try_write if self._writer.goes_inline(len(view)) else self._writer.write_large
             try:
                 missing = await attempt(inode, offset, view, edges)
             except NoSpace:
@@ -116,13 +126,13 @@ class DataPath:
     async def truncate(self, inode: "Inode", size: int, *, origin: str = "") -> None:
         """Set the size. What is cut off is freed; what is added reads as zeros.
 
-        Raises FileTooBig, NoSpace (the last block is written anew), ReadOnly, Corrupt or StoreFailed.
+        Raises FileTooBig, NoSpace (the last block is written anew), ReadOnly, NotAFile, Stale, Corrupt or StoreFailed.
         """
         if not 0 <= size <= MAX_FILE_BYTES:
             raise FileTooBig(f"a size of {size}; a file has at most {MAX_FILE_BYTES} bytes")
-        self.check_changeable(inode)
         edges, turn = Edges(), 0
         while True:
+            self.check_changeable(inode)
             old = inode.size
             try:
                 if size >= old or await self._cut_off(inode, size, edges):
@@ -136,7 +146,7 @@ class DataPath:
     async def deallocate(self, inode: "Inode", offset: int, length: int, *, origin: str = "") -> None:
         """Let a range read as zeros and free its blocks; never moves the end of file. Parts of blocks are written with zeros.
 
-        Raises NoSpace (for those parts), ReadOnly, Stale, Corrupt or StoreFailed.
+        Raises NoSpace (for those parts), ReadOnly, NotAFile, Stale, Corrupt or StoreFailed.
         """
         self.check_changeable(inode)
         end = min(offset + length, inode.size)
@@ -309,12 +319,18 @@ class DataPath:
     # -- shared with the cloner -----------------------------------------------------------------------------------
 
     def check_changeable(self, inode: "Inode") -> None:
-        """Raise ReadOnly when the pool is latched and for what is in a snapshot, Stale for an inode that is deleted for good."""
+        """Before each step that changes the data of an inode, which may have come to be another kind meanwhile.
+
+        Raises ReadOnly when the pool is latched and for what is in a snapshot, Stale for an inode that is deleted for good,
+        NotAFile for one that holds no data.
+        """
         self._pool.check_writable()
         if inode.snapshot:
             raise ReadOnly("a snapshot cannot be changed")
         if inode.gone:
             raise Stale(f"inode {inode.number} has been deleted")
+        if not inode.is_file:
+            raise NotAFile(f"inode {inode.number} is no file")
 
     def content_changed(self, inode: "Inode", offset: int, length: int, origin: str) -> None:
         """After bytes changed: the size if they lie past it, the times, the bounds that call for a commit, the event."""
@@ -330,6 +346,8 @@ class DataPath:
         if inode.mode & _PRIVILEGES and origin != MOUNT:
             inode.mode = _without_privileges(inode.mode)
         pool.namespace.mark_dirty(inode)
+        if inode.parent:  # a stream: whatever else is written to has none
+            pool.namespace.stream_changes.content_changed(inode)
         pool.committer.note_change()
         if pool.has_observers:
             pool.emit(ContentChanged(inode.volume, origin, inode.number, offset, length, size_changed))
@@ -403,7 +421,7 @@ class DataPath:
     ) -> None:
         """Copy bytes of a pin: file offset + `shift` is where they were."""
         # A write on this thread looks at the end of file in the step in which it writes.
-        most = _COPIED_BYTES if may_grow else INLINE_BYTES
+        most = _COPIED_BYTES if may_grow else SHORT_BYTES
         while offset < (end if may_grow else min(end, inode.size)):
             length = min(end - offset, most)
             data = await self.read_pin(pin, offset + shift - pin.offset, length)

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from odxfs.errors import ExitCode, UserError
+from odxfs.errors import ExitCode, NoSpace, UserError
 from odxfs.volume.blocks.files import Files
-from odxfs.volume.ownership import Ownership
+from odxfs.volume.ownership import Ownership, noted_owner, running_owner
 
 POOL_FORMAT = 1
 """The layout of the directory. A larger one was written by a newer odxfs; this one must not touch it."""
+
+_OPENING_BYTES = 1 << 20
+"""What opening a pool takes: the owner's note, and the catalog's log with its index."""
 
 RESERVE_BYTES = 32 * 1024 * 1024
 """Room for the rows of a commit at its bounds (1024 dense leaves are 24 MiB)."""
@@ -103,15 +106,17 @@ class PoolDirectory:
 
     @contextmanager
     def owned(self, owner: str) -> Iterator[Ownership]:
-        """Hold the pool's lock. Raises UserError naming who holds it already. Blocking."""
+        """Hold the pool's lock. Raises UserError naming who holds it already, NoSpace or StoreFailed. Blocking."""
         descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UserError(f"{self.path} is in use by {self._owner()}", ExitCode.BUSY) from error
+                raise UserError(
+                    f"{self.path} is in use by {noted_owner(self.lock)}", ExitCode.BUSY
+                ) from error
             ownership = Ownership(self.lock, descriptor)
-            ownership.take(owner)
+            self._take(ownership, owner)
             try:
                 yield ownership
             finally:
@@ -119,12 +124,20 @@ class PoolDirectory:
         finally:
             os.close(descriptor)
 
-    def _owner(self) -> str:
+    def running_owner(self) -> str | None:
+        """Who has the pool open at this moment, as far as a look can tell. Never raises."""
+        return running_owner(self.lock)
+
+    def _take(self, ownership: Ownership, owner: str) -> None:
+        """Note the owner; on a disk that others have filled, in the room of the ballast, which the catalog needs then, too."""
+        files = Files()
+        _, available = files.room(self.path)
+        if available < _OPENING_BYTES:
+            Ballast(self.ballast, files).give_up()
         try:
-            content: Any = json.loads(self.lock.read_text())
-            return f"{content['owner']} (process {content['pid']})"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another process"
+            ownership.take(owner)
+        except NoSpace as error:
+            raise NoSpace(f"{self.path} cannot be opened on a full disk: make some room beside it") from error
 
 
 class Ballast:
@@ -148,8 +161,8 @@ class Ballast:
 
     @property
     def is_reserved(self) -> bool:
-        """Whether the space is held back."""
-        return self._path.exists()
+        """Whether the space is held back. Raises StoreFailed."""
+        return self._files.exists(self._path)
 
     def give_up(self) -> bool:
         """Give the space back to the file system; False when that has happened before. Raises StoreFailed."""

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from crc32c import crc32c
 
 from odxfs.errors import Corrupt
 from odxfs.types import BLOCKS_PER_LEAF, LeafId
+from odxfs.volume.checksums import crc32c
 
 Piece = tuple[int, int, int]
 """(first block in the window, blocks, place)."""

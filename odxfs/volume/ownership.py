@@ -45,7 +45,7 @@ class Ownership:
     def __init__(self, lock: Path, descriptor: int) -> None:
         self._lock = lock
         self._descriptor = descriptor
-        self._record = lock.with_name("owner.json")
+        self._record = _record_beside(lock)
         self._identity = _identity(os.fstat(descriptor))
         self._checked = 0.0
 
@@ -64,7 +64,7 @@ class Ownership:
         ):
             if _is_running(last):
                 raise UserError(
-                    f"{self._lock.parent} is in use by {last.get('owner')} (process {last.get('pid')}), "
+                    f"{self._lock.parent} is in use by {_in_words(last)}, "
                     "although its lock file was replaced",
                     ExitCode.BUSY,
                 )
@@ -113,6 +113,28 @@ class Ownership:
             _put(descriptor, content)
         finally:
             os.close(descriptor)
+
+
+def running_owner(lock: Path) -> str | None:
+    """Who owns the pool and still runs, for people: a look without the lock, which may be out of date at once."""
+    record = _read(_record_beside(lock))
+    return _in_words(record) if record is not None and _is_running(record) else None
+
+
+def noted_owner(lock: Path) -> str:
+    """Who holds a lock file that is held, for people: what its holder has written into it."""
+    record = _read(lock)
+    if record is None or not {"owner", "pid"} <= record.keys():
+        return "another process"
+    return _in_words(record)
+
+
+def _in_words(record: Mapping[str, Any]) -> str:
+    return f"{record.get('owner')} (process {record.get('pid')})"
+
+
+def _record_beside(lock: Path) -> Path:
+    return lock.with_name("owner.json")
 
 
 def _put(descriptor: int, content: Mapping[str, object]) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import trio
 
-from odxfs.errors import ExitCode, NoSpace, ReadOnly, UserError, VolumeError
+from odxfs.errors import ExitCode, NoSpace, ReadOnly, StoreFailed, UserError, VolumeError
 from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
 from odxfs.volume.allocation.reclaim import Reclaimer
 from odxfs.volume.allocation.repack import Repacker
@@ -18,6 +18,7 @@ from odxfs.volume.allocation.reuse import InFlightReads
 from odxfs.volume.allocation.space import Space
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
+from odxfs.volume.blocks.threads import DiskThreads
 from odxfs.volume.catalog.interface import CatalogEngine, Changes, PoolRow, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sqlite import SqliteEngine
@@ -27,8 +28,10 @@ from odxfs.volume.checking.findings import Finding
 from odxfs.volume.commit import Committer
 from odxfs.volume.data import DataPath
 from odxfs.volume.directory import RESERVE_BYTES, Ballast, PoolDirectory
+from odxfs.volume.disk_condition import DiskCondition
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.ownership import make_lock
+from odxfs.volume.persistent_opens import PersistentOpens
 from odxfs.volume.pins import Pin, Pins
 from odxfs.volume.reads import Reader
 from odxfs.volume.snapshots.snapshot_volume import SnapshotVolume
@@ -118,18 +121,20 @@ async def open_pool(
     place = PoolDirectory(directory)
     uuid = place.read_identity()
     with place.owned(owner) as ownership:
-        engine = SqliteEngine.open(place.catalog, owner)
+        condition = DiskCondition(DiskThreads(), clock)
+        engine = SqliteEngine.open(place.catalog, owner, condition)
         segments = Segments(place.segments, uuid, files or Files())
         segments.guard = ownership.check
         try:
             row = await engine.get(Table.POOL, (0,))
             if row is None:
                 raise UserError(f"{place.catalog} has no pool row", ExitCode.NEEDS_FSCK)
-            pool = Pool(place, uuid, engine, segments, PoolRow(*row), clock)  # type: ignore[arg-type]
+            pool = Pool(place, uuid, engine, segments, PoolRow(*row), condition, clock)  # type: ignore[arg-type]
             await pool.load()
             failure: BaseException | None = None
             try:
                 async with trio.open_nursery() as nursery:
+                    nursery.start_soon(pool.condition.watch)
                     nursery.start_soon(pool.committer.run)
                     nursery.start_soon(pool.reclaimer.run)
                     nursery.start_soon(pool.repacker.run)
@@ -164,14 +169,16 @@ class Pool:
         engine: CatalogEngine,
         segments: Segments,
         row: PoolRow,
+        condition: DiskCondition,
         clock: Callable[[], int],
     ) -> None:
         self.directory = place.path
         self.uuid = uuid
         self.clock = clock
         """Nanoseconds since 1970."""
-        self.failure: str | None = None
-        """Why the pool has latched itself read-only, or None."""
+        self.condition = condition
+        """What is wrong with the disk."""
+        self.threads = condition.threads
         self.is_in_use: Callable[[InodeNumber], bool] = lambda _: False
         """Whether a client has an inode open in a way that forbids to remove its name; whoever serves the pool knows."""
         self.engine = engine
@@ -189,20 +196,27 @@ class Pool:
         self.references = self.windows.references
         self.pins = Pins(self.references)
         self.in_flight = InFlightReads(self.space)
-        reader = self.reader = Reader(self.windows, segments, self.in_flight)
-        self.writer = Writer(self.windows, segments, reader)
+        reader = self.reader = Reader(self.windows, segments, self.in_flight, condition)
+        self.writer = Writer(self.windows, segments, reader, self.threads)
         self.writer.on_failure = self.latch
         self.committer = Committer(self, row.commits)
         self.reclaimer = Reclaimer(self)
         self.repacker = Repacker(self)
         self.data = DataPath(self, self.windows, reader, self.writer)
         self._observers: list[Callable[[Change], None]] = []
+        self._room = (0, 0)
         self._slow_numbers: tuple[int, int, int, int] | None = None
         self.namespace = Namespace(self)
         self.snapshots = Snapshots(self)
         self.volumes = Volumes(self)
+        self.persistent_opens = PersistentOpens(self)
 
     # -- for everybody --------------------------------------------------------------------------------------------
+
+    @property
+    def failure(self) -> str | None:
+        """Why the pool has latched itself read-only, or None."""
+        return self.condition.failure
 
     @property
     def volume_names(self) -> list[str]:
@@ -253,8 +267,8 @@ class Pool:
         return {reference: blocks * BLOCK_BYTES for reference, blocks in self.pins.alone(pin).items()}
 
     def statistics(self) -> PoolStatistics:
-        """The numbers of the moment; cheap."""
-        capacity, available = self.segments.files.room(self.directory)
+        """The numbers of the moment; cheap. What a disk that is ill does not tell is as it was."""
+        capacity, available = self._room_of_disk()
         disk_bytes, shared, pinned_only = self._numbers_of_commit()
         used = self.space.used_blocks * BLOCK_BYTES
         surveyed = self.repacker.survey.last
@@ -340,22 +354,28 @@ class Pool:
             await self.commit()
             self.space.press()
         else:
+            self.condition.note_full("a write found no room")
             raise NoSpace("the disk is full")
 
     async def relax_if_room(self) -> bool:
         """Hold space back again, and then take new disk space again, if there is enough; returns whether this is new."""
         if self._is_reserving:  # a commit and a writer may come here at once
             return False
-        if not self.ballast.is_reserved and self._room_beyond() > RESERVE_BYTES + _RELAX_BYTES:
-            self._is_reserving = True
-            try:
-                await trio.to_thread.run_sync(self.ballast.reserve)
-            except VolumeError as error:
-                _log.info("the reserve cannot be taken yet: %s", error)
-            finally:
-                self._is_reserving = False
-        enough = self.ballast.is_reserved and self._room_beyond() > _RELAX_BYTES
-        if not (enough and self.space.is_pressed):
+        self._is_reserving = True
+        try:
+            if not self.ballast.is_reserved and self._room_beyond() > RESERVE_BYTES + _RELAX_BYTES:
+                await self.threads.run_to_the_end("taking the reserve", self.ballast.reserve)
+            enough = self.ballast.is_reserved and self._room_beyond() > _RELAX_BYTES
+        except VolumeError as error:
+            _log.info("the reserve cannot be taken yet: %s", error)
+            return False
+        finally:
+            self._is_reserving = False
+        if not enough:
+            return False
+        if not self.committer.is_full:
+            self.condition.note_room()
+        if not self.space.is_pressed:
             return False
         self.space.relax()
         return True
@@ -366,9 +386,7 @@ class Pool:
 
     def latch(self, reason: str) -> None:
         """Refuse every further change: what the disk holds can no longer be told. Reads go on."""
-        if self.failure is None:
-            self.failure = f"the pool is read-only: {reason}"
-            _log.error("%s", self.failure)
+        self.condition.latch(reason)
 
     def collect(self) -> bool:
         """Put all that has changed in memory into the view; returns whether there is anything to commit."""
@@ -402,6 +420,7 @@ class Pool:
         await self.snapshots.load()
         await self.volumes.load()
         pins = await self.pins.drop_old(self.view)
+        await self.persistent_opens.load()
         orphans = await self.namespace.recover()
         if not self.ballast.is_reserved:  # what room there is, is the catalog's, until there is more
             self.space.press()
@@ -435,15 +454,29 @@ class Pool:
             return available
         return max(0, available - _RELAX_BYTES - (0 if self.ballast.is_reserved else RESERVE_BYTES))
 
+    def _room_of_disk(self) -> tuple[int, int]:
+        """Capacity and available bytes of the file system below."""
+        if self._room == (0, 0) or not self.threads.is_slow:
+            try:
+                self._room = self.segments.files.room(self.directory)
+            except StoreFailed as error:
+                self.condition.note_unreadable(str(error))
+        return self._room
+
     def _room_beyond(self) -> int:
         return self.segments.files.room(self.directory)[1]
 
     def _numbers_of_commit(self) -> tuple[int, int, int]:
         """(disk bytes of segments, shared blocks, blocks only pins hold), which take longer to find out."""
         commits = self.committer.commits
-        if self._slow_numbers is None or self._slow_numbers[0] != commits:
+        if self._slow_numbers is None or (self._slow_numbers[0] != commits and not self.threads.is_slow):
             shared = self.space.shared_blocks() + self.references.shared_blocks()
-            self._slow_numbers = (
-                commits, self.segments.disk_bytes(), shared, self.pins.pinned_only_blocks()
-            )  # fmt: skip
+            self._slow_numbers = (commits, self._disk_bytes(), shared, self.pins.pinned_only_blocks())
         return self._slow_numbers[1:]
+
+    def _disk_bytes(self) -> int:
+        try:
+            return self.segments.disk_bytes()
+        except StoreFailed as error:
+            self.condition.note_unreadable(str(error))
+            return self._slow_numbers[1] if self._slow_numbers is not None else 0

@@ -9,14 +9,13 @@ from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-import trio
-from crc32c import crc32c
-
-from odxfs.errors import Corrupt, Stale
+from odxfs.buffers import uninitialised
+from odxfs.errors import Corrupt, NotAFile, Stale, StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer, LeafId
 from odxfs.volume.allocation.reuse import InFlightReads
 from odxfs.volume.blocks.segments import Segments
-from odxfs.volume.checksums import damaged_blocks
+from odxfs.volume.checksums import crc32c, damaged_blocks
+from odxfs.volume.disk_condition import DiskCondition
 from odxfs.volume.extents import LeafReference
 from odxfs.volume.pins import Pin
 from odxfs.volume.whereabouts import inode_text, place_text
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 INLINE_BYTES = 1 << 20
 """Longest read done on the trio thread (about 0.2 ms from the page cache); beyond, other clients would wait too long."""
+
+_REPORTED = 4096
+"""Damaged blocks that are named in the log, each once; a disk with more is to be scrubbed."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,11 +53,16 @@ class Plan(NamedTuple):
 class Reader:
     """Reads of files and pins."""
 
-    def __init__(self, windows: Windows, segments: Segments, in_flight: InFlightReads) -> None:
+    def __init__(
+        self, windows: Windows, segments: Segments, in_flight: InFlightReads, condition: DiskCondition
+    ) -> None:
         self._windows = windows
         self._cached_leaf = windows.leaves.get
         self._segments = segments
         self._in_flight = in_flight
+        self._condition = condition
+        self._reported: set[int] = set()
+        """Places of damaged blocks that the log names already; no more than _REPORTED."""
 
     def read_nowait(
         self, inode: "Inode", offset: int, length: int, page: bytearray | None = None
@@ -65,6 +72,8 @@ class Reader:
         None, too, when a block does not match its checksum: `read` looks again and says which. `page`, of INLINE_BYTES, is the
         caller's: the answer may be a view of it, which spares the memory of a long answer.
         """
+        if not inode.is_file:
+            return None
         end = min(offset + length, inode.size)
         if end <= offset:
             return b""
@@ -87,8 +96,10 @@ class Reader:
         return buffer if len(buffer) == end - offset else _cut(buffer, offset, end)
 
     async def read(self, inode: "Inode", offset: int, length: int) -> Buffer:
-        """The bytes of [offset, offset + length), clipped at the end of file. Raises Corrupt, Stale or StoreFailed."""
+        """The bytes of [offset, offset + length), clipped at the end of file. Raises NotAFile, Corrupt, Stale or StoreFailed."""
         while True:
+            if not inode.is_file:
+                raise NotAFile(f"inode {inode.number} is no file")
             found = self.read_nowait(inode, offset, length)
             if found is not None:
                 return found
@@ -137,10 +148,12 @@ class Reader:
             try:
                 found = await self._fill(plan.pieces, (stop - first) << 12)
             except BadBlock as error:
-                raise _logged(f"byte {(first << 12) + error.position} of what a token holds", error) from None
+                raise self._logged(
+                    f"byte {(first << 12) + error.position} of what a token holds", error
+                ) from None
         return _cut(found, start, end)
 
-    async def read_pieces(self, pieces: list[Piece], length: int) -> bytearray:
+    async def read_pieces(self, pieces: list[Piece], length: int) -> Buffer:
         """Blocks by their places, read by a worker thread. Raises BadBlock or StoreFailed."""
         return await self._fill(pieces, length)
 
@@ -157,7 +170,15 @@ class Reader:
         view = self._windows.view
         tree = inode.extents.view if inode.extents is not None else view
         name = await inode_text(view, tree, inode.number)
-        raise _logged(f"{name}, byte {offset}", error)
+        raise self._logged(f"{name}, byte {offset}", error)
+
+    def _logged(self, where: str, error: "BadBlock") -> Corrupt:
+        """The error for the caller; the log is told once a block."""
+        sentence = f"{where}: {error}"
+        if error.place not in self._reported and len(self._reported) < _REPORTED:
+            self._reported.add(error.place)
+            _log.error("%s", sentence)
+        return Corrupt(sentence)
 
     def _block_nowait(self, identifier: LeafId, slot: int) -> Buffer | None:
         leaf = self._cached_leaf(identifier)
@@ -193,12 +214,7 @@ class Reader:
 
     def _fill_nowait(self, pieces: list[Piece], length: int, page: bytearray | None = None) -> Buffer | None:
         """`page` is taken where nothing of it would show through: holes are left as they are in a buffer."""
-        buffer: Buffer
-        if page is not None and sum(piece.blocks for piece in pieces) << 12 == length <= len(page):
-            buffer = view = memoryview(page)[:length]
-        else:
-            buffer = bytearray(length)
-            view = memoryview(buffer)
+        view = _room_for(pieces, length, page)
         for position, count, place, _ in pieces:
             if not self._segments.read_nowait(place, view[position : position + (count << 12)]):
                 return None
@@ -206,21 +222,36 @@ class Reader:
             verify(view, pieces)
         except BadBlock:
             return None
-        return buffer
+        return view
 
-    async def _fill(self, pieces: list[Piece], length: int) -> bytearray:
+    async def _fill(self, pieces: list[Piece], length: int) -> Buffer:
         if not pieces:
             return bytearray(length)
         with self._in_flight.read():
-            return await trio.to_thread.run_sync(self._fill_blocking, pieces, length)
+            try:
+                return await self._condition.threads.run("a read", self._fill_blocking, pieces, length)
+            except StoreFailed as error:
+                self._condition.note_unreadable(str(error))
+                raise
 
-    def _fill_blocking(self, pieces: list[Piece], length: int) -> bytearray:
-        buffer = bytearray(length)
-        view = memoryview(buffer)
+    def _fill_blocking(self, pieces: list[Piece], length: int) -> Buffer:
+        view = _room_for(pieces, length)
         for position, count, place, _ in pieces:
-            self._segments.read(place, view[position : position + (count << 12)])
+            try:
+                self._segments.read(place, view[position : position + (count << 12)])
+            except StoreFailed as error:
+                raise StoreFailed(f"{error} ({place_text(place)})") from error
         verify(view, pieces)
-        return buffer
+        return view
+
+
+def _room_for(pieces: list[Piece], length: int, page: bytearray | None = None) -> memoryview:
+    """Where the blocks of a plan go: zeros where it has holes, else `page` if that is long enough, or memory as it comes."""
+    if sum(piece.blocks for piece in pieces) << 12 != length:
+        return memoryview(bytearray(length))
+    if page is not None and length <= len(page):
+        return memoryview(page)[:length]
+    return uninitialised(length)
 
 
 class BadBlock(Corrupt):
@@ -228,6 +259,7 @@ class BadBlock(Corrupt):
 
     def __init__(self, place: int, position: int) -> None:
         super().__init__(f"block {place} ({place_text(place)}) does not match its checksum")
+        self.place = place
         self.position = position
         """Where it would have gone, in bytes from the start of the plan's first block."""
 
@@ -238,12 +270,6 @@ def verify(view: memoryview, pieces: list[Piece]) -> None:
         bad = damaged_blocks(view[position : position + (count << 12)], crcs)
         if bad:
             raise BadBlock(place + bad[0], position + (bad[0] << 12))
-
-
-def _logged(where: str, error: BadBlock) -> Corrupt:
-    sentence = f"{where}: {error}"
-    _log.error("%s", sentence)
-    return Corrupt(sentence)
 
 
 def _cut(buffer: Buffer, start: int, end: int) -> Buffer:

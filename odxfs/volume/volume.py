@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from odxfs.errors import NoSpace
+from odxfs.errors import NoSpace, NotFound
 from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
 from odxfs.volume.pins import Pin
 from odxfs.volume.statfs import Statfs, statfs
 from odxfs.volume.tree.directories import DirectoryEntry
 from odxfs.volume.tree.inodes import AttributeChange, Inode, Permit
+from odxfs.volume.tree.namespace import checked_kind
 from odxfs.volume.tree.renames import RenameFlags
+from odxfs.volume.tree.streams import StreamEntry
 from odxfs.volume.tree.tree import Tree
 
 if TYPE_CHECKING:
@@ -94,11 +96,13 @@ class Volume:
         rdev: int = 0,
         target: bytes = b"",
         dos_attributes: int = 0,
+        security: bytes = b"",
     ) -> Inode:
         """Make an inode of any kind (`mode` with S_IFMT; none means a regular file) and its first name.
 
         `target` is a symlink's, `rdev` a device node's. In a directory with S_ISGID the group is the directory's, and a new
-        directory has S_ISGID too. Raises AlreadyExists, NotFound, NotADirectory, InvalidArgument, NameTooLong.
+        directory has S_ISGID too. `security` is a security descriptor to keep. Raises AlreadyExists, NotFound, NotADirectory,
+        InvalidArgument, NameTooLong, AttributeTooLarge.
         """
         return await self._namespace.create(
             self.id,
@@ -111,6 +115,7 @@ class Volume:
             rdev=rdev,
             target=target,
             dos_attributes=dos_attributes,
+            security=security,
         )
 
     async def link(self, inode: Inode, parent: InodeNumber, name: bytes) -> None:
@@ -147,15 +152,69 @@ class Volume:
             self.id, self.origin, old_parent, old_name, new_parent, new_name, flags
         )
 
+    async def change_kind(
+        self, inode: Inode, mode: int, target: bytes = b"", permit: Permit | None = None
+    ) -> None:
+        """Turn an empty file or directory, a link or a special file with one name into what `mode` says (no device).
+
+        `permit` as for `unlink`. Raises NotEmpty for what holds data, is being written to or has streams, NotPermitted for
+        several names, NotFound, InvalidArgument and NameTooLong for the target.
+        """
+        mode = checked_kind(mode, target)
+        await self._namespace.kinds.change(self.id, self.origin, inode, mode, target, permit)
+
+    # Named streams
+
+    async def find_stream(self, base: Inode, name: bytes) -> tuple[bytes, Inode]:
+        """The named stream of a file or directory, in whatever case: its stored name and inode. Raises NotFound."""
+        entry = await self._tree.streams.find(base, name)
+        if entry is None:
+            raise NotFound(f"inode {base.number} has no stream {name!r}")
+        return entry.name, await self._tree.inodes.get(entry.number)
+
+    async def list_streams(self, base: Inode) -> list[StreamEntry]:
+        """Every named stream of a file or directory."""
+        return await self._tree.streams.all(base)
+
+    async def create_stream(self, base: Inode, name: bytes) -> Inode:
+        """Make an empty stream. Raises AlreadyExists, InvalidArgument, NameTooLong, NotFound, TooManyStreams."""
+        return await self._namespace.stream_changes.create(self.id, self.origin, base, name)
+
+    async def remove_stream(self, base: Inode, name: bytes, permit: Permit | None = None) -> None:
+        """Remove a stream; its data goes when nobody holds its inode. Raises NotFound; `permit` as for `unlink`."""
+        await self._namespace.stream_changes.remove(self.id, self.origin, base, name, permit)
+
+    async def rename_stream(self, base: Inode, old: bytes, new: bytes, permit: Permit | None = None) -> None:
+        """Give a stream another name. A stream that has it is replaced if `permit`, which is shown its inode, does not raise.
+
+        Raises NotFound, AlreadyExists without `permit`, InvalidArgument, NameTooLong.
+        """
+        await self._namespace.stream_changes.rename(self.id, self.origin, base, old, new, permit)
+
     # Attributes
 
     async def set_attributes(self, inode: Inode, change: AttributeChange) -> None:
-        """Set mode, owner, times or DOS attributes; ctime follows unless given. Raises InvalidArgument."""
+        """Set mode, owner, times, DOS attributes or security; ctime follows unless given.
+
+        Raises InvalidArgument, AttributeTooLarge.
+        """
         self._namespace.attributes.set(self.origin, inode, change)
 
     def touch(self, inode: Inode, *, accessed: bool = False, modified: bool = False) -> None:
         """The inode's content was read or written just now; the access time follows sparingly (relatime)."""
         self._namespace.attributes.touch(inode, accessed=accessed, modified=modified)
+
+    async def security(self, inode: Inode) -> bytes:
+        """The security descriptor that is kept for an inode, b"" when there is none; at hand the second time."""
+        return await self._tree.xattrs.security(inode)
+
+    def keep_mtime(self, inode: Inode, kept: int) -> None:
+        """After bytes changed: let the time of modification be `kept` again, to 100 ns. Who caches by it sees another."""
+        self._namespace.attributes.keep_mtime(inode, kept)
+
+    def reserve(self, inode: Inode, length: int) -> None:
+        """Note how many bytes a client has set aside for a file, in memory: space is taken when it is written to."""
+        inode.reserved_bytes = length
 
     async def get_xattr(self, inode: Inode, name: bytes) -> bytes:
         """An extended attribute's value. Raises NoAttribute."""
@@ -201,7 +260,7 @@ class Volume:
         return self._data.read_nowait(inode, offset, length, page)
 
     async def read(self, inode: Inode, offset: int, length: int) -> Buffer:
-        """Bytes, clipped at the end of file. Raises Corrupt, StoreFailed."""
+        """Bytes, clipped at the end of file. Raises NotAFile, Corrupt, Stale, StoreFailed."""
         return await self._data.read(inode, offset, length)
 
     def write_nowait(self, inode: Inode, offset: int, data: Buffer) -> bool:
@@ -209,14 +268,14 @@ class Volume:
         return self._data.write_nowait(inode, offset, data, origin=self.origin)
 
     async def write(self, inode: Inode, offset: int, data: Buffer, *, may_grow: bool = True) -> None:
-        """Write, extending the file where needed. Raises NoSpace, FileTooBig, ReadOnly.
+        """Write, extending the file where needed. Raises NoSpace, FileTooBig, ReadOnly, NotAFile, Stale.
 
         Without `may_grow` what would lie past the end of file is left out.
         """
         await self._data.write(inode, offset, data, origin=self.origin, may_grow=may_grow)
 
     async def truncate(self, inode: Inode, size: int) -> None:
-        """Move the end of file. Raises FileTooBig, ReadOnly."""
+        """Move the end of file. Raises FileTooBig, ReadOnly, NotAFile, Stale."""
         await self._data.truncate(inode, size, origin=self.origin)
 
     async def deallocate(self, inode: Inode, offset: int, length: int) -> None:

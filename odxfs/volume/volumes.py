@@ -101,6 +101,7 @@ class Volumes:
         record = pool.namespace.record_of(name)
         if pool.snapshots.of(name):
             raise NotEmpty(f"volume {name} has snapshots")
+        await pool.persistent_opens.give_up(record.id)
         if pool.namespace.inodes.are_held(record.id):
             raise SharingViolation(f"volume {name} is in use")
         if len(pool.namespace.volume_names) == 1:
@@ -182,6 +183,9 @@ class _Copy:
             case Table.LISTING:
                 name, child, kind = row
                 put(table, (number, *key[1:]), (name, self._number(child), kind))
+            case Table.STREAM:
+                name, stream = row
+                put(table, (number, *key[1:]), (name, self._number(stream)))
             case Table.NAME:
                 put(table, (number, self._number(key[1]), *key[2:]), row)
             case _:
@@ -189,12 +193,12 @@ class _Copy:
 
     def _copy_inode(self, number: InodeNumber, row: Row) -> None:
         inode = Inode(number, row)
-        if inode.nlink == 0:
-            self._nameless.add(number)
-            return
-        inode.volume = self._record.id
         if inode.parent:
             inode.parent = self._number(inode.parent)
+        if inode.nlink == 0 or (inode.is_stream and inode.parent in self._nameless):
+            self._nameless.add(number)  # a stream's number is larger than its base's
+            return
+        inode.volume = self._record.id
         self._record.inodes += 1
         self._pool.windows.allocated_blocks[self._record.id] += inode.allocated_blocks
         self._pool.view.put(Table.INODE, (number,), inode.row())

@@ -1,5 +1,6 @@
 """Saying where something is: the path of an inode, the files and others that hold a leaf, the place of a block."""
 
+import stat
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ _DEPTH = 4096
 """Directories that a path goes through at most; more is a loop in a damaged catalog."""
 
 _NOW = SnapshotId(0)
+_MODE = Table.INODE.value.row.index("mode")
 _PARENT = Table.INODE.value.row.index("parent")
 
 
@@ -55,7 +57,18 @@ async def paths_of(tree: CatalogReader, number: int, limit: int = 16) -> list[st
         above = await _directory_path(tree, directory)
         if above is not None:
             found.append(f"{above}/{readable(name)}")
-    return found or (["/"] if await _is_root(tree, number) else [])
+    return found or (["/"] if await _is_root(tree, number) else await _stream_paths(tree, number, limit))
+
+
+async def _stream_paths(tree: CatalogReader, number: int, limit: int) -> list[str]:
+    """The paths of a named stream: those of its base, each with its name behind a colon."""
+    row = await tree.get(Table.INODE, (number,))
+    base: Any = row[_PARENT] if row is not None else 0
+    if not base or base >= number or not stat.S_ISREG(row[_MODE]):  # type: ignore[index,arg-type]
+        return []
+    rows: list[tuple[Any, Any]] = list(await tree.range(Table.STREAM, (base,), (base + 1,)))
+    names = [name for _, (name, stream) in rows if stream == number]
+    return [f"{path}:{readable(name)}" for name in names for path in await paths_of(tree, base, limit)]
 
 
 async def inode_text(view: CatalogReader, tree: CatalogReader, number: int) -> str:

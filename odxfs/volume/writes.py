@@ -6,16 +6,18 @@ without a checkpoint. What staging relied on (the old bytes around an unaligned 
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
-from crc32c import crc32c
 
 from odxfs.errors import QuotaExceeded, StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer
 from odxfs.volume.allocation.space import LARGE_BLOCKS
 from odxfs.volume.blocks.segments import Segments
-from odxfs.volume.checksums import crcs_of
+from odxfs.volume.blocks.threads import DiskThreads
+from odxfs.volume.checksums import crc32c, crcs_of
 from odxfs.volume.extents import ExtentMap, LeafReference
 from odxfs.volume.leaf import Run
 from odxfs.volume.reads import Reader
@@ -24,8 +26,15 @@ from odxfs.volume.windows import Windows
 if TYPE_CHECKING:
     from odxfs.volume.tree.inodes import Inode
 
-INLINE_BYTES = 256 * 1024
-"""Longest write done on the trio thread. New pages cost the kernel up to 3 ms a MiB, in which others can be served."""
+INLINE_BYTES = 1024 * 1024
+"""Longest write done on the trio thread, where the last ones were quick: 0.3 ms when their pages are cached."""
+
+SHORT_BYTES = 256 * 1024
+"""Longest write done there in any case."""
+
+_QUICK_SECONDS = 0.001
+"""What a write of up to 1 MiB may keep the trio thread from others. When the kernel must find pages, or makes writers wait
+for the disk, it takes 3 ms and more: then a worker thread does it, at half the throughput, until it is quick again."""
 
 _ZEROS = bytes(BLOCK_BYTES)
 
@@ -59,17 +68,25 @@ Missing = LeafReference | Edge
 class Writer:
     """Stages and applies writes."""
 
-    def __init__(self, windows: Windows, segments: Segments, reader: Reader) -> None:
+    def __init__(self, windows: Windows, segments: Segments, reader: Reader, threads: DiskThreads) -> None:
         self._windows = windows
         self._space = windows.space
         self._streams = windows.space.streams
         self._segments = segments
+        self._threads = threads
         self._reader = reader
         self._quotas = windows.quotas
         self.uncommitted_blocks = 0
-        """Blocks written since the last freeze."""
+        """Blocks written since the last freeze and not given up again; a little less when others were given up besides."""
+        self._is_quick = True
         self.on_failure: Callable[[str], None] = lambda _: None
         """Told when the disk does not take data: nothing more may be written to it. A full disk is no failure."""
+
+    def goes_inline(self, length: int) -> bool:
+        """Whether a write of so many bytes is for `try_write`; else `write_large` lets others be served meanwhile."""
+        return (length <= SHORT_BYTES or (length <= INLINE_BYTES and self._is_quick)) and not (
+            self._threads.is_slow
+        )
 
     def try_write(self, inode: "Inode", offset: int, data: memoryview, edges: Edges) -> Missing | None:
         """Write now if all that is needed is in memory; else nothing has changed and what is missing is returned.
@@ -116,11 +133,23 @@ class Writer:
         if self._quotas.limits:
             self._require_quota(inode, extents, first, stop)
         runs = self._allocate(inode, first, stop - first)
-        try:
-            staged = await trio.to_thread.run_sync(self._stage, first, runs, buffers)
-        except BaseException as error:  # the thread has ended in any case, or never began
+        staging = ExitStack()
+        staging.enter_context(self._space.staging(runs))
+
+        def give_up(error: BaseException | None) -> None:
+            staging.close()
             self._give_up(runs, error)
+
+        try:
+            staged = await self._threads.run(
+                "a write", self._stage, first, runs, buffers, on_abandoned=give_up
+            )
+        except trio.Cancelled:  # the thread may go on: then the blocks are its own until it has ended
             raise
+        except BaseException as error:
+            give_up(error)
+            raise
+        staging.close()
         missing = self._windows.missing_leaf(extents, first, stop)
         if missing or inode.gone or before != self._surroundings(inode, extents, offset, len(data)):
             self._space.give_back(runs)
@@ -218,14 +247,15 @@ class Writer:
             self.on_failure(str(error))
             raise
 
-    def _give_up(self, runs: list[Run], error: BaseException) -> None:
-        """Blocks could not be written: nothing names them."""
+    def _give_up(self, runs: list[Run], error: BaseException | None) -> None:
+        """Blocks could not be written, or nobody wants them any more: nothing names them, and no thread writes to them."""
         self._space.give_back(runs)
         if isinstance(error, StoreFailed):
             self.on_failure(str(error))
 
     def _stage(self, first: int, runs: list[Run], buffers: list[memoryview]) -> Staged:
-        """Write `buffers` to the blocks of `runs`. Blocking; changes no state."""
+        """Write `buffers` to the blocks of `runs`. Blocking; changes no state, but notes how long a long one took."""
+        begun = perf_counter()
         if len(runs) == 1:
             self._segments.write(runs[0][0], buffers)
         else:
@@ -233,6 +263,8 @@ class Writer:
                 self._segments.write(place, parts)
         if len(buffers) == 1 and len(buffers[0]) == BLOCK_BYTES:
             return Staged(first, runs, (crc32c(buffers[0]),))
+        if runs[0][1] >= LARGE_BLOCKS:
+            self._is_quick = perf_counter() - begun < _QUICK_SECONDS
         crcs = [crc for buffer in buffers for crc in crcs_of(buffer)]
         return Staged(first, runs, array("I", crcs))
 
@@ -258,7 +290,7 @@ class Writer:
                     self._space.release(old_place, old_count)
                 self._windows.settle(inode, extents, window, leaf)
                 block, place, done = block + length, place + length, done + length
-        self.uncommitted_blocks += done
+        self.uncommitted_blocks += done - self._space.take_given_up()
 
 
 def _split(buffers: Iterable[memoryview], runs: list[Run]) -> list[list[memoryview]]:

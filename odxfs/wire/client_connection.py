@@ -147,7 +147,7 @@ class ClientConnection(ClientState):
         return messages
 
     def _message(self, call: Call, message_id: int, security: SessionSecurity | None) -> OutgoingMessage:
-        flags = HeaderFlags.RELATED if call.related else 0
+        flags = (HeaderFlags.RELATED if call.related else 0) | (HeaderFlags.REPLAY if call.replay else 0)
         signer = None
         if security is not None and (security.signing_required or call.command in _ALWAYS_SIGNED):
             signer = security
@@ -156,6 +156,7 @@ class ClientConnection(ClientState):
         header = Header(
             command=call.command,
             credit_charge=0 if call.command == Command.NEGOTIATE else call.credit_charge,
+            status=call.channel_sequence,
             credits=wanted + call.credit_charge,
             flags=flags,
             message_id=message_id,

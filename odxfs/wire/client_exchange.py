@@ -31,7 +31,10 @@ class Response:
 
 @dataclass(slots=True)
 class Call:
-    """One request of a compound. A `related` one takes session and tree from the one before it."""
+    """One request of a compound. A `related` one takes session and tree from the one before it.
+
+    `channel_sequence` counts the channels that were lost before it, `replay` says that it was sent before (MS-SMB2 3.2.4.1.1).
+    """
 
     command: int
     body: bytes
@@ -41,6 +44,8 @@ class Call:
     credit_charge: int = 1
     related: bool = False
     encrypt: bool = False
+    channel_sequence: int = 0
+    replay: bool = False
 
 
 @dataclass(frozen=True, slots=True)

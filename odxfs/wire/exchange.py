@@ -16,7 +16,8 @@ class Request:
     the connection has already decided on: the server sends an ErrorResponse with that status and does nothing else.
     In a related request header.session_id is already that of the compound; header.tree_id is as it came.
     `smb1_dialects` is set for an SMB1 NEGOTIATE, whose `pdu` is the SMB1 message and whose header is made up.
-    `security` is what the request was verified with. `granted` says that an interim reply has granted the credits.
+    `security` is what the request was verified with. `binding` is the session that a SESSION_SETUP adds this connection to, once
+    its signature has been verified. `granted` says that an interim reply has granted the credits.
     """
 
     header: Header
@@ -24,6 +25,7 @@ class Request:
     signed: bool = False
     refusal: Status | None = None
     security: SessionSecurity | None = None
+    binding: SessionSecurity | None = None
     granted: bool = False
     smb1_dialects: tuple[str, ...] = ()
 

@@ -84,7 +84,7 @@ def negotiate(offer: ServerOffer, request: NegotiateRequest) -> Negotiated | Non
         return None
     if dialect == Dialect.SMB_3_1_1:
         return _negotiate_contexts(offer, request)
-    capabilities, cipher = Capabilities.LARGE_MTU, Cipher.NONE
+    capabilities, cipher = _capabilities(dialect, request), Cipher.NONE
     signing = SigningAlgorithm.HMAC_SHA256
     if dialect >= Dialect.SMB_3_0:
         signing = SigningAlgorithm.AES_CMAC
@@ -116,7 +116,19 @@ def _negotiate_contexts(offer: ServerOffer, request: NegotiateRequest) -> Negoti
         if common >= 0:
             signing = SigningAlgorithm(common)
             answer.append(SigningCapabilities((signing,)))
-    return Negotiated(Dialect.SMB_3_1_1, cipher, signing, Capabilities.LARGE_MTU, tuple(answer))
+    return Negotiated(
+        Dialect.SMB_3_1_1, cipher, signing, _capabilities(Dialect.SMB_3_1_1, request), tuple(answer)
+    )
+
+
+def _capabilities(dialect: int, request: NegotiateRequest) -> int:
+    """What every connection of the dialect has, and what the client asks for in addition; ENCRYPTION aside (3.3.5.4)."""
+    capabilities = Capabilities.LARGE_MTU | Capabilities.LEASING
+    if dialect >= Dialect.SMB_3_0:
+        capabilities |= request.capabilities & (
+            Capabilities.MULTI_CHANNEL | Capabilities.PERSISTENT_HANDLES | Capabilities.DIRECTORY_LEASING
+        )
+    return capabilities
 
 
 def _refuse_doubles(contexts: Sequence[NegotiateContext]) -> None:

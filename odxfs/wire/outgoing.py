@@ -42,15 +42,20 @@ class OutgoingMessage:
             self.head = self.head[:_FLAGS_OFFSET] + bytes((flags,)) + self.head[_FLAGS_OFFSET + 1 :]
 
 
-def pad_compound(messages: Sequence[OutgoingMessage]) -> None:
-    """Set NextCommand in all but the last of `messages` and pad each of them to 8 bytes."""
-    for message in messages[:-1]:
+def pad_compound(messages: Sequence[OutgoingMessage], *, pad_last: bool = False) -> None:
+    """Set NextCommand in all but the last of `messages` and pad each of them to 8 bytes.
+
+    `pad_last` pads the last one too, as a server should (MS-SMB2 3.3.4.1.3).
+    """
+    last = messages[-1]
+    for message in messages if pad_last else messages[:-1]:
         size = len(message.head) + (0 if message.payload is None else len(message.payload))
         padding = bytes(-size % 8)
-        next_command = (size + len(padding)).to_bytes(4, "little")
-        message.head = (
-            message.head[:_NEXT_COMMAND_OFFSET] + next_command + message.head[_NEXT_COMMAND_OFFSET + 4 :]
-        )
+        if message is not last:
+            next_command = (size + len(padding)).to_bytes(4, "little")
+            message.head = (
+                message.head[:_NEXT_COMMAND_OFFSET] + next_command + message.head[_NEXT_COMMAND_OFFSET + 4 :]
+            )
         if message.payload is None:
             message.head += padding
         elif padding:

@@ -1,6 +1,6 @@
 """What a session's login leaves behind: the keys, ready for use (MS-SMB2 3.2.1.3, 3.3.1.8)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from odxfs.wire.crypto.kdf import session_keys
 from odxfs.wire.crypto.sealing import Sealer, Unsealer
@@ -12,6 +12,8 @@ from odxfs.wire.negotiate_contexts import Cipher, SigningAlgorithm
 class SessionSecurity:
     """The keys and the policy of one established session, on either side of the wire.
 
+    On the server each connection that the session is bound to has its own, with a signing key of its own; the other keys, and the
+    counter of the nonces with them, are the session's.
     `signing_required`: an unsigned message is refused. `encrypt_data`: everything after the login is encrypted.
     `sealer` and `unsealer` are None when no cipher was agreed on. `preauth_hash` is empty below 3.1.1.
     """
@@ -24,6 +26,19 @@ class SessionSecurity:
     signing_required: bool
     encrypt_data: bool
     preauth_hash: bytes = b""
+
+
+def bind_security(
+    session: SessionSecurity,
+    session_key: bytes,
+    *,
+    dialect: int,
+    signing_algorithm: SigningAlgorithm,
+    preauth_hash: bytes,
+) -> SessionSecurity:
+    """The keys of a further channel of `session`, whose own login has left `session_key` (MS-SMB2 3.3.5.5.3)."""
+    keys = session_keys(dialect, Cipher.NONE, session_key, preauth_hash)
+    return replace(session, signer=make_signer(signing_algorithm, keys.signing), preauth_hash=preauth_hash)
 
 
 def make_security(

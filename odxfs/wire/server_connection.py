@@ -20,10 +20,11 @@ from odxfs.wire.negotiate import Dialect, NegotiateRequest, NegotiateResponse, S
 from odxfs.wire.negotiate_contexts import NegotiateContext
 from odxfs.wire.negotiate_smb1 import DIALECT_WILDCARD
 from odxfs.wire.negotiation import ServerOffer, negotiate
-from odxfs.wire.security import SessionSecurity, make_security
+from odxfs.wire.security import SessionSecurity, bind_security, make_security
 from odxfs.wire.server_inbound import ServerInbound
 from odxfs.wire.server_outbound import ServerOutbound
 from odxfs.wire.server_state import ServerState
+from odxfs.wire.verification import verify
 
 __all__ = ["Chain", "Reply", "Request", "ServerConnection", "ServerOffer", "SessionSecurity"]
 
@@ -134,9 +135,7 @@ class ServerConnection(ServerState):
         known = self.sessions.get(session_id)
         if known is not None:
             return known
-        preauth_hash = b""
-        if self.dialect == Dialect.SMB_3_1_1:
-            preauth_hash = extend_hash(self.logins.pop(session_id, self.preauth_hash), (request.pdu,))
+        preauth_hash = self._login_hash(request, session_id)
         if signing_required is None:
             asked = self.client_security_mode | request.pdu[_SECURITY_MODE_OFFSET]
             signing_required = self.offer.signing_required or asked & SecurityMode.SIGNING_REQUIRED != 0
@@ -155,6 +154,34 @@ class ServerConnection(ServerState):
         self.frames.limit = SESSION_FRAME_BYTES
         return security
 
+    def _login_hash(self, request: Request, session_id: int) -> bytes:
+        """What the keys of a login depend on beside its own key, once `request` has ended it."""
+        if self.dialect != Dialect.SMB_3_1_1:
+            return b""
+        return extend_hash(self.logins.pop(session_id, self.preauth_hash), (request.pdu,))
+
+    def verify_binding(self, request: Request, session: SessionSecurity) -> bool:
+        """Whether a SESSION_SETUP that binds this connection to `session` was signed by who has its key (3.3.5.5 step 4)."""
+        if not request.signed or not verify(session, request.header, request.pdu, from_server=False):
+            return False
+        request.binding = session
+        return True
+
+    def bind_session(self, request: Request, session_key: bytes) -> SessionSecurity:
+        """Take up the session that `request`, the last SESSION_SETUP of a verified binding, has logged in to a second time."""
+        assert request.binding is not None, "only a verified binding succeeds"
+        session_id = request.binding.session_id
+        security = bind_security(
+            request.binding,
+            session_key,
+            dialect=self.dialect,
+            signing_algorithm=self.signing_algorithm,
+            preauth_hash=self._login_hash(request, session_id),
+        )
+        self.sessions[session_id] = security
+        self.frames.limit = SESSION_FRAME_BYTES
+        return security
+
     def forget_session(self, session_id: int) -> None:
         """The session logged off, or its login failed. What was verified before stays answerable."""
         self.sessions.pop(session_id, None)
@@ -166,10 +193,14 @@ class ServerConnection(ServerState):
         """One frame with the answers to requests of `chain`: credits granted, signed or encrypted, ready for sendmsg."""
         return self._outbound.send(chain, replies)
 
-    def interim(self, chain: Chain, request: Request, async_id: int) -> list[Buffer]:
-        """The STATUS_PENDING answer that makes `request` an asynchronous one."""
-        return self._outbound.interim(chain, request, async_id)
+    def interim(
+        self, chain: Chain, request: Request, async_id: int, *, with_credits: bool = True
+    ) -> list[Buffer]:
+        """The STATUS_PENDING answer that makes `request` an asynchronous one; its credits come now or with the final one."""
+        return self._outbound.interim(chain, request, async_id, with_credits=with_credits)
 
-    def unsolicited(self, session_id: int, command: int, body: bytes) -> list[Buffer]:
-        """A message that answers nothing (OPLOCK_BREAK)."""
-        return self._outbound.unsolicited(session_id, command, body)
+    def unsolicited(
+        self, session_id: int, command: int, body: bytes, *, encrypt: bool = False
+    ) -> list[Buffer]:
+        """A message that answers nothing (OPLOCK_BREAK); `encrypt` also where the session itself is not encrypted."""
+        return self._outbound.unsolicited(session_id, command, body, encrypt=encrypt)

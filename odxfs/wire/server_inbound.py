@@ -17,6 +17,7 @@ from odxfs.wire.transform import TRANSFORM_PROTOCOL_ID, TransformHeader
 from odxfs.wire.verification import verify
 
 _NO_SESSION_NEEDED = frozenset({Command.NEGOTIATE, Command.SESSION_SETUP})
+_NOT_COUNTED = frozenset({Command.SESSION_SETUP, Command.LOGOFF})
 
 
 class ServerInbound:
@@ -100,6 +101,8 @@ class ServerInbound:
             return None
         if refusal is None and not is_cancel:
             refusal = _check_charge(header, pdu)
+        if refusal is None and security is not None and command not in _NOT_COUNTED:
+            self._state.traffic.count(signed=signed, encrypted=sealed is not None)
         return Request(header, pdu, signed, refusal, security)
 
     def _check_state(self, header: Header) -> None:

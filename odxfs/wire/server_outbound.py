@@ -42,7 +42,7 @@ class ServerOutbound:
         """One frame with the answers to requests of `chain`: credits granted, signed or encrypted, ready for sendmsg."""
         messages = [self._message(reply) for reply in replies]
         if len(messages) > 1:
-            pad_compound(messages)
+            pad_compound(messages, pad_last=True)
         sealing = chain.security if chain.encrypted else _sealing(replies)
         if sealing is None:
             for message in messages:
@@ -60,12 +60,14 @@ class ServerOutbound:
         header = request.header
         session_id = header.session_id if reply.session_id is None else reply.session_id
         security = request.security
-        sign = security is not None and (request.signed or security.signing_required)
-        if header.command == Command.SESSION_SETUP and security is None and reply.status == Status.SUCCESS:
-            security = self._state.sessions.get(session_id)
-            sign = security is not None and (
-                security.signing_required or self._state.dialect >= Dialect.SMB_3_0
-            )
+        if header.command == Command.SESSION_SETUP and security is None:
+            security = self._login_security(reply, session_id)
+        sign = security is not None and (
+            request.signed
+            or security.signing_required
+            or security is request.binding
+            or self._ends_login(reply)
+        )
         flags = HeaderFlags.SERVER_TO_REDIR | header.flags & _ECHOED_FLAGS
         signature = NO_SIGNATURE
         if security is None and header.flags & HeaderFlags.SIGNED:
@@ -101,6 +103,19 @@ class ServerOutbound:
         signer = security if sign else None
         return OutgoingMessage(head + reply.body, reply.payload, header.message_id, signer)
 
+    def _ends_login(self, reply: Reply) -> bool:
+        """Whether a login, be it a first or a repeated one, ends here: its client is to see that the server has the keys."""
+        is_login = reply.request.header.command == Command.SESSION_SETUP
+        return is_login and reply.status == Status.SUCCESS and self._state.dialect >= Dialect.SMB_3_0
+
+    def _login_security(self, reply: Reply, session_id: int) -> SessionSecurity | None:
+        """Whose keys sign a leg of a login: its own once it has succeeded; until then, and in a refusal, those of the session
+        that the connection is to be bound to, if the client has proven to have them.
+        """
+        return (
+            self._state.sessions.get(session_id) if reply.status == Status.SUCCESS else reply.request.binding
+        )
+
     def _extend_hashes(self, reply: Reply, message: OutgoingMessage) -> None:
         """Chain what the preauthentication hashes cover: NEGOTIATE, and every leg of a first login but its success."""
         request = reply.request
@@ -116,21 +131,30 @@ class ServerOutbound:
             )
             self._state.logins[reply.session_id] = extend_hash(before, message.pieces())
 
-    def interim(self, chain: Chain, request: Request, async_id: int) -> list[Buffer]:
-        """The STATUS_PENDING answer that makes `request` an asynchronous one; grants its credits (3.3.4.2).
+    def interim(self, chain: Chain, request: Request, async_id: int, *, with_credits: bool) -> list[Buffer]:
+        """The STATUS_PENDING answer that makes `request` an asynchronous one; grants its credits (3.3.4.2) if it shall.
 
         Not signed, because the final answer has the same message id and AES-GMAC must see an id once only.
         """
+        was_granted, request.granted = request.granted, request.granted or not with_credits
         message = self._message(Reply(request, Status.PENDING, _PENDING_BODY, async_id=async_id))
+        if not with_credits:
+            request.granted = was_granted
         message.clear_signed()
         sealing = chain.security if chain.encrypted else None
         return frame_messages([message], sealing)
 
-    def unsolicited(self, session_id: int, command: int, body: bytes) -> list[Buffer]:
-        """A message that answers nothing (OPLOCK_BREAK): message id all ones, not signed, encrypted if the session is."""
+    def unsolicited(
+        self, session_id: int, command: int, body: bytes, *, encrypt: bool = False
+    ) -> list[Buffer]:
+        """A message that answers nothing (OPLOCK_BREAK): message id all ones, not signed, encrypted if the session is.
+
+        `encrypt` is for what concerns a share that wants encryption.
+        """
         header = Header(command, flags=HeaderFlags.SERVER_TO_REDIR, message_id=ALL_ONES)
         security = self._state.sessions.get(session_id)
-        sealing = security if security is not None and security.encrypt_data else None
+        seals = security is not None and security.sealer is not None and (encrypt or security.encrypt_data)
+        sealing = security if seals else None
         return frame_messages([OutgoingMessage(header.pack() + body, None, ALL_ONES)], sealing)
 
 

@@ -6,6 +6,7 @@ from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiate_contexts import Cipher, SigningAlgorithm
 from odxfs.wire.negotiation import ServerOffer
 from odxfs.wire.security import SessionSecurity
+from odxfs.wire.traffic import Traffic
 
 
 class ServerState:
@@ -30,6 +31,7 @@ class ServerState:
         self.preauth_hash = b""
         self.sessions: dict[int, SessionSecurity] = {}
         self.logins: dict[int, bytes] = {}
+        self.traffic = Traffic()
         self.window = SequenceWindow()
         self.frames = FrameBuffer(LOGIN_FRAME_BYTES)
 

@@ -1,11 +1,13 @@
 """Speed and size of odxfs beside others in the same run: medians and ratios, never a pass or fail.
 
-Usage: scripts/bench/run [--only WORD] [--long] [--list] [--rounds N] [--seconds S] [--work DIR] [--no-history]
+Usage: scripts/bench/run [--only WORD] [--long] [--list] [--rounds N] [--seconds S] [--work DIR] [--pictures DIR]
+    [--no-history]
 WORD is a set ("engine") or a part of a row's label ("random write"). Every measurement of one side is followed by the same
 of the other, round after round, so that a noisy neighbour hits both. Sets marked "long" run when named or with --long.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,8 +21,9 @@ import engine
 import fragmentation
 import fuse
 import many_files
+import sizes
 import smb
-from rows import Row, Settings, append_history, show
+from rows import HERE, Row, Settings, append_history, show
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,17 @@ SETS = {
         "1 TB in one file, cut up at every 4 KiB", big_file.measure, big_file.LABELS, is_long=True
     ),
     "many_files": Set("1,000,000 files", many_files.measure, many_files.LABELS, is_long=True),
+    "sizes": Set(
+        "what a request costs beside many opens, files and tokens", sizes.measure, sizes.LABELS, is_long=True
+    ),
 }
 
 
 def main() -> int:
     """Run what is asked for and print a table for each set."""
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # its servers and its disk go with it
     arguments = _arguments()
     if arguments.list:
         for name, entry in SETS.items():
@@ -76,7 +85,9 @@ def _wanted_labels(name: str, entry: Set, arguments: argparse.Namespace) -> froz
 
 def _run(name: str, entry: Set, labels: frozenset[str], arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix=".odxfs-bench-", dir=arguments.work) as work:
-        settings = Settings(Path(work), arguments.rounds, arguments.seconds, labels.__contains__)
+        settings = Settings(
+            Path(work), arguments.rounds, arguments.seconds, labels.__contains__, arguments.pictures
+        )
         rows = []
         for row in entry.measure(settings):
             print(f"{row.label}: {row.plain()}", file=sys.stderr)
@@ -96,6 +107,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument(
+        "--pictures", type=Path, default=HERE, metavar="DIR", help="where sets that draw put their pictures"
+    )
     parser.add_argument("--no-history", action="store_true")
     return parser.parse_args()
 

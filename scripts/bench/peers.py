@@ -1,20 +1,26 @@
 """The servers under comparison, each started on a loopback port over a directory of the same disk."""
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 USER, PASSWORD, SHARE = "bench", "bench-Password-1", "bench"
 ODXFS = Path(sys.executable).with_name("odxfs")
 START_SECONDS = 30
+_SESSION = 3
+_PROCESSOR_TIMES = slice(11, 15)
+"""Fields of /proc/PID/stat, counted from the one behind the name: session; utime, stime, cutime, cstime (proc(5))."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,13 @@ class Peer:
 
     name: str
     port: int
+    process: int
+    """Its process; what it starts is of the same session."""
     pool: str = ""
+
+    def processor_seconds(self) -> float:
+        """What the server has used so far of all processors, its ended children included."""
+        return sum(map(_processor_seconds, _session(self.process)))
 
 
 @contextmanager
@@ -40,8 +52,10 @@ def serve_pool(pool: Path, port: int, *options: str) -> Iterator[Peer]:
     """`odxfs serve` over a pool that is there; the user and the share are made where they are missing."""
     if not (pool / "users.json").exists():
         _make_user_and_share(pool)
-    with _child([str(ODXFS), "serve", str(pool), "--smb-listen", f"127.0.0.1:{port}", *options], port):
-        yield Peer("odxfs", port, str(pool))
+    with _child(
+        [str(ODXFS), "serve", str(pool), "--smb-listen", f"127.0.0.1:{port}", *options], port
+    ) as process:
+        yield Peer("odxfs", port, process, str(pool))
 
 
 def _make_user_and_share(pool: Path) -> None:
@@ -84,8 +98,8 @@ def samba(directory: Path, port: int) -> Iterator[Peer]:
         run("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER)
     try:
         run("smbpasswd", "-c", str(config), "-s", "-a", USER, stdin=f"{PASSWORD}\n{PASSWORD}\n")
-        with _child(["smbd", "--foreground", "--no-process-group", "-s", str(config)], port):
-            yield Peer("samba", port)
+        with _child(["smbd", "--foreground", "--no-process-group", "-s", str(config)], port) as process:
+            yield Peer("samba", port, process)
     finally:
         if made:
             run("userdel", USER)
@@ -117,21 +131,37 @@ def run(*command: str, stdin: str | None = None, environment: dict[str, str] | N
 
 
 @contextmanager
-def _child(command: list[str], port: int) -> Iterator[None]:
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # smbd ends its whole process group when it is terminated
-    )
-    try:
-        _wait_for_port(port, process)
-        yield
-    finally:
-        process.terminate()
-        process.wait(START_SECONDS)
-        _wait_for_group(process.pid)
+def _child(command: list[str], port: int) -> Iterator[int]:
+    with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would stop a server that logs
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,  # smbd ends its whole process group when it is terminated
+        )
+        try:
+            _wait_for_port(port, process, log)
+            yield process.pid
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS)
+            _wait_for_group(process.pid)
+
+
+def _session(leader: int) -> list[list[str]]:
+    """The fields of /proc/PID/stat behind the name, of each process in the session that `leader` began."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # a process that has just ended
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+            if int(fields[_SESSION]) == leader:
+                found.append(fields)
+    return found
+
+
+def _processor_seconds(fields: list[str]) -> float:
+    return sum(map(int, fields[_PROCESSOR_TIMES])) / os.sysconf("SC_CLK_TCK")
 
 
 def _wait_for_group(group: int) -> None:
@@ -145,12 +175,12 @@ def _wait_for_group(group: int) -> None:
     raise SystemExit(f"processes of group {group} do not end")
 
 
-def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: BinaryIO) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
-            assert process.stderr is not None
-            raise SystemExit(f"{process.args!r}: {process.stderr.read().decode().strip()}")
+            log.seek(0)
+            raise SystemExit(f"{process.args!r}: {log.read().decode().strip()}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -25,6 +25,8 @@ class Settings:
     seconds: float
     wanted: Callable[[str], bool]
     """Whether the row of a label is asked for."""
+    pictures: Path = HERE
+    """Where a set that draws puts its picture."""
 
 
 @dataclass(frozen=True)

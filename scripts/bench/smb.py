@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from load import PROTECTIONS
 from peers import ODXFS, PASSWORD, SHARE, USER, Peer, missing_tools, odxfs, reflink_disk, run, samba
 from rows import Row, Settings, median_row
 
@@ -17,6 +18,8 @@ FILE_BYTES = 256 * 1024**2
 COPY_BYTES = 1024**3
 DISK_BYTES = 16 * 1024**3
 MEBIBYTE = 1024**2
+LISTED_FILES = 100_000
+SMALL_PROTECTIONS = ("unsigned", "signed", "signed-cmac")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,12 @@ class Load:
     measure: Callable[[Peer], float]
     unit: str
     higher_is_better: bool = True
+    prepare: Callable[[Peer], object] = lambda _: None
+    """What each server needs beforehand."""
+    operations: float = 0.0
+    """How many operations one of `unit` stands for, where the server's processor time for each is to be told; 0 elsewhere."""
+    goal_ratio: float | None = None
+    """What the project promises, times Samba."""
 
 
 def measure(settings: Settings) -> Iterator[Row]:
@@ -44,12 +53,28 @@ def measure(settings: Settings) -> Iterator[Row]:
         for load in _loads(settings.seconds):
             if not settings.wanted(load.label):
                 continue
-            samples: dict[str, list[float]] = {"odxfs": [], "samba": []}
-            for _ in range(settings.rounds):
-                for peer in (theirs, ours):
-                    os.sync()  # neither pays for what was written before
-                    samples[peer.name].append(load.measure(peer))
-            yield median_row(load.label, load.unit, samples, higher_is_better=load.higher_is_better)
+            yield from _rows(load, (theirs, ours), settings.rounds)
+
+
+def _rows(load: Load, peers: Sequence[Peer], rounds: int) -> Iterator[Row]:
+    samples: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    processor: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    for peer in peers:
+        load.prepare(peer)
+    for _ in range(rounds):
+        for peer in peers:
+            os.sync()  # neither pays for what was written before
+            before = peer.processor_seconds()
+            samples[peer.name].append(load.measure(peer))
+            used = peer.processor_seconds() - before
+            if load.operations:
+                processor[peer.name].append(used / (samples[peer.name][-1] * load.operations) * 1e6)
+    yield median_row(
+        load.label, load.unit, samples, higher_is_better=load.higher_is_better, goal_ratio=load.goal_ratio
+    )
+    if load.operations:
+        label = f"{load.label}: processor time of the server"
+        yield median_row(label, "us each", processor, higher_is_better=False)
 
 
 def _loads(seconds: float) -> Iterator[Load]:
@@ -59,42 +84,62 @@ def _loads(seconds: float) -> Iterator[Load]:
     def small(mode: str, depth: int, protection: str) -> Callable[[Peer], float]:
         return lambda peer: load(peer, mode, 4096, depth, protection, seconds)["operations_per_second"]
 
-    for protection in ("unsigned", "signed", "encrypted"):
+    for protection in PROTECTIONS:
+        goal = 1.0 if protection == "unsigned" else 1.5
         for mode, name in (("seqread", "read"), ("seqwrite", "write")):
-            yield Load(f"1 MiB sequential {name}, {protection}", bulk(mode, protection), "MB/s")
-    for protection in ("unsigned", "signed"):
+            label = f"1 MiB sequential {name}, {protection}"
+            operations = 1e6 / MEBIBYTE * seconds
+            yield Load(label, bulk(mode, protection), "MB/s", operations=operations, goal_ratio=goal)
+    for protection in SMALL_PROTECTIONS:
         for mode, name in (("randread", "read"), ("randwrite", "write")):
             for depth in (1, 16):
                 label = f"4 KiB random {name}, {depth} in flight, {protection}"
-                yield Load(label, small(mode, depth, protection), "ops/s")
+                measure, promised = small(mode, depth, protection), 1.5 if depth > 1 else None
+                yield Load(label, measure, "ops/s", operations=seconds, goal_ratio=promised)
     yield Load("copy of 1 GiB on the share", _copy_seconds, "s", higher_is_better=False)
+    yield Load("10,000 files of 4 KiB: open, write, close", _small_files, "files/s")
+    yield Load("listing of 100,000 entries", _listing, "entries/s", prepare=_make_listed)
 
 
 def load(
     peer: Peer, mode: str, block: int, depth: int, protection: str, seconds: float, file: str = "small.bin"
 ) -> dict[str, float]:
     """What load.py measured against a server."""
+    options = ("--block", str(block), "--depth", str(depth), "--seconds", str(seconds))
+    return _run_client("load.py", peer, file, mode, *options, "--protection", protection)
+
+
+def _run_client(script: str, peer: Peer, *arguments: str) -> dict[str, float]:
     printed = run(
         sys.executable,
-        str(HERE / "load.py"),
+        str(HERE / script),
         "127.0.0.1",
         str(peer.port),
         SHARE,
         USER,
-        file,
-        mode,
-        "--block",
-        str(block),
-        "--depth",
-        str(depth),
-        "--seconds",
-        str(seconds),
-        "--protection",
-        protection,
+        *arguments,
         environment={**os.environ, "LOAD_PASSWORD": PASSWORD},
     )
     parsed: dict[str, float] = json.loads(printed)
     return parsed
+
+
+def _small_files(peer: Peer) -> float:
+    """Each round in a directory of its own, as a new directory is where a client copies files to."""
+    directory = f"files-{time.monotonic_ns()}"
+    made = _run_client("names.py", peer, directory, "create", "--count", "10000", "--size", "4096")
+    return made["entries_per_second"]
+
+
+def _make_listed(peer: Peer) -> None:
+    _run_client("names.py", peer, "many", "create", "--count", str(LISTED_FILES), "--depth", "16")
+
+
+def _listing(peer: Peer) -> float:
+    listed = _run_client("names.py", peer, "many", "list")
+    if listed["entries"] != LISTED_FILES + 2:
+        raise SystemExit(f"{peer.name} lists {listed['entries']} entries")
+    return listed["entries_per_second"]
 
 
 def _put(peer: Peer, disk: Path, name: str, size: int) -> None:

@@ -52,6 +52,7 @@ from odxfs.wire.fsctl import (
     integrity,
     network_interface,
     offload,
+    reparse,
     resiliency,
     resume_key,
     snapshots,
@@ -288,6 +289,8 @@ STRUCTURES: dict[type, Strategy] = {
     sparse.FileSetSparseBuffer: st.builds(sparse.FileSetSparseBuffer, flag),
     sparse.FileZeroDataInformation: st.builds(sparse.FileZeroDataInformation, i64, i64),
     sparse.FileAllocatedRange: st.builds(sparse.FileAllocatedRange, i64, i64),
+    reparse.ReparseData: st.builds(reparse.ReparseData, u32, blob),
+    reparse.SymbolicLinkData: st.builds(reparse.SymbolicLinkData, texts, texts, u32),
     trim.FileLevelTrim: st.builds(trim.FileLevelTrim, rows(st.builds(trim.TrimRange, u64, u64)), u32),
     trim.FileLevelTrimOutput: st.builds(trim.FileLevelTrimOutput, u32),
     duplicate_extents.DuplicateExtentsData: st.builds(

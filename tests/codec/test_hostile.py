@@ -7,7 +7,7 @@ import pytest
 from odxfs.errors import ProtocolError
 from odxfs.ntstatus import Status
 from odxfs.wire.create import CreateRequest, pack_create_contexts, unpack_create_contexts
-from odxfs.wire.cursor import decode_utf16, encode_utf16, pack_chain, unpack_chain
+from odxfs.wire.cursor import decode_utf16, encode_utf16, pack_chain, take_aligned, unpack_chain
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc import ea
 from odxfs.wire.fscc.classes import FileInformationClass
@@ -18,7 +18,7 @@ from odxfs.wire.fscc.directory_information import (
     unpack_entries,
 )
 from odxfs.wire.fscc.file_names import FileRenameInformation
-from odxfs.wire.fscc.security_descriptor import Ace, AceType, Acl, Control, SecurityDescriptor
+from odxfs.wire.fscc.security_descriptor import Ace, AceType, Acl, Control, OpaqueAce, SecurityDescriptor
 from odxfs.wire.fscc.sid import ADMINISTRATORS, EVERYONE, Sid
 from odxfs.wire.fsctl.copychunk import SrvCopychunkCopy
 from odxfs.wire.fsctl.snapshots import SrvSnapshotArray
@@ -27,6 +27,8 @@ from odxfs.wire.gmt_token import format_gmt_token, is_gmt_token, parse_gmt_token
 from odxfs.wire.header import Command, Header
 from odxfs.wire.ioctl import IoctlRequest
 from odxfs.wire.lock import LockElement, LockRequest
+from odxfs.wire.negotiate import NegotiateRequest
+from odxfs.wire.negotiate_contexts import UnknownContext
 from odxfs.wire.read import ReadResponse
 from odxfs.wire.write import WriteRequest
 
@@ -104,6 +106,25 @@ def test_a_last_context_that_links_to_its_own_end() -> None:
 @pytest.mark.parametrize("name", [b"", b"1", b"22", b"333"])
 def test_a_context_name_shorter_than_four_bytes(name: bytes) -> None:
     refused(unpack_create_contexts, pack_create_contexts([(name, b"data")]))
+
+
+@pytest.mark.parametrize("link", [4, 8, 13])
+def test_a_link_that_is_too_short_or_not_aligned(link: int) -> None:
+    refused(list, unpack_chain(pack("<I", link) + bytes(60), 12, 100, "entry", alignment=4))
+
+
+def test_a_part_that_begins_off_its_place() -> None:
+    assert len(take_aligned(bytes(100), 72, 8, 64, "part")) == 8
+    refused(take_aligned, bytes(100), 73, 8, 64, "part")
+
+
+def test_more_elements_than_anybody_sends() -> None:
+    contexts = (UnknownContext(0x7777, b"12345678"),) * 33
+    body = NegotiateRequest((0x0311,), negotiate_contexts=contexts).pack()
+    refused(NegotiateRequest.unpack, pdu_of(body))
+    refused(LockRequest.unpack, pdu_of(LockRequest(FID, (LockElement(0, 1, 2),) * 1025).pack()))
+    refused(FileLevelTrim.unpack, pack("<II", 0, 65537) + bytes(16 * 65537))
+    refused(Acl.unpack, Acl((OpaqueAce(0x55, 0, b""),) * 2049).pack())
 
 
 def test_too_many_entries_of_a_chain() -> None:

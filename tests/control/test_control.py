@@ -1,5 +1,7 @@
 """The control socket: arguments reach their command, and what is wrong with them is said to the caller."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +59,30 @@ async def test_wrong_arguments_are_the_callers_mistake(
 def test_nobody_answers_for_a_pool_that_is_not_served(tmp_path: Path) -> None:
     with pytest.raises(NotServed):
         ask(tmp_path, "multiply", {"number": 1})
+
+
+async def test_an_owner_that_lost_the_pool_leaves_the_new_owners_socket_alone(tmp_path: Path) -> None:
+    stale, current = ControlServer(tmp_path, {}), ControlServer(tmp_path, {"multiply": _multiply})
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stale.serve)
+        await nursery.start(current.serve)
+        await stale.withdraw()
+        found = await trio.to_thread.run_sync(ask, tmp_path, "multiply", {"number": 1})
+        assert found["text"] == "it is 2"
+        await current.withdraw()
+        assert not (tmp_path / "control").exists()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_disk_that_keeps_the_sockets_name_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    server = ControlServer(tmp_path, {})
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve)
+        monkeypatch.setattr(Path, "unlink", refuse)
+        await server.withdraw()
+        nursery.cancel_scope.cancel()

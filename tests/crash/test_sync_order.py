@@ -23,7 +23,7 @@ async def test_data_that_is_being_written_during_a_commit_is_synced_by_the_next(
     write, sync = Files.write, Files.sync
 
     def slow_write(files: Files, descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
-        if sum(map(len, buffers)) == MIB:
+        if sum(map(len, buffers)) == 2 * MIB:  # past what is ever written on the trio thread
             begun.set()
             go_on.wait()
         write(files, descriptor, buffers, offset)
@@ -41,7 +41,7 @@ async def test_data_that_is_being_written_during_a_commit_is_synced_by_the_next(
         monkeypatch.setattr(Files, "write", slow_write)
         monkeypatch.setattr(Files, "sync", noted_sync)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(volume.write, inode, 0, bytes(MIB))
+            nursery.start_soon(volume.write, inode, 0, bytes(2 * MIB))
             await trio.to_thread.run_sync(begun.wait)
             await volume.sync()
             go_on.set()

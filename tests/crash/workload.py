@@ -31,6 +31,7 @@ _LARGE_BYTES = 300_000
 """More than is written on the trio thread."""
 
 _NAMES = (b"a", b"b", b"c", b"D", b"e")
+_STREAMS = (b"first", b"Second")
 _SNAPSHOTS = ("monday", "tuesday")
 _FILES = 5
 _PINS = 3
@@ -144,6 +145,9 @@ class Workload:
             (self._remove_directory, 3),
             (self._link, 2),
             (self._xattr, 5),
+            (self._make_stream, 4),
+            (self._remove_stream, 2),
+            (self._rename_stream, 1),
             (self._hold, 3),
             (self._release, 3),
             (self._create_snapshot, 3),
@@ -237,6 +241,24 @@ class Workload:
         else:
             await self.subject.set_xattr(node, name, self.choose.randbytes(self.choose.choice((0, 10, 3000))))
 
+    async def _make_stream(self) -> None:
+        base, name = self.choose.choice(self.subject.bases()), self.choose.choice(_STREAMS)
+        if name not in base.streams:
+            await self.subject.create_stream(base, name)
+
+    async def _remove_stream(self) -> None:
+        having = [base for base in self.subject.bases() if base.streams]
+        if having:
+            base = self.choose.choice(having)
+            await self.subject.remove_stream(base, self.choose.choice(sorted(base.streams)))
+
+    async def _rename_stream(self) -> None:
+        having = [base for base in self.subject.bases() if len(base.streams) == 1]
+        if having:
+            base = self.choose.choice(having)
+            old = next(iter(base.streams))
+            await self.subject.rename_stream(base, old, next(name for name in _STREAMS if name != old))
+
     async def _hold(self) -> None:
         self.subject.hold(self._any_file())
 
@@ -279,7 +301,8 @@ class Workload:
     # -- choices ----------------------------------------------------------------------------------------------------
 
     def _files(self) -> list[Node]:
-        return [*[node for node in self.tree.nodes() if node.is_file], *self.subject.nameless]
+        nameless = [each for node in self.subject.nameless for each in (node, *node.streams.values())]
+        return [*[node for node in self.tree.nodes() if node.is_file], *nameless]
 
     def _any_file(self) -> Node:
         return self.choose.choice(self._files())

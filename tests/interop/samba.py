@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 USER = "root"
 PASSWORD = "throw-away"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 _CONFIGURATION = """
 [global]
@@ -90,14 +92,6 @@ def run_samba(base: Path, extra: Mapping[str, str] | None = None, share_extra: s
     finally:
         process.terminate()
         process.wait()
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _add_user(configuration: Path) -> None:

@@ -14,13 +14,13 @@ import trio
 
 from odxfs.client.client import connect
 from odxfs.client.partial import RECORD_BYTES, PartialRecord
-from tests.interop.samba import free_port
 from tests.mount.command import ODXFS, odxfs_ok
 from tests.support.cp import cp, variables
+from tests.support.ports import free_port
 
 MIB = 1024 * 1024
 CONTENT_BYTES = 256 * MIB
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 EAGER = (
     "from odxfs.client import targets; targets.CHECKPOINT_SECONDS = 0.02\n"
     "from odxfs.cli.main import main; raise SystemExit(main())"

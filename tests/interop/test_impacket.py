@@ -17,7 +17,7 @@ CONTENT = bytes(range(256)) * 2000
 
 @contextmanager
 def _connect(port: int, dialect: int) -> Iterator[SMBConnection]:
-    connection = SMBConnection("127.0.0.1", "127.0.0.1", sess_port=port, preferredDialect=dialect, timeout=10)
+    connection = SMBConnection("127.0.0.1", "127.0.0.1", sess_port=port, preferredDialect=dialect, timeout=60)
     try:
         yield connection
     finally:

@@ -16,7 +16,7 @@ def _use(port: int, encrypt: bool) -> None:
     cache: dict[str, object] = {}
     options = {"port": port, "connection_cache": cache}
     smbclient.register_session(
-        "127.0.0.1", username=USER, password=PASSWORD, encrypt=encrypt, connection_timeout=10, **options
+        "127.0.0.1", username=USER, password=PASSWORD, encrypt=encrypt, connection_timeout=60, **options
     )
     root = rf"\\127.0.0.1\{SHARE}"
     try:
@@ -58,7 +58,7 @@ def _wrong_password(port: int) -> None:
             password="wrong",
             port=port,
             connection_cache={},
-            connection_timeout=10,
+            connection_timeout=60,
         )
 
 

@@ -111,13 +111,13 @@ class Both:
 
     async def until_somebody_waits(self, count: int = 1) -> None:
         """Until so many wait for a lock of any file."""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while sum(len(file.released) for file in self.opens._files.values()) < count:
                 await trio.sleep(0.005)
 
     async def until_free(self) -> None:
         """Until no lock is left; the kernel tells of the end of an open after close(2) has returned."""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while self.opens.count_locks():
                 await trio.sleep(0.005)
 

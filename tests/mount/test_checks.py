@@ -132,7 +132,7 @@ def test_scrub_names_the_file_and_status_remembers(damaged: Path, mountpoint: Pa
 
 def test_scrub_of_a_served_pool_is_stopped_and_goes_on(damaged: Path, mountpoint: Path) -> None:
     odxfs_ok("mount", damaged, mountpoint)
-    write_durably(mountpoint / "large", os.urandom(8 << 20))
+    write_durably(mountpoint / "large", os.urandom(32 << 20))
     slow = subprocess.Popen(
         [str(ODXFS), "scrub", str(damaged), "--rate", "2", "--json"], stdout=subprocess.PIPE, text=True
     )

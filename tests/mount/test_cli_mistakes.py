@@ -144,10 +144,8 @@ def test_fsck_reads_the_data_when_asked(pool: Path, mountpoint: Path) -> None:
     (mountpoint / "file").write_bytes(b"sound" * 100_000)
     odxfs_ok("umount", mountpoint)
     assert odxfs_ok("fsck", pool, "--data", "--json").json["found"] == []
-    segment = pool / "segments" / "00000000"
-    content = segment.read_bytes()[:1_000_000]
-    with segment.open("rb+") as file:
-        file.seek(content.index(b"sound" * 1000))
+    with (pool / "segments" / "00000000").open("rb+") as file:
+        file.seek(file.read(1_000_000).index(b"sound" * 1000))
         file.write(b"S")
     odxfs_ok("fsck", pool)
     found = odxfs("fsck", pool, "--data", "--json")

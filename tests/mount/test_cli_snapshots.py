@@ -10,9 +10,9 @@ import trio
 from odxfs.errors import ExitCode
 from odxfs.opens.share_modes import FILE_SHARE_READ, FILE_SHARE_WRITE
 from odxfs.types import LEAF_BYTES
-from tests.interop.samba import free_port
 from tests.mount.command import MountedPool, Result, mounted_pool, odxfs, odxfs_ok, run
 from tests.support.peer import logged_in
+from tests.support.ports import free_port
 from tests.support.serving import PASSWORD, SHARE, USER
 
 

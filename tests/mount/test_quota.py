@@ -34,7 +34,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 def smbclient(pool: MountedPool, commands: str) -> str:
     port = odxfs_ok("status", pool.directory, "--json").json["smb"].rpartition(":")[2]
     words = ["smbclient", f"//127.0.0.1/{SHARE}", "-p", port, "-U", f"{USER}%{PASSWORD}", "-c", commands]
-    done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, timeout=300, check=False)
     return (done.stdout + done.stderr).decode()
 
 

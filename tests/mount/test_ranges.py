@@ -414,7 +414,7 @@ async def test_a_copy_that_fails_half_way_leaves_no_old_pages(
             monkeypatch.setattr(Volume, "write_pin", half)
             with refused(errno.EIO):
                 await on(os.copy_file_range, source, target, 8192, 0, 0)
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 while await on(os.pread, target, 8192, 0) != b"half".ljust(8192, b"t"):
                     await trio.sleep(0.01)
 
@@ -480,7 +480,7 @@ async def test_a_copy_under_way_is_answered_when_the_mount_ends(
         monkeypatch.setattr(Volume, "write_pin", slow)
         Thread(target=copy, args=(inside, answered), daemon=True).start()
         await begun.wait()
-    assert await on(answered.wait, 10)
+    assert await on(answered.wait, 60)
     assert answer == [8192]
 
 
@@ -498,7 +498,7 @@ def test_a_killed_cp_leaves_the_mount_in_order(pool: MountedPool, folder: Path) 
         while not (folder / "copy").exists() or not (folder / "copy").stat().st_size:
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
-        process.wait(30)
+        process.wait(60)
         assert copy_all(disk, 0, disk, 32 * MIB, 32 * MIB) == 32 * MIB
 
 

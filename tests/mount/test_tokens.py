@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
 
 from odxfs.ntstatus import Status
 from odxfs.wire.create import CreateDisposition
@@ -139,7 +140,7 @@ async def test_a_token_that_nobody_used_in_time_is_invalid(tmp_path: Path) -> No
             await peer.write(source, 0, b"v" * 65536)
             token = await read_token(peer, source, 65536)
             while odxfs_ok("tokens", pool.directory, "--json").json:
-                pass
+                await trio.sleep(0.1)
             with pytest.raises(Refused) as refused:
                 await write_token(peer, source, token, 65536)
             assert refused.value.status is Status.INVALID_TOKEN

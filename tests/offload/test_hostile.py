@@ -24,7 +24,7 @@ from odxfs.offload.token import (
 from odxfs.volume import Inode, create_pool, open_pool
 from tests.offload.scene import Scene
 
-CASES = 20_000 if os.environ.get("ODXFS_LONG") else 3_000
+CASES = 20_000 if os.environ.get("ODXFS_LONG") else 2_000
 SECRET, OURS = b"secret" * 2048, b"ours" * 3072
 MOST_TOKENS = 64
 POOL_ID = range(16, 32)

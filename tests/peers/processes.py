@@ -14,10 +14,12 @@ import trio
 
 from odxfs.client.client import Client, connect
 from tests.mount.command import ODXFS
+from tests.support.starting import run_command
 
 USER, PASSWORD, SHARE = "alice", "correct horse", "vol"
 MACHINE, MACHINE_PASSWORD = "b$", "of the machine"
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
+"""Ends a test in which something hangs."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,10 @@ class Done:
 
 async def odxfs(*words: str | Path, stdin: str = "") -> Done:
     """Run `odxfs WORDS` as alice."""
-    done = await trio.run_process(
-        [str(ODXFS), *map(str, words)],
-        stdin=stdin.encode(),
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-        env={"ODXFS_PASSWORD": PASSWORD, "PATH": "/usr/bin:/bin"},
-    )
-    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+    environment = {"ODXFS_PASSWORD": PASSWORD, "PATH": "/usr/bin:/bin"}
+    run = partial(run_command, list(map(str, words)), stdin.encode(), environment, WAIT_SECONDS)
+    code, out, err = await trio.to_thread.run_sync(run)
+    return Done(code, out.decode(), err.decode())
 
 
 async def odxfs_ok(*words: str | Path, stdin: str = "") -> Done:

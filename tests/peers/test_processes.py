@@ -22,7 +22,7 @@ from tests.peers.processes import (
     two_servers,
 )
 
-WINDOWS = 16
+WINDOWS = 8
 
 
 async def fill(client: Client, path: str, generation: int, *, until: trio.Event | None = None) -> int:
@@ -94,7 +94,7 @@ async def test_a_peer_that_dies_in_the_middle_makes_the_client_fall_back(tmp_pat
 async def test_a_server_that_is_killed_in_the_middle_comes_back_and_the_copy_is_right(
     tmp_path: Path, which: str
 ) -> None:
-    data = os.urandom(96 << 20)
+    data = os.urandom(64 << 20)
     async with two_servers(tmp_path) as (a, b), trio.open_nursery() as nursery:
         async with a.connect() as at_a:
             await put(at_a, "disk", data)

@@ -8,7 +8,7 @@ from odxfs.errors import ProtocolError
 from odxfs.ntstatus import Status
 from odxfs.wire.client_connection import Call
 from odxfs.wire.compound import MAX_COMPOUND_REQUESTS
-from odxfs.wire.credits import MAX_CREDITS
+from odxfs.wire.credits import MAX_CREDITS, MAX_SPAN, SequenceWindow
 from odxfs.wire.framing import LOGIN_FRAME_BYTES, SESSION_FRAME_BYTES
 from odxfs.wire.header import Command, Header, HeaderFlags
 from odxfs.wire.negotiate import Dialect, NegotiateRequest
@@ -209,6 +209,15 @@ def test_a_plain_request_in_an_encrypting_session_is_refused_and_the_answer_is_e
     assert join(pair.server.send(chain, [Reply(request, request.refusal, b"")]))[4:8] == b"\xfdSMB"
 
 
+def test_a_signature_does_not_stand_for_encryption() -> None:
+    pair = established(encrypt=True)
+    message_id = pair.client.account.next_message_id
+    header = Header(ECHO, 1, flags=HeaderFlags.SIGNED, message_id=message_id, session_id=SESSION_ID)
+    signer = pair.client.sessions[SESSION_ID].signer
+    header.signature = signer.sign((header.pack() + ECHO_BODY,), message_id, False, False)
+    assert one_refusal(pair, frame(header.pack() + ECHO_BODY)) == Status.ACCESS_DENIED
+
+
 def test_a_plain_answer_in_an_encrypting_session_is_not_taken() -> None:
     pair = established(encrypt=True)
     message_id, _ = pair.client.request(ECHO, ECHO_BODY, session_id=SESSION_ID)
@@ -241,8 +250,10 @@ def test_an_encrypted_message_that_is_sent_again_closes_the_connection() -> None
 
 
 def test_encryption_inside_encryption_or_for_another_session_closes_the_connection() -> None:
-    for inner in (b"\xfdSMB" + bytes(120), Header(ECHO, 1, session_id=SESSION_ID + 1).pack() + ECHO_BODY):
+    for nested in (True, False):
         pair = established(encrypt=True)
+        header = Header(ECHO, 1, message_id=pair.client.account.next_message_id, session_id=SESSION_ID + 1)
+        inner = b"\xfdSMB" + bytes(120) if nested else header.pack() + ECHO_BODY
         sealer = pair.client.sessions[SESSION_ID].sealer
         assert sealer is not None
         with pytest.raises(ProtocolError):
@@ -290,6 +301,26 @@ def test_ids_may_be_used_in_any_order_within_the_window() -> None:
     for message_id in order:
         with pytest.raises(ProtocolError):
             pair.server.receive(plain(pair, ECHO, ECHO_BODY, message_id=message_id))
+
+
+def test_an_id_that_was_used_out_of_order_is_not_good_again() -> None:
+    pair = established()
+    later = pair.client.account.next_message_id + 5
+    pair.server.receive(plain(pair, ECHO, ECHO_BODY, message_id=later))
+    with pytest.raises(ProtocolError):
+        pair.server.receive(plain(pair, ECHO, ECHO_BODY, message_id=later))
+
+
+def test_a_client_that_never_uses_its_lowest_id_costs_bounded_memory() -> None:
+    window, unused = SequenceWindow(), 1
+    for _ in range(4 * MAX_SPAN // MAX_CREDITS):
+        granted = window.grant(MAX_CREDITS)
+        if granted:
+            window.take(unused, granted)
+            unused += granted
+    assert unused <= MAX_SPAN
+    window.take(0, 1)
+    assert window.grant(MAX_CREDITS) == MAX_CREDITS, "it may go on"
 
 
 def test_a_charge_uses_up_as_many_ids() -> None:
@@ -340,6 +371,17 @@ def test_a_compound_that_leads_nowhere_closes_the_connection(next_command: int) 
     pair = established()
     with pytest.raises(ProtocolError):
         pair.server.receive(plain(pair, ECHO, ECHO_BODY, next_command=next_command))
+
+
+@pytest.mark.parametrize("step", [48, 68])
+def test_the_next_request_of_a_compound_is_behind_this_one_and_aligned(step: int) -> None:
+    """Where a header would begin: inside the one before it, or four bytes off."""
+    pair = established(client_offer(signing_required=False), server_offer(signing_required=False))
+    first = pair.client.account.next_message_id
+    head = Header(ECHO, 1, next_command=step, message_id=first, session_id=SESSION_ID).pack() + ECHO_BODY
+    second = Header(ECHO, 1, message_id=first + 1, session_id=SESSION_ID).pack() + ECHO_BODY
+    with pytest.raises(ProtocolError):
+        pair.server.receive(frame(head[:step] + second))
 
 
 def test_a_compound_without_end_closes_the_connection() -> None:

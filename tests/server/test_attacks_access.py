@@ -7,18 +7,32 @@ from pathlib import Path
 from odxfs.ntstatus import Status
 from odxfs.types import InodeNumber
 from odxfs.volume import Inode
-from odxfs.wire.create import CreateDisposition
+from odxfs.wire.change_notify import ChangeNotifyRequest
+from odxfs.wire.create import CreateDisposition, CreateOptions
+from odxfs.wire.file_id import FileId
+from odxfs.wire.flush import FlushRequest
 from odxfs.wire.fscc.classes import FileInformationClass
+from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea
 from odxfs.wire.fscc.file_information import FileDispositionInformation
 from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformation
+from odxfs.wire.fscc.security_descriptor import Acl, SecurityDescriptor
+from odxfs.wire.fscc.sid import EVERYONE
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.copychunk import SrvCopychunk, SrvCopychunkCopy
+from odxfs.wire.fsctl.duplicate_extents import DuplicateExtentsData
+from odxfs.wire.fsctl.offload import OffloadReadInput, OffloadWriteInput
 from odxfs.wire.fsctl.resume_key import SrvRequestResumeKeyResponse
+from odxfs.wire.fsctl.sparse import FileAllocatedRange, FileZeroDataInformation
+from odxfs.wire.fsctl.trim import FileLevelTrim, TrimRange
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
-from odxfs.wire.query_info import InfoType
+from odxfs.wire.lock import LockElement, LockFlags, LockRequest
+from odxfs.wire.query_directory import QueryDirectoryRequest
+from odxfs.wire.query_info import InfoType, QueryInfoRequest
+from odxfs.wire.read import ReadRequest
 from odxfs.wire.set_info import SetInfoRequest
-from tests.support.peer import Peer, Refused, logged_in
+from odxfs.wire.write import WriteRequest
+from tests.support.peer import Body, Peer, Refused, logged_in
 from tests.support.serving import OTHER_PASSWORD, OTHER_USER, PASSWORD, SHARE, USER, Served, serve
 
 BOB = 1001
@@ -119,3 +133,82 @@ async def test_an_open_that_may_only_append_overwrites_nothing_by_copychunk(tmp_
             copy = SrvCopychunkCopy(key, (SrvCopychunk(0, offset, 4096),)).pack()
             request = IoctlRequest(Fsctl.SRV_COPYCHUNK_WRITE, log, copy, max_output_response=64)
             assert (await peer.answer(Command.IOCTL, request)).header.status == expected
+
+
+def _fsctls(fid: FileId, other: FileId, key: bytes) -> list[tuple[int, Body]]:
+    codes: list[tuple[Fsctl, FileId, bytes]] = [
+        (Fsctl.SET_ZERO_DATA, fid, FileZeroDataInformation(0, 4096).pack()),
+        (Fsctl.FILE_LEVEL_TRIM, fid, FileLevelTrim((TrimRange(0, 4096),)).pack()),
+        (Fsctl.SET_SPARSE, fid, b""),
+        (Fsctl.QUERY_ALLOCATED_RANGES, fid, FileAllocatedRange(0, 4096).pack()),
+        (Fsctl.QUERY_FILE_REGIONS, fid, b""),
+        (Fsctl.SRV_COPYCHUNK, fid, SrvCopychunkCopy(key, (SrvCopychunk(0, 0, 4096),)).pack()),
+        (Fsctl.SRV_COPYCHUNK_WRITE, fid, SrvCopychunkCopy(key, (SrvCopychunk(0, 8192, 4096),)).pack()),
+        (Fsctl.DUPLICATE_EXTENTS_TO_FILE, fid, DuplicateExtentsData(other, 0, 0, 4096).pack()),
+        (Fsctl.DUPLICATE_EXTENTS_TO_FILE, other, DuplicateExtentsData(fid, 0, 0, 4096).pack()),
+        (Fsctl.OFFLOAD_READ, fid, OffloadReadInput(file_offset=0, copy_length=4096).pack()),
+        (
+            Fsctl.OFFLOAD_WRITE,
+            fid,
+            OffloadWriteInput(file_offset=0, copy_length=4096, transfer_offset=0, token=bytes(512)).pack(),
+        ),
+        (Fsctl.SET_REPARSE_POINT, fid, bytes(8)),
+        (Fsctl.DELETE_REPARSE_POINT, fid, bytes(8)),
+        (Fsctl.SET_COMPRESSION, fid, bytes(2)),
+        (Fsctl.SET_INTEGRITY_INFORMATION, fid, bytes(8)),
+    ]
+    return [
+        (Command.IOCTL, IoctlRequest(code, on, data, max_output_response=4096)) for code, on, data in codes
+    ]
+
+
+def _setting(fid: FileId) -> list[tuple[int, Body]]:
+    kind, security = FileInformationClass, InfoType.SECURITY
+    descriptor = SecurityDescriptor(EVERYONE, EVERYONE, Acl()).pack()
+    changes = (
+        (kind.BASIC, bytes(40)),
+        (kind.END_OF_FILE, bytes(8)),
+        (kind.ALLOCATION, bytes(8)),
+        (kind.DISPOSITION, b"\1"),
+        (kind.RENAME, FileRenameInformation("other name").pack()),
+        (kind.FULL_EA, pack_full_ea([ExtendedAttribute(b"NAME", b"value")])),
+    )
+    return [
+        *[(Command.SET_INFO, SetInfoRequest(InfoType.FILE, level, fid, data)) for level, data in changes],
+        *[(Command.SET_INFO, SetInfoRequest(security, 0, fid, descriptor, parts)) for parts in (1, 4, 8)],
+    ]
+
+
+async def test_an_open_does_nothing_that_it_was_not_granted(tmp_path: Path) -> None:
+    """The user may do everything; this open was asked for to look at attributes."""
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        other = await peer.open("other")
+        await peer.write(other, 0, b"o" * 8192)
+        asked = IoctlRequest(Fsctl.SRV_REQUEST_RESUME_KEY, other, b"", max_output_response=64)
+        key = IoctlResponse.unpack((await peer.call(Command.IOCTL, asked)).pdu).output_buffer[:24]
+        await peer.write(await peer.open("file"), 0, b"f" * 8192)
+        await peer.open("folder", create_options=CreateOptions.DIRECTORY_FILE)
+        fid = await peer.open("file", CreateDisposition.OPEN, desired_access=READ_ATTRIBUTES)
+        folder = await peer.open("folder", CreateDisposition.OPEN, desired_access=READ_ATTRIBUTES)
+        lock = LockElement(0, 1, LockFlags.EXCLUSIVE_LOCK | LockFlags.FAIL_IMMEDIATELY)
+        calls: list[tuple[int, Body]] = [
+            (Command.READ, ReadRequest(fid, 0, 100)),
+            (Command.WRITE, WriteRequest(fid, 0, b"data")),
+            (Command.WRITE, WriteRequest(fid, 8192, b"data")),
+            (Command.FLUSH, FlushRequest(fid)),
+            (Command.LOCK, LockRequest(fid, (lock,))),
+            (Command.QUERY_DIRECTORY, QueryDirectoryRequest(37, folder)),
+            (Command.CHANGE_NOTIFY, ChangeNotifyRequest(folder, 0xFFF, 4096)),
+            (Command.QUERY_INFO, QueryInfoRequest(InfoType.FILE, FileInformationClass.FULL_EA, fid, 4096)),
+            *[(Command.QUERY_INFO, QueryInfoRequest(InfoType.SECURITY, 0, fid, 4096, p)) for p in (1, 4, 8)],
+            *_fsctls(fid, other, key),
+            *_setting(fid),
+        ]
+        answers = [
+            (command, body, (await peer.answer(command, body)).header.status) for command, body in calls
+        ]
+        allowed = [each for each in answers if each[2] != Status.ACCESS_DENIED]
+        assert allowed == []
+        inode = await served.volume.lookup(served.volume.root, b"file")
+        assert bytes(await served.volume.read(inode, 0, 9000)) == b"f" * 8192
+        assert await served.pool.check() == []

@@ -1,15 +1,17 @@
 """What a client can make the server hold, and for how long."""
 
 import tracemalloc
+from dataclasses import dataclass
 from pathlib import Path
 
+from odxfs.ntstatus import Status
 from odxfs.wire.change_notify import ChangeNotifyRequest
 from odxfs.wire.client_connection import Call
 from odxfs.wire.create import CreateOptions
 from odxfs.wire.credits import CREDIT_BYTES
 from odxfs.wire.header import Command
 from odxfs.wire.write import WriteRequest
-from tests.support.peer import Peer, logged_in
+from tests.support.peer import Body, Peer, logged_in
 from tests.support.serving import PASSWORD, SHARE, USER, serve
 
 MEBIBYTE = 1024 * 1024
@@ -43,3 +45,31 @@ async def test_what_waits_for_long_does_not_keep_the_frame_it_came_in(tmp_path: 
         finally:
             tracemalloc.stop()
     assert held < waiting * len(data) // 2
+
+
+@dataclass
+class Padded:
+    """A request with so many bytes behind it that mean nothing."""
+
+    request: Body
+    padding: int
+
+    def pack(self) -> bytes:
+        return self.request.pack() + bytes(self.padding)
+
+
+async def test_what_waits_may_not_bring_much_with_it(tmp_path: Path) -> None:
+    """512 requests of 8 MiB would be 4 GiB, for as long as nothing happens in a folder."""
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        folder = await peer.open("folder", create_options=CreateOptions.DIRECTORY_FILE)
+        notify, waiting = ChangeNotifyRequest(folder, 1, 4096), list[int]()
+        for _ in range(4):
+            waiting.append(await peer.send(Command.CHANGE_NOTIFY, Padded(notify, 4 * MEBIBYTE - 200)))
+            assert (await peer.next_response(waiting[-1])).interim
+        refused = await peer.answer(Command.CHANGE_NOTIFY, Padded(notify, 4 * MEBIBYTE))
+        assert refused.header.status == Status.INSUFFICIENT_RESOURCES
+        message_id = waiting.pop()
+        await peer.cancel(message_id)
+        assert (await peer.final(message_id)).header.status == Status.CANCELLED
+        again = await peer.send(Command.CHANGE_NOTIFY, Padded(notify, 4 * MEBIBYTE - 200))
+        assert (await peer.next_response(again)).interim

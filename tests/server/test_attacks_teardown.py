@@ -8,8 +8,11 @@ import trio
 from odxfs.errors import FileTooBig
 from odxfs.ntstatus import Status
 from odxfs.smb.closing import close_session
+from odxfs.smb.opens import SmbOpen
+from odxfs.smb.request import RequestContext
+from odxfs.smb.stream_opening import open_path
 from odxfs.volume import Inode, Volume
-from odxfs.wire.create import CreateDisposition, CreateRequest
+from odxfs.wire.create import CreateAction, CreateDisposition, CreateRequest
 from odxfs.wire.header import Command
 from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.logoff import LogoffRequest
@@ -27,7 +30,7 @@ async def _open_locked_files(peer: Peer) -> None:
 
 
 async def _expect_nothing_open(served: Served) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while served.server.connections:
             await trio.sleep(0.01)
     assert len(served.server.opens) == 0
@@ -40,6 +43,22 @@ async def test_a_connection_lost_during_logoff_leaves_no_open(tmp_path: Path) ->
             await _open_locked_files(peer)
             await peer.send(Command.LOGOFF, LogoffRequest())
         await _expect_nothing_open(served)
+
+
+async def test_a_session_that_ends_during_a_create_gets_no_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def open_and_lose(context: RequestContext, request: CreateRequest) -> tuple[SmbOpen, CreateAction]:
+        found = await open_path(context, request)
+        await close_session(context.server, context.session)
+        return found
+
+    monkeypatch.setattr("odxfs.smb.handlers.create.open_path", open_and_lose)
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        request = CreateRequest("file", FILE_ALL_ACCESS, 7, CreateDisposition.CREATE)
+        response = await peer.answer(Command.CREATE, request)
+        assert response.header.status == Status.USER_SESSION_DELETED
+        assert len(served.server.registry) == len(served.server.opens) == 0
 
 
 async def test_a_create_that_fails_after_its_session_ended_gives_its_hold_back_once(

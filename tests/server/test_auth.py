@@ -1,5 +1,6 @@
 """What the acceptor refuses, and that nothing but LogonFailure ever comes out of it."""
 
+import hmac
 import struct
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from odxfs.smb.auth import der
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.smb.auth.errors import LogonFailure
 from odxfs.smb.auth.md4 import md4
-from odxfs.smb.auth.ntlm import MAX_NEGOTIATE_BYTES, NtlmSecurity
+from odxfs.smb.auth.ntlm import MAX_NEGOTIATE_BYTES, NtlmSecurity, response_key
 from odxfs.smb.auth.rc4 import Rc4
 from odxfs.smb.auth.spnego import (
     NTLMSSP_OID,
@@ -179,10 +180,11 @@ def test_the_authenticate_message_cannot_come_first(users: UserStore) -> None:
         Acceptor(users).step(message)
 
 
-def authenticate_message(nt_response: bytes, user: bytes, flags: int) -> bytes:
+def authenticate_message(nt_response: bytes, user: bytes, flags: int, lm_response: bytes = b"") -> bytes:
     """An AUTHENTICATE_MESSAGE with nothing else in it."""
     start = 88
-    fields = struct.pack("<HHI", 0, 0, start)
+    lm_start = start + len(nt_response) + len(user)
+    fields = struct.pack("<HHI", len(lm_response), len(lm_response), lm_start)
     fields += struct.pack("<HHI", len(nt_response), len(nt_response), start)
     fields += struct.pack("<HHI", 0, 0, start)
     fields += struct.pack("<HHI", len(user), len(user), start + len(nt_response))
@@ -195,10 +197,12 @@ def authenticate_message(nt_response: bytes, user: bytes, flags: int) -> bytes:
         + bytes(24)
         + nt_response
         + user
+        + lm_response
     )
 
 
 FLAGS = 0x00080001
+MIC_ANNOUNCED = struct.pack("<HHI", 6, 4, 2)
 ALICE = "alice".encode("utf-16-le")
 
 
@@ -210,6 +214,8 @@ ALICE = "alice".encode("utf-16-le")
         (bytes(24), ALICE, FLAGS),
         (bytes(60), ALICE, FLAGS),
         (bytes(16) + b"\x01\x01" + bytes(60), ALICE, 0),
+        (bytes(16) + b"\x01\x01" + bytes(60), ALICE, FLAGS & ~0x1),
+        (bytes(16) + b"\x01\x01" + bytes(60), ALICE, FLAGS & ~0x80000),
         (bytes(16) + b"\x01\x01" + bytes(60), ALICE, FLAGS),
         (bytes(16) + b"\x01\x01" + bytes(60), ALICE[:-1], FLAGS),
     ],
@@ -219,6 +225,8 @@ ALICE = "alice".encode("utf-16-le")
         "ntlm version 1",
         "not a version 2 blob",
         "weak flags",
+        "not Unicode",
+        "no extended session security",
         "wrong proof",
         "odd name",
     ],
@@ -229,6 +237,29 @@ def test_weak_anonymous_and_malformed_answers_are_refused(
     acceptor, _, _ = both_messages(users)
     with pytest.raises(LogonFailure):
         acceptor.step(authenticate_message(nt_response, user, flags))
+
+
+@pytest.mark.parametrize("nt_response", [b"", bytes(24)])
+def test_a_right_lm_response_opens_nothing(users: UserStore, nt_response: bytes) -> None:
+    """LMv2 is as good a proof as NTLMv2 without a MIC, which is why it is not looked at."""
+    negotiate = say(ntlm_client())
+    acceptor = Acceptor(users)
+    server_challenge = acceptor.step(negotiate).token[24:32]
+    client_challenge = bytes(8)
+    key = response_key(nt_hash("secret"), "alice", "")
+    proof = hmac.digest(key, server_challenge + client_challenge, "md5")
+    with pytest.raises(LogonFailure):
+        acceptor.step(authenticate_message(nt_response, ALICE, FLAGS, proof + client_challenge))
+
+
+@pytest.mark.parametrize("mic", [bytes(16), b"\xff" * 16])
+def test_a_mic_that_was_announced_must_be_right(users: UserStore, mic: bytes) -> None:
+    """The announcement stands in what the password proves, so it cannot be taken back; what can be is the MIC itself."""
+    acceptor, _, message = both_messages(users)
+    assert MIC_ANNOUNCED in message
+    changed = message[:72] + mic + message[88:]
+    with pytest.raises(LogonFailure, match="MIC"):
+        acceptor.step(changed)
 
 
 def test_a_client_that_asks_for_less_than_extended_session_security_gets_no_challenge(
@@ -277,6 +308,46 @@ def test_damaged_tokens_raise_logon_failure_and_nothing_else(
             assert not acceptor.step(bytes(damaged)).done
         except LogonFailure:
             return
+
+
+@pytest.fixture(scope="module")
+def keytab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key of cifs/odxfs@REALM that no centre knows (MIT's keytab format, version 2)."""
+
+    def counted(text: bytes) -> bytes:
+        return struct.pack(">H", len(text)) + text
+
+    names = b"".join(map(counted, (b"REALM", b"cifs", b"odxfs")))
+    entry = struct.pack(">H", 2) + names + struct.pack(">IIBH", 1, 0, 1, 17) + counted(bytes(range(16)))
+    path = tmp_path_factory.mktemp("keys") / "keytab"
+    path.write_bytes(b"\x05\x02" + struct.pack(">i", len(entry)) + entry)
+    return path
+
+
+AP_REQUEST = (
+    "6e5630 54a003020105a10302010ea20703050000000000a3353061 0330303030a003020105a1071b055245414c4d"
+    "a2173015a003020101a10e300c1b04636966731b046f64786673a3073005a003020111a2"
+)
+"""As much of an AP-REQ (RFC 4120 5.5.1) as it takes to be looked into."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=100),
+    st.lists(st.tuples(SHARE_OF_LENGTH, st.integers(0, 255)), max_size=3),
+    st.booleans(),
+)
+def test_any_ticket_raises_logon_failure_and_nothing_else(
+    users: UserStore, keytab: Path, rest: bytes, changes: list[tuple[float, int]], wrapped: bool
+) -> None:
+    ticket = bytearray(bytes.fromhex(AP_REQUEST) + rest)
+    for where, value in changes:
+        ticket[int(where * len(ticket))] = value
+    body = b"\x01\x00" + bytes(ticket)
+    inner = der.pack(der.OBJECT_IDENTIFIER, KERBEROS_OID) + body
+    token = der.pack(der.APPLICATION_0, inner) if wrapped else bytes(ticket)
+    with pytest.raises(LogonFailure, match="Kerberos"):
+        Acceptor(users, keytab=keytab).step(token_init([KERBEROS_OID, NTLMSSP_OID], token))
 
 
 def test_a_second_negotiate_message_is_refused(users: UserStore) -> None:

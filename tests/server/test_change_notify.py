@@ -7,9 +7,10 @@ import trio
 
 from odxfs.client.connection import Pending
 from odxfs.ntstatus import Status
+from odxfs.smb.notify.watch import Filter
 from odxfs.volume import AttributeChange
 from odxfs.wire.change_notify import ChangeNotifyFlags, ChangeNotifyRequest, ChangeNotifyResponse
-from odxfs.wire.create import CreateDisposition
+from odxfs.wire.create import CreateDisposition, CreateOptions
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import FileInformationClass as Class
 from odxfs.wire.fscc.file_names import FileRenameInformation
@@ -35,7 +36,7 @@ async def watch(
 
 
 async def told(pending: Pending) -> tuple[Status, list[tuple[int, str]]]:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         response = await pending.wait()
     status = Status(response.header.status)
     if status is not Status.SUCCESS:
@@ -178,6 +179,35 @@ async def test_a_watch_gone_with_its_session_leaves_no_observer(tmp_path: Path) 
         async with remote(share) as client:
             await watch(client, await client.create("", options=DIRECTORY))
             assert share.pool.has_observers
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while share.pool.has_observers:
                 await trio.lowlevel.checkpoint()
+
+
+async def test_named_streams_have_filters_of_their_own(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        await client.close(await client.make_file("f"))
+        fid = await client.create("", options=DIRECTORY)
+        pending = await watch(client, fid, Filter.STREAM_NAME)
+        stream = await client.create("f:s")
+        assert await told(pending) == (Status.SUCCESS, [(NotifyAction.ADDED_STREAM, "f:s")])
+        await client.write(stream, 0, b"bytes")
+        renaming = FileRenameInformation(":t").pack()
+        assert await client.set(stream, Class.RENAME, renaming) is Status.SUCCESS
+        await client.close(stream)
+        await client.close(await client.create("f:t", options=CreateOptions.DELETE_ON_CLOSE))
+        assert await told(await watch(client, fid, Filter.STREAM_NAME)) == (
+            Status.SUCCESS,
+            [
+                (NotifyAction.REMOVED_STREAM, "f:s"),
+                (NotifyAction.ADDED_STREAM, "f:t"),
+                (NotifyAction.REMOVED_STREAM, "f:t"),
+            ],
+        )
+        await client.close(fid)
+        fid = await client.create("", options=DIRECTORY)
+        pending = await watch(client, fid, Filter.STREAM_WRITE | Filter.STREAM_SIZE)
+        file, stream = await client.create("f"), await client.create("f:s")
+        await client.write(file, 0, b"not a stream's")
+        await client.write(stream, 0, b"bytes")
+        assert await told(pending) == (Status.SUCCESS, [(NotifyAction.MODIFIED_STREAM, "f:s")])

@@ -159,7 +159,7 @@ async def test_garbage_ends_that_connection_only(tmp_path: Path, garbage: bytes)
     async with serve(tmp_path) as served, _session(served) as bystander:
         async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
             await stream.send_all(garbage)
-            with trio.fail_after(5):
+            with trio.fail_after(60):
                 assert await stream.receive_some(100) == b""
         await bystander.open("unharmed")
 

@@ -103,7 +103,7 @@ async def _end(peer: Peer, fid: FileId, message_id: int, async_id: int, *, cance
     """By a cancel, or with the connection under it."""
     if cancels:
         await peer.cancel(message_id, async_id)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             assert (await peer.final(message_id)).header.status == Status.CANCELLED
         await peer.close(fid)
 

@@ -592,6 +592,6 @@ async def test_a_snapshot_deleted_while_clients_are_busy_in_it(tmp_path: Path) -
                 await trio.lowlevel.checkpoint()
             await then.served.pool.snapshots.delete("main", "first")
         await then.served.pool.settle()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(then.served.server.opens):
                 await trio.lowlevel.checkpoint()

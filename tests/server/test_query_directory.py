@@ -26,8 +26,9 @@ async def ask(
     info_class: int = Class.ID_BOTH_DIRECTORY,
     flags: int = 0,
     room: int = 65536,
+    index: int = 0,
 ) -> tuple[Status, list[DirectoryInformation]]:
-    request = QueryDirectoryRequest(info_class, fid, pattern, room, flags)
+    request = QueryDirectoryRequest(info_class, fid, pattern, room, flags, index)
     response = await client.call(Command.QUERY_DIRECTORY, request.pack())
     status = Status(response.header.status)
     if status is not Status.SUCCESS:
@@ -168,4 +169,19 @@ async def test_refusals(tmp_path: Path) -> None:
         fid = await client.create("", options=DIRECTORY)
         assert (await ask(client, fid, info_class=Class.BASIC))[0] is Status.INVALID_INFO_CLASS
         assert (await ask(client, fid, "a\\b"))[0] is Status.OBJECT_NAME_INVALID
+        assert (await ask(client, fid, "x" * 1025))[0] is Status.OBJECT_NAME_INVALID
         assert (await ask(client, fid, "f", room=104))[0] is Status.INFO_LENGTH_MISMATCH
+
+
+async def test_a_file_index_does_nothing_as_on_windows(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        for number in range(3):
+            await client.close(await client.make_file(f"f{number}"))
+        fid = await client.create("", options=DIRECTORY)
+        found: list[str] = []
+        while (answer := await ask(client, fid, flags=SINGLE | QueryDirectoryFlags.INDEX_SPECIFIED, index=1))[
+            1
+        ]:
+            assert answer[1][0].file_index == 0
+            found.append(answer[1][0].file_name)
+        assert found == [".", "..", "f0", "f1", "f2"]

@@ -17,7 +17,8 @@ from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea, pack_get_ea, unp
 from odxfs.wire.fscc.filetime import to_ns
 from odxfs.wire.fscc.security_descriptor import Ace, SecurityDescriptor
 from odxfs.wire.fscc.sid import EVERYONE, unix_group
-from odxfs.wire.query_info import InfoType
+from odxfs.wire.header import Command
+from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
 from tests.support.remote import DIRECTORY, remote, served
 
 FIXED = {
@@ -121,7 +122,8 @@ async def test_the_volume_says_what_it_can(tmp_path: Path) -> None:
         wanted = fs.FileSystemAttributes
         assert attributes.file_system_name == "NTFS"
         assert attributes.file_system_attributes & wanted.SUPPORTS_BLOCK_REFCOUNTING
-        assert not attributes.file_system_attributes & (wanted.NAMED_STREAMS | wanted.PERSISTENT_ACLS)
+        assert attributes.file_system_attributes & wanted.NAMED_STREAMS
+        assert attributes.file_system_attributes & wanted.PERSISTENT_ACLS
         _, data = await client.query(fid, FsClass.SECTOR_SIZE, InfoType.FILESYSTEM)
         sectors = fs.FileFsSectorSizeInformation.unpack(data)
         assert (sectors.logical_bytes_per_sector, sectors.physical_bytes_per_sector_for_atomicity) == (
@@ -182,4 +184,35 @@ async def test_a_pipe_answers_the_questions_of_windows(tmp_path: Path) -> None:
         assert (status, len(data)) == (Status.SUCCESS, 24)
         assert (await client.query(fid, Class.PIPE_LOCAL))[0] is Status.SUCCESS
         assert (await client.query(fid, FsClass.SIZE, InfoType.FILESYSTEM))[0] is Status.NOT_SUPPORTED
-        assert (await client.try_create("lsarpc", access=0x12019F))[0] is Status.OBJECT_NAME_NOT_FOUND
+        assert (await client.try_create("spoolss", access=0x12019F))[0] is Status.OBJECT_NAME_NOT_FOUND
+
+
+async def test_extended_attributes_one_by_one_from_an_index_and_in_pieces(tmp_path: Path) -> None:
+    eas = [ExtendedAttribute(name, name * 20) for name in (b"ALPHA", b"BETA", b"GAMMA")]
+    restart, single, indexed = 1, 2, 4
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        assert await client.set(fid, Class.FULL_EA, pack_full_ea(eas)) is Status.SUCCESS
+
+        async def ask(
+            flags: int, index: int = 0, room: int = 65536
+        ) -> tuple[Status, tuple[ExtendedAttribute, ...]]:
+            request = QueryInfoRequest(InfoType.FILE, Class.FULL_EA, fid, room, index, flags, b"")
+            response = await client.call(Command.QUERY_INFO, request.pack())
+            status = Status(response.header.status)
+            if status not in (Status.SUCCESS, Status.BUFFER_OVERFLOW):
+                return status, ()
+            return status, unpack_full_ea(QueryInfoResponse.unpack(response.pdu).output_buffer)
+
+        for ea in eas:
+            assert await ask(single) == (Status.SUCCESS, (ea,))
+        assert await ask(single) == (Status.NO_MORE_EAS, ())
+        assert await ask(single | restart) == (Status.SUCCESS, (eas[0],))
+        assert await ask(indexed, 2) == (Status.SUCCESS, tuple(eas[1:]))
+        assert await ask(indexed, 4) == (Status.NO_MORE_EAS, ())
+        assert await ask(indexed, 5) == (Status.NONEXISTENT_EA_ENTRY, ())
+        room = len(pack_full_ea(eas[:2]))
+        assert await ask(restart, room=room) == (Status.BUFFER_OVERFLOW, tuple(eas[:2]))
+        assert await ask(0, room=room) == (Status.SUCCESS, (eas[2],))
+        assert await ask(0) == (Status.SUCCESS, tuple(eas))
+        assert await ask(restart, room=10) == (Status.BUFFER_TOO_SMALL, ())

@@ -199,6 +199,16 @@ def test_an_endless_call_is_cut_off() -> None:
     assert fault_of(pipe) == pdu.Fault.NO_MEMORY
 
 
+def test_a_call_that_never_comes_to_its_end_is_cut_off() -> None:
+    pipe = bound_pipe(server_service(facts()))
+    fragments = request_pdus(15, b"\0" * (2 * MAX_CALL_BYTES))
+    one = 16 + 8 + 4000
+    for offset in range(0, MAX_CALL_BYTES + one, one):
+        pipe.write(fragments[offset : offset + one])
+        assert len(pipe._stub) <= MAX_CALL_BYTES
+    assert fault_of(pipe) == pdu.Fault.NO_MEMORY
+
+
 def test_calls_whose_answers_nobody_reads_come_to_an_end() -> None:
     """A write has room for a hundred thousand calls, and each would hold up everybody for a millisecond."""
     interface = server_service(facts())

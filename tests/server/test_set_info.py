@@ -9,9 +9,11 @@ import pytest
 from odxfs.errors import NotFound
 from odxfs.ntstatus import Status
 from odxfs.wire.create import CreateDisposition
+from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc import file_information as info
 from odxfs.wire.fscc.classes import FileAttributes
 from odxfs.wire.fscc.classes import FileInformationClass as Class
+from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea
 from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformation, FileRenameInformationEx
 from odxfs.wire.fscc.filetime import KEEP, STOP_UPDATES, Filetime, from_ns
 from odxfs.wire.query_info import InfoType
@@ -136,9 +138,8 @@ async def test_what_is_not_there_is_refused_honestly(tmp_path: Path) -> None:
         assert await client.set(fid, 200, bytes(8)) is Status.INVALID_INFO_CLASS
         assert await client.set(fid, Class.VALID_DATA_LENGTH, bytes(8)) is Status.PRIVILEGE_NOT_HELD
         assert await client.set(fid, Class.SHORT_NAME, bytes(8)) is Status.NOT_SUPPORTED
-        assert (
-            await client.set(fid, 0, bytes(20), InfoType.SECURITY, parts=4) is Status.INVALID_DEVICE_REQUEST
-        )
+        refused = await client.set(fid, 0, bytes(20), InfoType.SECURITY, parts=4)
+        assert refused is Status.INVALID_SECURITY_DESCR
         assert await client.set(fid, 0, b"", InfoType.QUOTA) is Status.NOT_SUPPORTED
         assert await client.set(fid, 6, bytes(48), InfoType.FILESYSTEM) is Status.NOT_SUPPORTED
         assert await client.set(fid, 1, bytes(8), InfoType.FILESYSTEM) is Status.INVALID_INFO_CLASS
@@ -169,7 +170,7 @@ async def test_a_rename_respects_what_is_there(tmp_path: Path) -> None:
         assert await client.set(fid, Class.RENAME, rename_to("b")) is Status.OBJECT_NAME_COLLISION
         assert await client.set(fid, Class.RENAME, rename_to("d", replace=True)) is Status.ACCESS_DENIED
         assert await client.set(fid, Class.RENAME, rename_to("no\\b")) is Status.OBJECT_PATH_NOT_FOUND
-        assert await client.set(fid, Class.RENAME, rename_to("a:stream")) is Status.NOT_SUPPORTED
+        assert await client.set(fid, Class.RENAME, rename_to("a:stream")) is Status.SHARING_VIOLATION
         assert await client.set(fid, Class.RENAME, rename_to("a*")) is Status.OBJECT_NAME_INVALID
         rooted = FileRenameInformation("c", root_directory=5).pack()
         assert await client.set(fid, Class.RENAME, rooted) is Status.INVALID_PARAMETER
@@ -250,3 +251,66 @@ async def test_a_read_only_share_changes_nothing(tmp_path: Path) -> None:
         assert await client.set(fid, Class.DISPOSITION, b"\1") is Status.ACCESS_DENIED
         refused = await client.set(fid, Class.LINK, FileLinkInformation("l").pack())
         assert refused is Status.MEDIA_WRITE_PROTECTED
+
+
+async def test_a_write_time_that_a_client_has_set_stays_through_its_open(tmp_path: Path) -> None:
+    moment = from_ns(1_500_000_000_000_000_000)
+    async with served(tmp_path) as share, remote(share) as client:
+        fid, other = await client.make_file("f", b"data"), await client.create("f")
+        assert await client.set(fid, Class.BASIC, basic(written=moment)) is Status.SUCCESS
+        inode = await share.volume.lookup(share.volume.root, b"f")
+        before = inode.mtime_ns
+        await client.write(fid, 0, b"more")
+        assert await client.set(fid, Class.END_OF_FILE, struct.pack("<q", 100)) is Status.SUCCESS
+        assert (await times(client, other)).last_write_time == moment
+        assert inode.mtime_ns != before, "whoever caches by the time must see that the bytes are others"
+        await client.write(other, 0, b"again")
+        assert (await times(client, fid)).last_write_time > moment
+        moved = (await times(client, fid)).last_write_time
+        assert await client.set(fid, Class.BASIC, basic(written=Filetime(-2))) is Status.SUCCESS
+        await client.write(fid, 0, b"at last")
+        assert (await times(client, fid)).last_write_time > moved
+
+
+async def test_times_far_from_now_are_kept(tmp_path: Path) -> None:
+    years = [Filetime(1), Filetime(200_000_000_000_000_000), Filetime(2**63 - 1 - 10**17)]
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        for moment in years:
+            assert await client.set(fid, Class.BASIC, basic(created=moment, written=moment)) is Status.SUCCESS
+            found = await times(client, fid)
+            assert (found.creation_time, found.last_write_time) == (moment, moment)
+
+
+async def sizes(client: Remote, fid: FileId) -> tuple[int, int]:
+    _, data = await client.query(fid, Class.STANDARD)
+    found = info.FileStandardInformation.unpack(data)
+    return found.end_of_file, found.allocation_size
+
+
+async def test_space_that_is_set_aside_is_shown_until_the_last_open_ends(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f", b"data")
+        assert await client.set(fid, Class.ALLOCATION, struct.pack("<q", 10_000)) is Status.SUCCESS
+        other = await client.create("f")
+        assert await sizes(client, other) == (4, 12_288)
+        await client.close(fid)
+        assert await sizes(client, other) == (4, 12_288)
+        await client.close(other)
+        other = await client.create("f")
+        assert await sizes(client, other) == (4, 4096)
+        assert await client.set(other, Class.ALLOCATION, struct.pack("<q", 2**43)) is Status.DISK_FULL
+        assert await client.set(other, Class.ALLOCATION, struct.pack("<q", 0)) is Status.SUCCESS
+        assert await sizes(client, other) == (0, 0)
+
+
+async def test_overwriting_removes_extended_attributes(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f", b"data")
+        assert (
+            await client.set(fid, Class.FULL_EA, pack_full_ea([ExtendedAttribute(b"NAME", b"value")]))
+            is Status.SUCCESS
+        )
+        await client.close(fid)
+        fid = await client.create("f", CreateDisposition.OVERWRITE)
+        assert (await client.query(fid, Class.FULL_EA))[0] is Status.NO_EAS_ON_FILE

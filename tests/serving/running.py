@@ -109,7 +109,7 @@ def serving(base: Path, configuration: str = CONFIGURATION) -> Iterator[Running]
     with in_foreground("serve", str(directory)) as process:
         yield Running(directory, process)
         odxfs_ok("umount", directory)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert odxfs_ok("fsck", directory, "--json").json["found"] == []
 
 

@@ -48,7 +48,7 @@ def test_each_svm_has_its_users_shares_and_volumes(running: Running, payload: Pa
 
 def test_each_svm_says_its_own_name_and_shares(running: Running) -> None:
     words = ["smbclient", "-L", "127.0.0.1", "-p", str(running.port("b")), "-U", f"{BOB}%{PASSWORD}"]
-    listing = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+    listing = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True).stdout
     assert "second" in listing
     assert "first" not in listing
     status = running.status()

@@ -136,7 +136,7 @@ async def test_after_a_restart_a_token_is_refused_for_the_moment_and_a_forged_on
             assert await refusal(peer, token[:-1] + bytes([token[-1] ^ 1])) == Status.INVALID_TOKEN
             assert await written(peer, await new_token(peer, "source", b"n" * SIZE)) == b"n" * SIZE
         await trio.to_thread.run_sync(odxfs_ok, "umount", directory)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 async def test_a_share_is_set_up_for_faults_and_back_while_it_is_served(running: Running) -> None:

@@ -13,12 +13,16 @@ from odxfs.ntstatus import Status
 from odxfs.wire.client_connection import Call, ClientConnection, ClientOffer, Response
 from odxfs.wire.close import CloseRequest
 from odxfs.wire.create import CreateDisposition, CreateRequest, CreateResponse
+from odxfs.wire.crypto.preauth import extend_hash
 from odxfs.wire.file_id import FileId
-from odxfs.wire.header import Command
+from odxfs.wire.header import Command, HeaderFlags
+from odxfs.wire.negotiate import Capabilities
 from odxfs.wire.negotiation import SERVED_DIALECTS
 from odxfs.wire.read import ReadRequest, ReadResponse
-from odxfs.wire.session_setup import SessionSetupRequest, SessionSetupResponse
+from odxfs.wire.security import SessionSecurity
+from odxfs.wire.session_setup import SessionSetupFlags, SessionSetupRequest, SessionSetupResponse
 from odxfs.wire.tree_connect import TreeConnectRequest
+from odxfs.wire.verification import verify
 from odxfs.wire.write import WriteRequest
 
 FILE_ALL_ACCESS = 0x001F01FF
@@ -40,22 +44,29 @@ class Refused(Exception):
 
 
 class Peer:
-    """One connection. `session_id` and `tree_id` are those of the last login and tree connect."""
+    """One connection. `session_id` and `tree_id` are those of the last login and tree connect.
 
-    def __init__(self, stream: trio.SocketStream, dialects: Sequence[int]) -> None:
-        self.wire = ClientConnection(ClientOffer(uuid.uuid4().bytes, tuple(dialects)))
+    `channel_sequence` and `replay` go into every request from when they are set.
+    """
+
+    def __init__(self, stream: trio.SocketStream, dialects: Sequence[int], guid: bytes | None = None) -> None:
+        self.wire = ClientConnection(ClientOffer(guid or uuid.uuid4().bytes, tuple(dialects)))
+        self.wire.capabilities |= Capabilities.PERSISTENT_HANDLES
         self.stream = stream
+        self.channel_sequence = 0
+        self.replay = False
         self.session_id = 0
         self.tree_id = 0
+        self.login_was_signed = False
         self._responses: dict[int, list[Response]] = {}
 
     async def negotiate(self) -> None:
         await self._exchange(*self.wire.negotiate())
 
-    async def login(self, user: str, password: str, *, previous: int = 0) -> None:
-        """Log in; Refused when the server says no."""
+    async def login(self, user: str, password: str, *, previous: int = 0, again: bool = False) -> None:
+        """Log in, `again` to the session that stands; Refused when the server says no."""
         context = spnego.client(user, password, hostname="127.0.0.1", service="cifs", protocol="ntlm")
-        token, session_id = context.step(), 0
+        token, session_id = context.step(), self.session_id if again else 0
         while True:
             request = SessionSetupRequest(token or b"", previous_session_id=previous)
             response = await self._exchange(*self.wire.session_setup(request.pack(), session_id))
@@ -65,8 +76,41 @@ class Peer:
             if response.header.status != Status.MORE_PROCESSING_REQUIRED:
                 raise Refused(response.header.status)
             token = context.step(SessionSetupResponse.unpack(response.pdu).security_buffer)
+        self.login_was_signed = bool(response.header.flags & HeaderFlags.SIGNED)
         self.wire.establish(response, context.session_key)
         self.session_id = session_id
+
+    async def bind(
+        self, owner: "Peer", user: str, password: str, *, signer: SessionSecurity | None = None
+    ) -> None:
+        """Become a further channel of the session of `owner`, whose tree connect is taken over; Refused when it cannot be.
+
+        `signer` signs the request instead of the session's own key.
+        """
+        session = owner.wire.sessions[owner.session_id]
+        self.wire.forget_session(owner.session_id)
+        context = spnego.client(user, password, hostname="127.0.0.1", service="cifs", protocol="ntlm")
+        token = context.step()
+        while True:
+            response = await self._bind_leg(owner.session_id, token or b"", signer or session)
+            if response.header.status == Status.SUCCESS:
+                break
+            if response.header.status != Status.MORE_PROCESSING_REQUIRED:
+                raise Refused(response.header.status)
+            assert verify(session, response.header, response.pdu, from_server=True)
+            token = context.step(SessionSetupResponse.unpack(response.pdu).security_buffer)
+        own = self.wire.establish(response, context.session_key)
+        own.sealer, own.unsealer = session.sealer, session.unsealer
+        self.session_id, self.tree_id = owner.session_id, owner.tree_id
+
+    async def _bind_leg(self, session_id: int, token: bytes, signer: SessionSecurity) -> Response:
+        body = SessionSetupRequest(token, flags=SessionSetupFlags.BINDING).pack()
+        self.wire.sessions[session_id] = signer  # for this one request: it signs, but does not enter the hash
+        hashed = self.wire.login_hashes.get(session_id, self.wire.preauth_hash)
+        message_id, buffers = self.wire.session_setup(body, session_id)
+        del self.wire.sessions[session_id]
+        self.wire.login_requests[message_id] = extend_hash(hashed, (b"".join(buffers)[4:],))
+        return await self._exchange(message_id, buffers)
 
     async def connect_tree(self, share: str) -> int:
         response = await self.call(Command.TREE_CONNECT, TreeConnectRequest(f"\\\\127.0.0.1\\{share}"))
@@ -75,9 +119,9 @@ class Peer:
 
     async def send(self, command: int, body: Body, *, charge: int = 1) -> int:
         """Send a request and return its message id at once."""
-        message_id, buffers = self.wire.request(
-            command, body.pack(), tree_id=self.tree_id, session_id=self.session_id, credit_charge=charge
-        )
+        call = Call(command, body.pack(), None, self.tree_id, self.session_id, charge)
+        call.channel_sequence, call.replay = self.channel_sequence, self.replay
+        (message_id,), buffers = self.wire.compound([call])
         await self.stream.send_all(b"".join(buffers))
         return message_id
 
@@ -167,20 +211,34 @@ class Peer:
 
 
 @asynccontextmanager
-async def connect(port: int, dialects: Sequence[int] = SERVED_DIALECTS) -> AsyncIterator[Peer]:
-    """A connection that has negotiated."""
-    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        peer = Peer(stream, dialects)
+async def connect(
+    port: int,
+    dialects: Sequence[int] = SERVED_DIALECTS,
+    guid: bytes | None = None,
+    address: str | None = None,
+    *,
+    host: str = "127.0.0.1",
+) -> AsyncIterator[Peer]:
+    """A connection to `host` that has negotiated, of a client that calls itself `guid` and has the address `address`."""
+    async with await trio.open_tcp_stream(host, port, local_address=address) as stream:
+        peer = Peer(stream, dialects, guid)
         await peer.negotiate()
         yield peer
 
 
 @asynccontextmanager
 async def logged_in(
-    port: int, user: str, password: str, share: str, dialects: Sequence[int] = SERVED_DIALECTS
+    port: int,
+    user: str,
+    password: str,
+    share: str,
+    dialects: Sequence[int] = SERVED_DIALECTS,
+    guid: bytes | None = None,
+    *,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[Peer]:
     """A connection with a session and a tree connect."""
-    async with connect(port, dialects) as peer:
+    async with connect(port, dialects, guid, host=host) as peer:
         await peer.login(user, password)
         await peer.connect_tree(share)
         yield peer

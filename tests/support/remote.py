@@ -67,10 +67,14 @@ class Remote:
         return await self._status(Command.CLOSE, CloseRequest(fid).pack())
 
     async def write(self, fid: FileId, offset: int, data: bytes) -> None:
+        """A write that must succeed."""
+        assert await self.try_write(fid, offset, data) is Status.SUCCESS
+
+    async def try_write(self, fid: FileId, offset: int, data: bytes) -> Status:
         request = WriteRequest(fid, offset, data)
         charge = max(1, -(-len(data) // 65536))
         response = await self.tree.call(Command.WRITE, request.pack_head(), data, credit_charge=charge)
-        assert response.header.status == Status.SUCCESS
+        return Status(response.header.status)
 
     async def make_file(self, name: str, data: bytes = b"") -> FileId:
         """A new open file with that content."""
@@ -130,8 +134,11 @@ async def served(directory: Path) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def remote(
-    running: Served, share: str = SHARE, dialects: tuple[int, ...] = (0x0311,)
+    running: Served,
+    share: str = SHARE,
+    dialects: tuple[int, ...] = (0x0311,),
+    login: tuple[str, str] = (USER, PASSWORD),
 ) -> AsyncIterator[Remote]:
     """Log on and connect to `share`."""
-    async with connect("127.0.0.1", running.port, USER, PASSWORD, dialects=dialects) as client:
+    async with connect("127.0.0.1", running.port, *login, dialects=dialects) as client:
         yield Remote(await client.tree(share))

@@ -16,6 +16,7 @@ from odxfs.smb.server import SmbServer
 from odxfs.smb.settings import ServerSettings
 from odxfs.smb.shares import Share, ShareStore
 from odxfs.volume import Pool, Volume, create_pool, open_pool
+from odxfs.volume.blocks.files import Files
 
 USER = "alice"
 PASSWORD = "correct horse"
@@ -26,7 +27,7 @@ SHARE = "vol"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A running server. `volume` is a second way in, past SMB; `port` is on 127.0.0.1."""
+    """A running server. `volume` is a second way in, past SMB; `port` is on 127.0.0.1 unless another address was given."""
 
     server: SmbServer
     pool: Pool
@@ -42,10 +43,13 @@ async def serve(
     *,
     uid: int = 0,
     port: int = 0,
+    address: str = "127.0.0.1",
+    files: Files | None = None,
 ) -> AsyncIterator[Served]:
     """Serve a pool in `directory` (made when it is empty) until the block ends.
 
     Without `settings` the server is as it comes, but does not wait after a failed login.
+    `files` may be a disk that fails (`tests.support.failing`).
     `alice` acts as `uid`, `bob` as 1001. The share `vol` is the whole volume `main`.
     """
     if not (directory / "pool.json").exists():
@@ -56,11 +60,11 @@ async def serve(
         store = ShareStore(directory)
         for share in (Share(SHARE), *shares):
             store.add(share)
-    async with open_pool(directory, owner="tests") as pool, trio.open_nursery() as nursery:
+    async with open_pool(directory, owner="tests", files=files) as pool, trio.open_nursery() as nursery:
         fetcher = Fetcher(PeerStore(directory), time.monotonic)
         await nursery.start(fetcher.run)
         server = make_server(directory, pool, settings or ServerSettings(failed_login_seconds=0.0), fetcher)
-        _, port = await nursery.start(server.serve, "127.0.0.1", port)
+        _, port = await nursery.start(server.serve, address, port)
         yield Served(server, pool, pool.volume("main"), port)
         nursery.cancel_scope.cancel()
 

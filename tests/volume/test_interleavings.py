@@ -83,6 +83,31 @@ def at_gate(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
     monkeypatch.setattr(Files, "write", slow_write)
 
 
+def reads_at_gate(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
+    """Let nothing be at hand, and whoever reads from the disk wait at the gate."""
+    read = Files.read
+
+    def slow_read(files: Files, descriptor: int, buffer: memoryview, offset: int) -> None:
+        gate.pass_through()
+        read(files, descriptor, buffer, offset)
+
+    monkeypatch.setattr(Files, "read_nowait", lambda *_: False)
+    monkeypatch.setattr(Files, "read", slow_read)
+
+
+async def test_a_check_in_the_middle_of_a_large_write_finds_nothing(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inode, gate = await volume.create(volume.root, b"file", FILE, 0, 0), Gate()
+    at_gate(monkeypatch, gate)
+    async with trio.open_nursery() as nursery:
+        with gate:
+            nursery.start_soon(volume.write, inode, 0, b"z" * (2 * MIB))
+            await gate.reached()
+            assert await volume.pool.check() == []
+    assert await volume.pool.check(read_data=True) == []
+
+
 async def test_the_edge_of_a_large_write_is_what_was_written_meanwhile_even_at_the_same_place(
     volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,14 +134,8 @@ async def test_zeroing_does_not_bring_back_a_file_that_is_truncated_meanwhile(
 ) -> None:
     inode = await volume.create(volume.root, b"file", FILE, 0, 0)
     await volume.write(inode, 0, b"a" * 20_000)
-    monkeypatch.setattr(Files, "read_nowait", lambda *_: False)
-    gate, read = Gate(), Files.read
-
-    def slow_read(files: Files, descriptor: int, buffer: memoryview, offset: int) -> None:
-        gate.pass_through()
-        read(files, descriptor, buffer, offset)
-
-    monkeypatch.setattr(Files, "read", slow_read)
+    gate = Gate()
+    reads_at_gate(monkeypatch, gate)
     async with trio.open_nursery() as nursery:
         with gate:
             nursery.start_soon(volume.deallocate, inode, 10_000, 9_000)
@@ -163,14 +182,8 @@ async def test_nothing_is_shared_from_a_pin_that_is_released_meanwhile(
     await volume.write(source, 0, os.urandom(4 * MIB))
     pin = await volume.capture(source, 0, source.size)
     await volume.unlink(volume.root, b"source")
-    gate, read = Gate(), Files.read
-
-    def slow_read(files: Files, descriptor: int, buffer: memoryview, offset: int) -> None:
-        gate.pass_through()
-        read(files, descriptor, buffer, offset)
-
-    monkeypatch.setattr(Files, "read_nowait", lambda *_: False)
-    monkeypatch.setattr(Files, "read", slow_read)
+    gate = Gate()
+    reads_at_gate(monkeypatch, gate)
 
     async def refused() -> None:
         with pytest.raises(InvalidArgument):
@@ -195,14 +208,8 @@ async def test_nothing_is_copied_from_a_pin_that_is_released_and_whose_file_chan
     copy = await volume.create(volume.root, b"copy", FILE, 0, 0)
     await volume.write(source, 0, b"old" * 500_000)
     pin = await volume.capture(source, 0, source.size)
-    gate, read = Gate(), Files.read
-
-    def slow_read(files: Files, descriptor: int, buffer: memoryview, offset: int) -> None:
-        gate.pass_through()
-        read(files, descriptor, buffer, offset)
-
-    monkeypatch.setattr(Files, "read_nowait", lambda *_: False)
-    monkeypatch.setattr(Files, "read", slow_read)
+    gate = Gate()
+    reads_at_gate(monkeypatch, gate)
 
     async def refused() -> None:
         with pytest.raises(InvalidArgument):
@@ -233,14 +240,8 @@ async def test_a_write_that_must_not_grow_a_file_leaves_the_end_where_it_is_move
     await volume.write(source, 0, data)
     await volume.write(copy, 0, b"c" * (2 * MIB))
     pin = await volume.capture(source, 0, MIB)
-    gate, read = Gate(), Files.read
-
-    def slow_read(files: Files, descriptor: int, buffer: memoryview, offset: int) -> None:
-        gate.pass_through()
-        read(files, descriptor, buffer, offset)
-
-    monkeypatch.setattr(Files, "read_nowait", lambda *_: False)
-    monkeypatch.setattr(Files, "read", slow_read)
+    gate = Gate()
+    reads_at_gate(monkeypatch, gate)
 
     async def write() -> None:
         await volume.write_pin(copy, offset, pin, pin_offset, MIB - 4096 - 100, may_grow=False)

@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from odxfs.volume.allocation.repack import QUIET_NS
 from odxfs.volume.allocation.survey import Fragmented
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.changes import Change
+from tests.volume.copying import copy_pool
 from tests.volume.test_interleavings import Gate
 
 MIB = 1 << 20
@@ -304,7 +304,7 @@ async def test_a_kill_at_any_point_of_it_loses_nothing(tmp_path: Path) -> None:
 
     def copy_as_killed() -> None:
         copies.append(tmp_path / f"killed{len(copies)}")
-        shutil.copytree(tmp_path / "pool", copies[-1])
+        copy_pool(tmp_path / "pool", copies[-1])
 
     async with open_pool(tmp_path / "pool", owner="first") as pool:
         volume = pool.volume("main")

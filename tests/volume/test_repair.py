@@ -208,6 +208,43 @@ async def test_an_index_is_made_anew_without_loss(tmp_path: Path) -> None:
             assert await pool.check(read_data=True) == []
 
 
+@pytest.mark.parametrize("table", ["listing", "name", "folded"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM {0} WHERE name = CAST('File' AS BLOB)",
+        "UPDATE {0} SET name = CAST('Elif' AS BLOB) WHERE name = CAST('File' AS BLOB)",
+        "UPDATE {0} SET {1} = {1} + 1 WHERE name = CAST('File' AS BLOB)",
+    ],
+    ids=["missing", "another name", "another directory"],
+)
+async def test_an_index_that_disagrees_with_the_directories_is_named(
+    tmp_path: Path, table: str, damage: str
+) -> None:
+    directory = tmp_path / "pool"
+    create_pool(directory)
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        for name in (b"File", b"Other"):
+            await volume.create(volume.root, name, stat.S_IFREG | 0o644, 0, 0)
+    execute(directory, damage.format(table, "directory"))
+    assert {found.kind for found in await check_directory(directory)} == {f"index {table}"}
+
+
+async def test_entries_that_share_a_place_in_the_listing_are_named(tmp_path: Path) -> None:
+    directory = tmp_path / "pool"
+    create_pool(directory)
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        for name in (b"first", b"second"):
+            await volume.create(volume.root, name, stat.S_IFREG | 0o644, 0, 0)
+    execute(directory, "UPDATE dirent SET cookie = (SELECT min(cookie) FROM dirent)")
+    execute(directory, "DELETE FROM listing WHERE cookie > (SELECT min(cookie) FROM dirent)")
+    assert "index listing" in {found.kind for found in await check_directory(directory)}
+    await repair_directory(directory)
+    assert await check_directory(directory) == []
+
+
 async def test_a_missing_segment_is_made_again_and_its_blocks_are_errors(
     tmp_path: Path, expect_log: Callable[[str], None]
 ) -> None:

@@ -239,15 +239,19 @@ async def test_a_pool_that_latches_in_the_middle_of_a_clone_ends_it(
     source, copy = await subject.create((b"source",)), await subject.create((b"copy",))
     await subject.write(source, 0, random.Random(1).randbytes(3 * MIB))
     write, writes = Files.write, 0
+    token = trio.lowlevel.current_trio_token()
 
     def latching(files: Files, descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
         nonlocal writes
         writes += 1
         if writes == 2:
-            trio.from_thread.run_sync(volume.pool.latch, "something else has failed")
+            trio.from_thread.run_sync(volume.pool.latch, "something else has failed", trio_token=token)
         write(files, descriptor, buffers, offset)
 
     monkeypatch.setattr(Files, "write", latching)
+    monkeypatch.setattr(
+        volume.pool.writer, "goes_inline", lambda _: False
+    )  # so that something can happen meanwhile
     with pytest.raises(VolumeError):
         await subject.clone_range(source, 0, copy, 100, 3 * MIB)
     assert 0 < copy.content.size < 3 * MIB

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from odxfs.errors import NoSpace
 from odxfs.types import LeafId
 from odxfs.volume.allocation.group import BLOCKS_PER_GROUP, clear_bits, runs_of, set_bits, set_slots
+from odxfs.volume.allocation.reuse import InFlightReads
 from odxfs.volume.allocation.space import Space
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import BLOCKS_PER_SEGMENT, Segments
+from odxfs.volume.catalog.interface import CatalogEngine
+from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.leaf import Leaf, Run
 
 
@@ -27,6 +31,11 @@ def blocks(runs: list[Run]) -> list[int]:
 def adopt(space: Space, runs: list[Run]) -> None:
     for run in runs:
         space.adopt(*run)
+
+
+def collect(space: Space) -> None:
+    """What a commit does first: from now on it may name what is used."""
+    space.collect(CatalogView(cast("CatalogEngine", None)))
 
 
 def test_bits_are_set_and_cleared_exactly() -> None:
@@ -66,9 +75,47 @@ def test_the_address_space_grows_by_segments(space: Space) -> None:
     assert len(space.groups) == 32
 
 
+def test_what_no_commit_has_named_is_free_at_once(space: Space) -> None:
+    first = space.allocate(2048)
+    adopt(space, first)
+    for run in first:
+        space.release(*run)
+    assert (space.held_blocks, space.take_freed(), space.take_given_up()) == (0, [], 2048)
+    assert any(
+        set(blocks(space.allocate(2048))) & set(blocks(first)) for _ in range(BLOCKS_PER_SEGMENT // 2048)
+    )
+
+
+def test_what_a_commit_may_name_is_held(space: Space) -> None:
+    first = space.allocate(256)
+    adopt(space, first)
+    collect(space)
+    for run in first:
+        space.release(*run)
+    assert space.held_blocks == 256
+
+
+def test_what_a_read_under_way_may_want_is_held(space: Space) -> None:
+    first = space.allocate(256)
+    adopt(space, first)
+    with InFlightReads(space).read():
+        for run in first:
+            space.release(*run)
+    assert space.held_blocks == 256
+
+
+def test_a_run_of_which_a_part_is_named_is_held(space: Space) -> None:
+    ((place, count),) = space.allocate(256)
+    space.adopt(place, 10)  # as if by an earlier write that was short
+    space.adopt(place + 10, count - 10)
+    space.release(place, count)
+    assert space.held_blocks == 256
+
+
 def test_a_freed_block_comes_back_only_after_it_is_released_for_reuse(space: Space) -> None:
     first = space.allocate(BLOCKS_PER_GROUP // 2)
     adopt(space, first)
+    collect(space)
     for run in first:
         space.release(*run)
     assert space.used_blocks == 0

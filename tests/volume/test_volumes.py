@@ -1,6 +1,5 @@
 """Several volumes in one pool: made empty, made out of a snapshot without moving data, deleted with all that they hold."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import trio
 from odxfs.errors import AlreadyExists, InvalidArgument, NotEmpty, NotFound, SharingViolation, Stale
 from odxfs.types import LEAF_BYTES
 from odxfs.volume import Pool, Volume, check_directory, create_pool, open_pool
+from tests.volume.copying import copy_pool
 from tests.volume.test_snapshots import change_everything, fill, remove_everything, settle, tree_of
 
 
@@ -117,7 +117,7 @@ async def test_a_clone_that_was_not_made_to_the_end_goes_away(tmp_path: Path) ->
             await half_way.wait()
             await pool.commit()
             assert await pool.check() == [], "the part that is there is no finding"
-            shutil.copytree(tmp_path / "pool", tmp_path / "cut")
+            copy_pool(tmp_path / "pool", tmp_path / "cut")
             await pool.snapshots.delete("main", "s")
             go_on.set()
         await given_back(pool)

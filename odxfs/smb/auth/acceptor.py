@@ -1,10 +1,13 @@
-"""The server's side of one login: NTLMv2, inside SPNEGO or bare (MS-SMB2 3.3.5.5.3, RFC 4178)."""
+"""The server's side of one login: Kerberos or NTLMv2 inside SPNEGO, or bare NTLMv2 (MS-SMB2 3.3.5.5.3, RFC 4178)."""
 
 from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
 
 from odxfs.errors import UserError
 from odxfs.smb.auth import spnego
 from odxfs.smb.auth.errors import LogonFailure
+from odxfs.smb.auth.kerberos import KERBEROS_OIDS, KerberosAcceptor
 from odxfs.smb.auth.ntlm import SIGNATURE, NtlmAcceptor, NtlmLogin
 from odxfs.smb.auth.spnego import NTLMSSP_OID, NegState, NegTokenResp
 from odxfs.smb.auth.users import User, UserStore
@@ -12,19 +15,28 @@ from odxfs.smb.auth.users import User, UserStore
 
 @dataclass(frozen=True, slots=True)
 class AuthStep:
-    """`token` goes into the SESSION_SETUP response; once `done`, `user` is who logged in and `session_key` its 16 bytes."""
+    """`token` goes into the SESSION_SETUP response; once `done`, `user` is who logged in, for `seconds`, with `session_key`.
+
+    The key has 16 bytes, with Kerberos also 32.
+    """
 
     token: bytes
     done: bool
     user: User | None = None
     session_key: bytes = field(default=b"", repr=False)
+    seconds: float = inf
 
 
 class Acceptor:
-    """One login attempt, good for one challenge. `server_name` is what the client is told to have reached."""
+    """One login attempt, good for one challenge. `server_name` is what the client is told to have reached.
 
-    def __init__(self, users: UserStore, server_name: str = "ODXFS") -> None:
+    With a `keytab`, clients that prefer Kerberos get it; without one they are asked for NTLM.
+    """
+
+    def __init__(self, users: UserStore, server_name: str = "ODXFS", keytab: Path | None = None) -> None:
         self._users = users
+        self._keytab = keytab
+        self._kerberos: KerberosAcceptor | None = None
         self._ntlm = NtlmAcceptor(self._find, server_name)
         self._bare = False
         self._mechanisms = b""
@@ -64,6 +76,10 @@ class Acceptor:
         return AuthStep(b"", True, login.user, login.session_key)
 
     def _begin(self, token: spnego.NegTokenInit) -> AuthStep:
+        if self._keytab is not None and token.mechanisms[0] in KERBEROS_OIDS and token.mech_token:
+            self._mechanisms = token.raw_mechanisms
+            self._kerberos = _kerberos_acceptor(self._keytab)
+            return self._step_kerberos(self._kerberos, token.mech_token, token.mechanisms[0])
         if NTLMSSP_OID not in token.mechanisms:
             raise LogonFailure("the client offers no mechanism that is served (NTLMSSP is)")
         self._mechanisms = token.raw_mechanisms
@@ -79,9 +95,22 @@ class Acceptor:
     def _go_on(self, token: NegTokenResp) -> AuthStep:
         if token.state == NegState.REJECT:
             raise LogonFailure("the client gave up")
+        if self._kerberos is not None:
+            return self._step_kerberos(self._kerberos, token.response_token)
         if not self._ntlm.challenged:
             return self._challenge(token.response_token, b"")
         return self._finish(self._ntlm.authenticate(token.response_token), token.mech_list_mic)
+
+    def _step_kerberos(self, kerberos: KerberosAcceptor, token: bytes, mechanism: bytes = b"") -> AuthStep:
+        """A first choice that is taken up needs no mechListMIC (RFC 4178 section 5)."""
+        answer, login = kerberos.step(token)
+        if login is None:
+            return AuthStep(NegTokenResp(NegState.ACCEPT_INCOMPLETE, mechanism, answer).pack(), done=False)
+        user = self._find(login.account)
+        if user is None:
+            raise LogonFailure(f"a ticket of {login.account!r}, who is no user here")
+        reply = NegTokenResp(NegState.ACCEPT_COMPLETED, mechanism, answer).pack()
+        return AuthStep(reply, True, user, login.session_key, login.seconds)
 
     def _challenge(self, negotiate_message: bytes, mechanism: bytes) -> AuthStep:
         challenge = self._ntlm.challenge(negotiate_message)
@@ -99,6 +128,13 @@ class Acceptor:
         return AuthStep(token, True, login.user, login.session_key)
 
 
-def negotiate_token() -> bytes:
-    """The security buffer of a NEGOTIATE response: NTLMSSP is what is served."""
-    return spnego.pack_init()
+def _kerberos_acceptor(keytab: Path) -> KerberosAcceptor:
+    try:
+        return KerberosAcceptor(keytab)
+    except UserError as error:
+        raise LogonFailure(str(error)) from error
+
+
+def negotiate_token(*, kerberos: bool = False) -> bytes:
+    """The security buffer of a NEGOTIATE response: what is served."""
+    return spnego.pack_init(mechanisms=(*KERBEROS_OIDS, NTLMSSP_OID) if kerberos else (NTLMSSP_OID,))

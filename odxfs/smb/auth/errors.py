@@ -1,4 +1,4 @@
-"""The one way in which a login fails."""
+"""The ways in which a login fails."""
 
 from odxfs.errors import OdxfsError
 from odxfs.ntstatus import Status
@@ -15,3 +15,7 @@ class LogonFailure(OdxfsError):
     def __init__(self, reason: str, status: Status = Status.LOGON_FAILURE) -> None:
         super().__init__(reason)
         self.status = status
+
+
+class TooManyAttempts(LogonFailure):
+    """The login was not looked at to its end. The peer cannot tell it from a wrong password, and has done nothing wrong."""

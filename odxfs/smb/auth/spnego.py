@@ -1,5 +1,6 @@
 """The tokens of SPNEGO (RFC 4178; MS-SPNG 2.2.1 for NegTokenInit2)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -55,10 +56,10 @@ class NegTokenResp:
         return der.pack(der.context(1), der.pack(der.SEQUENCE, parts))
 
 
-def pack_init(mech_token: bytes = b"") -> bytes:
-    """A NegTokenInit2 that offers NTLMSSP alone, with the hint that Windows sends in it."""
-    mechanisms = der.pack(der.SEQUENCE, der.pack(der.OBJECT_IDENTIFIER, NTLMSSP_OID))
-    parts = der.pack(der.context(0), mechanisms)
+def pack_init(mech_token: bytes = b"", mechanisms: Sequence[bytes] = (NTLMSSP_OID,)) -> bytes:
+    """A NegTokenInit2 that offers `mechanisms`, best first, with the hint that Windows sends in it."""
+    listed = b"".join(der.pack(der.OBJECT_IDENTIFIER, each) for each in mechanisms)
+    parts = der.pack(der.context(0), der.pack(der.SEQUENCE, listed))
     if mech_token:
         parts += der.pack(der.context(2), der.pack(der.OCTET_STRING, mech_token))
     hint = der.pack(der.context(0), der.pack(der.GENERAL_STRING, _HINT))

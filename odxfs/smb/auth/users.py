@@ -12,6 +12,7 @@ from typing import Any
 
 from odxfs.errors import ExitCode, UserError
 from odxfs.record_file import RecordFile
+from odxfs.smb.auth.groups import Group, GroupStore
 from odxfs.smb.auth.md4 import md4
 
 USERS_FILE = "users.json"
@@ -53,9 +54,13 @@ def fold(name: str) -> str:
 
 
 class UserStore:
-    """`users.json` of a pool directory. Every reading call first looks whether the file has changed."""
+    """`users.json` of a pool directory. Every reading call first looks whether the file has changed.
+
+    `groups` are the groups that these users may be in.
+    """
 
     def __init__(self, directory: Path) -> None:
+        self.groups = GroupStore(directory)
         self._file = RecordFile(directory / USERS_FILE, self._load, self._dump)
         self._machine = ""
         self._next_rid = FIRST_RID
@@ -81,14 +86,24 @@ class UserStore:
         if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
             raise UserError(f"uid and gid are numbers from 0 to {MAX_ID}")
         with self._file.changing():
-            if fold(name) in self._users:
-                raise UserError(f"there is a user {name!r} already", ExitCode.EXISTS)
-            self._machine = self._machine or _new_machine_sid()
-            sid = f"{self._machine}-{self._next_rid}"
-            user = User(name, nt_hash(_checked(password)), uid, gid, sid, peer)
-            self._next_rid += 1
+            if fold(name) in self._users or self.groups.find(name) is not None:
+                raise UserError(f"there is a user or group {name!r} already", ExitCode.EXISTS)
+            user = User(name, nt_hash(_checked(password)), uid, gid, self._new_sid(), peer)
             self._users[fold(name)] = user
         return user
+
+    def add_group(self, name: str, gid: int) -> Group:
+        """A new group without members. Raises UserError as GroupStore.add does, and EXISTS for the name of a user."""
+        if self.find(name) is not None:
+            raise UserError(f"there is a user {name!r}", ExitCode.EXISTS)
+        with self._file.changing():
+            sid = self._new_sid()
+        return self.groups.add(name, gid, sid)
+
+    def set_member(self, group: str, name: str, *, member: bool) -> None:
+        """Put a user into a group or take him out. Raises UserError(NOT_FOUND)."""
+        self._file.refresh()
+        self.groups.set_member(group, self._known(name).sid, member=member)
 
     def set_password(self, name: str, password: str) -> None:
         """Give a user another password. Raises UserError(NOT_FOUND)."""
@@ -104,9 +119,15 @@ class UserStore:
 
     @property
     def machine_sid(self) -> str:
-        """S-1-5-21-a-b-c, drawn once when the first user is added; empty before."""
+        """S-1-5-21-a-b-c, drawn once when the first user or group is added; empty before."""
         self._file.refresh()
         return self._machine
+
+    def _new_sid(self) -> str:
+        """A SID that nobody has had; inside `changing`."""
+        self._machine = self._machine or _new_machine_sid()
+        self._next_rid += 1
+        return f"{self._machine}-{self._next_rid - 1}"
 
     def _known(self, name: str) -> User:
         user = self._users.get(fold(name))

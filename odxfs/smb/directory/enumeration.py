@@ -5,6 +5,7 @@ two steps changes only itself. `.` and `..` come first; the share's root is its 
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -42,14 +43,24 @@ class Enumeration:
         "_pattern",
         "_pushed_back",
         "_root",
+        "_shows",
         "_special",
         "_volume",
         "lock",
         "returned",
     )
 
-    def __init__(self, volume: Volume, directory: InodeNumber, root: InodeNumber, pattern: str) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        directory: InodeNumber,
+        root: InodeNumber,
+        pattern: str,
+        shows: Callable[[Inode], bool] | None = None,
+    ) -> None:
+        """`shows`, if given, says of each inode, whose security is at hand, whether the user is to see it."""
         self._volume = volume
+        self._shows = shows
         self._directory = directory
         self._root = root
         self.lock = trio.Lock()
@@ -101,7 +112,13 @@ class Enumeration:
         except (NotFound, SmbError, UnicodeDecodeError):
             return None
         shown = shown_name(name)
-        return None if shown is None else Listed(shown, inode)
+        return Listed(shown, inode) if shown is not None and await self._is_shown(inode) else None
+
+    async def _is_shown(self, inode: Inode) -> bool:
+        if self._shows is None:
+            return True
+        await self._volume.security(inode)
+        return self._shows(inode)
 
     async def _next_stored(self) -> Listed | None:
         while True:
@@ -111,9 +128,11 @@ class Enumeration:
                 if shown is None or not self._pattern.matches(shown):
                     continue
                 try:
-                    return Listed(shown, await self._volume.inode(entry.number))
+                    inode = await self._volume.inode(entry.number)
                 except NotFound:
                     continue
+                if await self._is_shown(inode):
+                    return Listed(shown, inode)
             if self._exhausted:
                 return None
             await self._fill()

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from odxfs.errors import ProtocolError, VolumeError
 from odxfs.ntstatus import Status
 from odxfs.offload import CallRecord, Mechanism
+from odxfs.opens import Use
 from odxfs.smb.access import FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA, require
+from odxfs.smb.caching.waiting import break_caching
 from odxfs.smb.fsctl.call import (
     MAX_OFFSET,
     FsctlAnswer,
@@ -98,6 +100,10 @@ async def _recorded_copychunk(
     require(destination.granted_access, FILE_WRITE_DATA | FILE_APPEND_DATA)
     if readable:
         require(destination.granted_access, FILE_READ_DATA)
+    await break_caching(context, source, Use.READ)
+    await break_caching(context, destination, Use.CHANGE)
+    if source.closed:
+        raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
     return await _copy_chunks(context, _Copy(source, destination, record), call.chunks)
 
 
@@ -110,8 +116,8 @@ def _check_limits(source: SmbOpen, destination: SmbOpen, chunks: tuple[SrvCopych
         or sum(lengths) > MAX_TOTAL_BYTES
         or source.is_pipe
         or destination.is_pipe
-        or source.is_directory
-        or destination.is_directory
+        or not source.inode.is_file
+        or not destination.inode.is_file
         or any(chunk.target_offset + chunk.length > MAX_OFFSET for chunk in chunks)
     ):
         raise FsctlAnswer(Status.INVALID_PARAMETER, LIMITS.pack())

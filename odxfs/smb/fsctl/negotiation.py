@@ -1,16 +1,15 @@
-"""FSCTLs about the connection: VALIDATE_NEGOTIATE_INFO, QUERY_NETWORK_INTERFACE_INFO, resiliency, DFS referrals."""
+"""FSCTLs about the connection: VALIDATE_NEGOTIATE_INFO, QUERY_NETWORK_INTERFACE_INFO, DFS referrals."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
 from odxfs.ntstatus import Status
+from odxfs.smb.interfaces import local_addresses, plain_address, reachable
 from odxfs.smb.request import SmbError
-from odxfs.wire.fsctl.network_interface import NetworkInterfaceInfo, pack_interfaces
-from odxfs.wire.fsctl.resiliency import NetworkResiliencyRequest
+from odxfs.wire.fsctl.network_interface import MAX_INTERFACES, NetworkInterfaceInfo, pack_interfaces
 from odxfs.wire.fsctl.validate_negotiate import ValidateNegotiateInfoRequest, ValidateNegotiateInfoResponse
 
 if TYPE_CHECKING:
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
     from odxfs.smb.request import RequestContext
     from odxfs.wire.ioctl import IoctlRequest
 
-LINK_SPEED = 10_000_000_000
-"""Bits per second told of the one interface: clients compare interfaces by it, and there is none to compare with."""
-
-_FIRST_INTERFACE = 1
 _SMB_3_0, _SMB_3_1_1 = 0x0300, 0x0311
 
 
@@ -68,23 +63,23 @@ async def _drop(connection: Connection, reason: str) -> NoReturn:
 async def query_network_interface_info(
     context: RequestContext, opened: SmbOpen | None, request: IoctlRequest
 ) -> bytes:
-    """The one address the client is already connected to: there are no further channels (MS-SMB2 3.3.5.15.11)."""
-    if context.connection.dialect < _SMB_3_0:
+    """The addresses at which the client may open further connections to this server (MS-SMB2 3.3.5.15.11)."""
+    connection = context.connection
+    if connection.dialect < _SMB_3_0:
         raise SmbError(Status.NOT_SUPPORTED)
+    host, port = connection.local_address
     try:
-        address = ip_address(context.connection.local_address[0])
+        connected = plain_address(host)
     except ValueError:
         raise SmbError(Status.NOT_SUPPORTED, "this connection has no IP address") from None
-    output = pack_interfaces([NetworkInterfaceInfo(_FIRST_INTERFACE, address, LINK_SPEED)])
+    found = await trio.to_thread.run_sync(local_addresses)
+    told = reachable(context.server.listening, found, connected, port)[:MAX_INTERFACES]
+    output = pack_interfaces(
+        [NetworkInterfaceInfo(each.if_index, each.address, each.link_speed) for each in told]
+    )
     if len(output) > request.max_output_response:
         raise SmbError(Status.BUFFER_TOO_SMALL)
     return output
-
-
-async def request_resiliency(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
-    """FSCTL_LMR_REQUEST_RESILIENCY: opens do not outlive their connection (MS-SMB2 3.3.5.15.9)."""
-    NetworkResiliencyRequest.unpack(request.input_buffer)
-    raise SmbError(Status.NOT_SUPPORTED)
 
 
 async def dfs_get_referrals(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:

@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.smb.access import FILE_READ_DATA, FILE_WRITE_DATA, require
 from odxfs.smb.fsctl.call import FsctlAnswer, needed
 from odxfs.smb.request import SmbError
 from odxfs.smb.rpc.endpoints import PIPE_NAMES
@@ -21,16 +22,20 @@ _PIPE_CONNECTED = 3
 _WAIT = struct.Struct("<QIBx")
 
 
-def _pipe(opened: SmbOpen | None) -> Pipe:
-    pipe = needed(opened).pipe
-    if pipe is None:
+def _pipe(opened: SmbOpen | None, *rights: int) -> Pipe:
+    """The pipe, of an open with each of the rights that the control code asks for (MS-FSCC 2.3)."""
+    found = needed(opened)
+    if found.pipe is None:
         raise SmbError(Status.INVALID_DEVICE_REQUEST, "not a pipe")
-    return pipe
+    for right in rights:
+        require(found.granted_access, right)
+    return found.pipe
 
 
 async def pipe_transceive(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """Write a message, read the answer; BUFFER_OVERFLOW with what fits, the rest is for READ (MS-SMB2 3.3.5.15.3)."""
-    answer, more = _pipe(opened).transceive(request.input_buffer, request.max_output_response)
+    pipe = _pipe(opened, FILE_READ_DATA, FILE_WRITE_DATA)
+    answer, more = pipe.transceive(request.input_buffer, request.max_output_response)
     if more:
         raise FsctlAnswer(Status.BUFFER_OVERFLOW, answer)
     return answer
@@ -38,7 +43,7 @@ async def pipe_transceive(context: RequestContext, opened: SmbOpen | None, reque
 
 async def pipe_peek(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """How much there is to read; none of it is shown ahead (MS-FSCC 2.3.46)."""
-    pipe = _pipe(opened)
+    pipe = _pipe(opened, FILE_READ_DATA)
     if request.max_output_response < _PEEK.size:
         raise SmbError(Status.BUFFER_TOO_SMALL)
     return _PEEK.pack(_PIPE_CONNECTED, pipe.waiting_bytes, pipe.messages, 0)

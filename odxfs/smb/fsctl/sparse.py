@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.opens import Use
 from odxfs.smb.access import (
     FILE_APPEND_DATA,
     FILE_READ_DATA,
@@ -16,6 +17,8 @@ from odxfs.smb.access import (
     FILE_WRITE_DATA,
     require,
 )
+from odxfs.smb.caching.folders import entry_changed
+from odxfs.smb.caching.waiting import break_caching
 from odxfs.smb.fsctl.call import MAX_OFFSET, FsctlAnswer, check_range, check_write_locks, file_of
 from odxfs.smb.request import SmbError
 from odxfs.types import BLOCK_BYTES
@@ -55,6 +58,7 @@ async def set_sparse(context: RequestContext, opened: SmbOpen | None, request: I
     )
     if attributes != inode.dos_attributes:
         await found.volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
+        entry_changed(context.server, found)
     return b""
 
 
@@ -66,6 +70,7 @@ async def set_zero_data(context: RequestContext, opened: SmbOpen | None, request
     start, beyond = call.file_offset, call.beyond_final_zero
     if start < 0 or beyond < 0 or start > beyond:
         raise SmbError(Status.INVALID_PARAMETER)
+    await break_caching(context, found, Use.CHANGE)
     length = min(beyond, inode.size) - start
     if length <= 0:
         return b""
@@ -115,6 +120,7 @@ async def file_level_trim(context: RequestContext, opened: SmbOpen | None, reque
         raise SmbError(Status.INVALID_PARAMETER)
     if 0 < request.max_output_response < FileLevelTrimOutput.LAYOUT.size:
         raise SmbError(Status.INVALID_PARAMETER)
+    await break_caching(context, found, Use.CHANGE)
     processed = 0
     for part in call.ranges:
         if part.offset + part.length >= 2**64:

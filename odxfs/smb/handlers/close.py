@@ -1,10 +1,15 @@
 """CLOSE: the end of an open (MS-SMB2 3.3.5.10)."""
 
+import logging
+
+from odxfs.errors import ReadOnly, VolumeError
 from odxfs.smb.closing import close_open
-from odxfs.smb.information.attributes import allocation_size, end_of_file, file_attributes, times_of
+from odxfs.smb.information.attributes import allocation_size, end_of_file, open_attributes, times_of
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext
 from odxfs.wire.close import CloseFlags, CloseRequest, CloseResponse
+
+logger = logging.getLogger(__name__)
 
 
 async def close(context: RequestContext) -> CloseResponse:
@@ -14,12 +19,24 @@ async def close(context: RequestContext) -> CloseResponse:
     queried = bool(request.flags & CloseFlags.POSTQUERY_ATTRIB) and not opened.is_pipe
     response = _attributes(opened) if queried else CloseResponse()
     await close_open(context.server, opened)
+    if opened.durability is not None and opened.durability.is_persistent:
+        await _forget_durably(context)
     return response
+
+
+async def _forget_durably(context: RequestContext) -> None:
+    """A client that hears of the close must not find the open again after a crash; on a disk that fails it may."""
+    try:
+        await context.server.pool.commit()
+    except ReadOnly as error:  # the log says that of the pool
+        logger.info("a persistent open is closed, and may be back after a restart: %s", error)
+    except VolumeError as error:
+        logger.warning("a persistent open is closed, and may be back after a restart: %s", error)
 
 
 def _attributes(opened: SmbOpen) -> CloseResponse:
     inode = opened.inode
-    times = times_of(inode)
+    times = times_of(opened.file_inode)
     return CloseResponse(
         flags=CloseFlags.POSTQUERY_ATTRIB,
         creation_time=times.creation,
@@ -28,5 +45,5 @@ def _attributes(opened: SmbOpen) -> CloseResponse:
         change_time=times.change,
         allocation_size=allocation_size(inode),
         end_of_file=end_of_file(inode),
-        file_attributes=file_attributes(inode),
+        file_attributes=open_attributes(opened),
     )

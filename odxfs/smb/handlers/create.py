@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from odxfs.ntstatus import Status
-from odxfs.smb.access import FILE_ALL_ACCESS, grant
+from odxfs.smb.access import FILE_ALL_ACCESS, check_desired, grant
+from odxfs.smb.caching.folders import entry_changed
+from odxfs.smb.caching.granting import answer_lease, grant_caching
+from odxfs.smb.caching.oplocks import level_of
 from odxfs.smb.closing import close_open
-from odxfs.smb.information.attributes import allocation_size, end_of_file, file_attributes, times_of
+from odxfs.smb.durable.app_instance import displace
+from odxfs.smb.durable.channel_sequence import sequence_of
+from odxfs.smb.durable.granting import answer_durability, grant_durability
+from odxfs.smb.durable.losing import let_loss_happen
+from odxfs.smb.durable.outlasting import outlast_channel
+from odxfs.smb.durable.persistence import keep_grant, keep_record
+from odxfs.smb.durable.reconnecting import named_open, reconnect
+from odxfs.smb.durable.replay import find_replayed, replayed_level
+from odxfs.smb.durable.wishes import Wishes, read_wishes
+from odxfs.smb.information.allocation import set_aside_at_create
+from odxfs.smb.information.attributes import allocation_size, end_of_file, open_attributes, times_of
 from odxfs.smb.information.extended_attributes import set_eas
 from odxfs.smb.limits import MAX_OPENS_PER_SESSION
-from odxfs.smb.opening import maximal_in_share, open_file
+from odxfs.smb.opening import maximal_in_share
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.smb.rpc.endpoints import open_pipe
 from odxfs.smb.sessions import SessionState
+from odxfs.smb.stream_opening import open_path
 from odxfs.smb.token_share import open_token
 from odxfs.wire.create import (
     CreateAction,
@@ -21,16 +38,12 @@ from odxfs.wire.create import (
     CreateRequest,
     CreateResponse,
     ImpersonationLevel,
-    OplockLevel,
     RawContext,
 )
 from odxfs.wire.create_contexts import (
-    DURABLE_HANDLE_RECONNECT,
-    DURABLE_HANDLE_RECONNECT_V2,
     EA_BUFFER,
     QUERY_MAXIMAL_ACCESS,
     QUERY_ON_DISK_ID,
-    AllocationSize,
     QueryMaximalAccessRequest,
     QueryMaximalAccessResponse,
     QueryOnDiskIdResponse,
@@ -48,31 +61,53 @@ VALID_OPTIONS = 0x00FF_FFFF
 UNSUPPORTED_OPTIONS = CreateOptions.OPEN_BY_FILE_ID | CreateOptions.RESERVE_OPFILTER | 0x80
 """Answered NOT_SUPPORTED (MS-SMB2 3.3.5.9); 0x80 is FILE_CREATE_TREE_CONNECTION."""
 
-_RECONNECTS = (DURABLE_HANDLE_RECONNECT, DURABLE_HANDLE_RECONNECT_V2)
-"""A reconnect finds no open, since none is durable: OBJECT_NAME_NOT_FOUND."""
-
 _NO_OVERWRITE = (CreateDisposition.SUPERSEDE, CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF)
 
 
 async def create(context: RequestContext) -> CreateResponse:
-    """Open what the request names. Leases, oplocks and durable handles are not granted; unknown contexts are ignored."""
+    """Open what the request names, or give back what it opened before; unknown contexts are ignored."""
     request = CreateRequest.unpack(context.pdu)
     context.open = None
-    _check_request(request)
     if len(context.session.opens) >= MAX_OPENS_PER_SESSION:
         raise SmbError(Status.TOO_MANY_OPENED_FILES)
+    wishes = read_wishes(request, context.connection.dialect)
+    await let_loss_happen(context, named_open(context, wishes))
+    _check_standing(context)
+    context.open = reconnect(context, request, wishes)  # nothing else of such a request counts
+    if context.open is not None:
+        return await _respond(context, context.open, CreateAction.OPENED, request, wishes)
+    _check_request(request)
     if context.tree.is_ipc:
         return _create_pipe(context, request)
-    contexts = request.create_contexts
-    if any(find_create_context(contexts, name) is not None for name in _RECONNECTS):
-        raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
-    eas = _requested_eas(contexts)
-    find = open_token if context.tree.is_tokens else open_file
+    context.open = find_replayed(context, wishes)
+    if context.open is not None and context.open.durability is not None:
+        answer = await _respond(context, context.open, context.open.durability.action, request, wishes)
+        return replace(answer, oplock_level=replayed_level(context.open, request))
+    return await outlast_channel(context, wishes.create_guid, partial(_create, context, request, wishes))
+
+
+async def _create(context: RequestContext, request: CreateRequest, wishes: Wishes) -> CreateResponse:
+    with context.server.durable.creating((context.connection.client_guid, wishes.create_guid)):
+        return await _create_open(context, request, wishes)
+
+
+async def _create_open(context: RequestContext, request: CreateRequest, wishes: Wishes) -> CreateResponse:
+    await displace(context, request, wishes.app_instance)
+    eas = _requested_eas(request.create_contexts)
+    find = open_token if context.tree.is_tokens else open_path
     opened, action = await find(context, request)
+    opened.channel_sequence = sequence_of(context)
     await _settle(context, opened, eas if action is not CreateAction.OPENED else ())
     context.open = opened
     try:
-        return await _respond(context, opened, action, contexts)
+        set_aside_at_create(opened, action, request.create_contexts)
+        grant_caching(context, opened, request)
+        if action is not CreateAction.OPENED:
+            entry_changed(context.server, opened)
+        grant_durability(context, opened, action, wishes)
+        await keep_grant(context.server, opened.grant)
+        await keep_record(context.server, opened)
+        return await _respond(context, opened, action, request, wishes)
     except BaseException:
         await close_open(
             context.server, opened
@@ -86,6 +121,7 @@ def _check_request(request: CreateRequest) -> None:
     directory = bool(options & CreateOptions.DIRECTORY_FILE)
     if request.impersonation_level > ImpersonationLevel.DELEGATE:
         raise SmbError(Status.BAD_IMPERSONATION_LEVEL)
+    check_desired(request.desired_access)
     if options & UNSUPPORTED_OPTIONS:
         raise SmbError(Status.NOT_SUPPORTED)
     if (
@@ -100,10 +136,7 @@ def _check_request(request: CreateRequest) -> None:
 
 
 def _requested_eas(contexts: tuple[RawContext, ...]) -> tuple[ExtendedAttribute, ...]:
-    """The extended attributes for a new file; AlSi is read too, so that a malformed one is refused: space comes as needed."""
-    allocation = find_create_context(contexts, AllocationSize.NAME)
-    if allocation is not None:
-        AllocationSize.unpack(allocation)
+    """The extended attributes for a new file."""
     data = find_create_context(contexts, EA_BUFFER)
     return unpack_full_ea(data) if data else ()
 
@@ -112,21 +145,26 @@ async def _settle(context: RequestContext, opened: SmbOpen, eas: tuple[ExtendedA
     """Give a new file its extended attributes, and the open up again if its session or tree ended meanwhile."""
     try:
         if eas:
-            await set_eas(opened.volume, opened.inode, eas)
-        if context.session.state is not SessionState.VALID:
-            raise SmbError(Status.USER_SESSION_DELETED)
-        if context.session.trees.get(opened.tree.id) is not opened.tree:
-            raise SmbError(Status.NETWORK_NAME_DELETED)
+            await set_eas(opened.volume, opened.file_inode, eas)
+        _check_standing(context)
     except BaseException:
         await close_open(context.server, opened)
         raise
 
 
+def _check_standing(context: RequestContext) -> None:
+    """Session and tree have not ended while the request waited."""
+    if context.session.state is not SessionState.VALID:
+        raise SmbError(Status.USER_SESSION_DELETED)
+    if context.session.trees.get(context.tree.id) is not context.tree:
+        raise SmbError(Status.NETWORK_NAME_DELETED)
+
+
 async def _respond(
-    context: RequestContext, opened: SmbOpen, action: CreateAction, contexts: tuple[RawContext, ...]
+    context: RequestContext, opened: SmbOpen, action: CreateAction, request: CreateRequest, wishes: Wishes
 ) -> CreateResponse:
     inode = opened.inode
-    times = times_of(inode)
+    times = times_of(opened.file_inode)
     return CreateResponse(
         file_id=opened.fid,
         create_action=action,
@@ -136,9 +174,13 @@ async def _respond(
         change_time=times.change,
         allocation_size=allocation_size(inode),
         end_of_file=end_of_file(inode),
-        file_attributes=file_attributes(inode),
-        oplock_level=OplockLevel.NONE,
-        create_contexts=await _answer_contexts(context, opened, contexts),
+        file_attributes=open_attributes(opened),
+        oplock_level=level_of(opened.grant),
+        create_contexts=(
+            *await _answer_contexts(context, opened, request.create_contexts),
+            *answer_lease(opened),
+            *answer_durability(opened, wishes),
+        ),
     )
 
 
@@ -150,10 +192,12 @@ async def _answer_contexts(
     if maximal is not None:
         QueryMaximalAccessRequest.unpack(maximal)
         parent = None if opened.parent is None else await opened.volume.inode(opened.parent)
-        access = maximal_in_share(context, opened.view, opened.inode, parent)
+        if parent is not None:
+            await opened.volume.security(parent)
+        access = maximal_in_share(context, opened.view, opened.file_inode, parent)
         answers.append((QUERY_MAXIMAL_ACCESS, QueryMaximalAccessResponse(Status.SUCCESS, access).pack()))
     if find_create_context(contexts, QUERY_ON_DISK_ID) is not None:
-        ids = QueryOnDiskIdResponse(opened.inode.number, opened.volume.id)
+        ids = QueryOnDiskIdResponse(opened.file_inode.number, opened.volume.id)
         answers.append((QUERY_ON_DISK_ID, ids.pack()))
     return tuple(answers)
 
@@ -170,7 +214,7 @@ def _create_pipe(context: RequestContext, request: CreateRequest) -> CreateRespo
         granted_access=granted,
         share_access=request.share_access,
         create_options=request.create_options,
-        pipe=open_pipe(request.name, server),
+        pipe=open_pipe(request.name, server, context.session.user),
     )
     server.registry.add(opened)
     context.open = opened

@@ -21,6 +21,8 @@ from odxfs.offload import (
     WriteCall,
 )
 from odxfs.offload.rules import READ_INPUT_BYTES, WRITE_INPUT_BYTES
+from odxfs.opens import Use
+from odxfs.smb.caching.waiting import break_caching
 from odxfs.smb.fsctl.call import caller_of, volume_and_number
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
@@ -45,6 +47,7 @@ async def offload_read(context: RequestContext, opened: SmbOpen | None, request:
     with _refusals_recorded(context, opened, "read", call.file_offset, call.copy_length):
         found = _file_of(context, opened)
         share = await _share_after_delay(context, found)
+        await _break(context, found, Access.FILE_READ_DATA, Use.READ)
     party = _party(context, found, share)
     result: ReadResult = await context.server.engine.offload_read(party, call)
     return OffloadReadOutput(
@@ -60,9 +63,16 @@ async def offload_write(context: RequestContext, opened: SmbOpen | None, request
     with _refusals_recorded(context, opened, "write", call.file_offset, call.copy_length):
         found = _file_of(context, opened)
         share = await _share_after_delay(context, found)
+        await _break(context, found, Access.FILE_WRITE_DATA, Use.CHANGE)
     party = _party(context, found, share)
     written = await context.server.engine.offload_write(party, call)
     return OffloadWriteOutput(length_written=written).pack()
+
+
+async def _break(context: RequestContext, opened: SmbOpen, right: int, use: Use) -> None:
+    """A token stands for what the clients have written so far, so they write it; who lacks the right disturbs nobody."""
+    if opened.granted_access & right:
+        await break_caching(context, opened, use)
 
 
 @contextmanager

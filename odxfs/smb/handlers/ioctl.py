@@ -12,6 +12,7 @@ from odxfs.smb.fsctl import (
     negotiation,
     pipes,
     reparse,
+    resiliency,
     snapshots,
     sparse,
     storage,
@@ -55,9 +56,12 @@ _WITH_OPEN: dict[int, Fsctl] = {
     Code.SET_COMPRESSION: storage.set_compression,
     Code.GET_INTEGRITY_INFORMATION: storage.get_integrity_information,
     Code.SET_INTEGRITY_INFORMATION: storage.set_integrity_information,
+    Code.SET_INTEGRITY_INFORMATION_EX: storage.set_integrity_information_ex,
     Code.CREATE_OR_GET_OBJECT_ID: storage.object_id,
     Code.GET_REPARSE_POINT: reparse.get_reparse_point,
-    Code.LMR_REQUEST_RESILIENCY: negotiation.request_resiliency,
+    Code.SET_REPARSE_POINT: reparse.set_reparse_point,
+    Code.DELETE_REPARSE_POINT: reparse.delete_reparse_point,
+    Code.LMR_REQUEST_RESILIENCY: resiliency.request_resiliency,
     Code.PIPE_TRANSCEIVE: pipes.pipe_transceive,
     Code.PIPE_PEEK: pipes.pipe_peek,
 }
@@ -73,6 +77,9 @@ _CHANGING = frozenset(
         Code.FILE_LEVEL_TRIM,
         Code.SET_COMPRESSION,
         Code.SET_INTEGRITY_INFORMATION,
+        Code.SET_INTEGRITY_INFORMATION_EX,
+        Code.SET_REPARSE_POINT,
+        Code.DELETE_REPARSE_POINT,
     }
 )
 """What changes the open's file: MEDIA_WRITE_PROTECTED in a previous version. OFFLOAD_WRITE is refused by the engine's rules."""
@@ -87,7 +94,7 @@ _COPYING_WITHOUT_TOKENS = _DUPLICATING | {
 """What an SVM may be told not to serve: NOT_SUPPORTED, as ONTAP answers."""
 
 _KNOWN_BUT_ABSENT = frozenset(int(code) for code in Code) - _WITH_OPEN.keys() - _WITHOUT_OPEN.keys()
-"""Codes of the specification's allow-list that this file system has not got: INVALID_DEVICE_REQUEST, not NOT_SUPPORTED."""
+"""Codes of MS-FSCC 2.3 that this file system has not got: INVALID_DEVICE_REQUEST, not NOT_SUPPORTED (MS-SMB2 3.3.5.15.8)."""
 
 
 async def ioctl(context: RequestContext) -> IoctlResponse | Answer:

@@ -1,7 +1,4 @@
-"""LOCK: take and give up byte-range locks (MS-SMB2 3.3.5.14, MS-FSA 2.1.5.8, 2.1.5.9).
-
-The lock sequence of a request is not kept: it serves the replay of durable and resilient opens, and none is granted.
-"""
+"""LOCK: take and give up byte-range locks (MS-SMB2 3.3.5.14, MS-FSA 2.1.5.8, 2.1.5.9)."""
 
 from __future__ import annotations
 
@@ -9,11 +6,14 @@ import trio
 
 from odxfs.errors import VolumeError
 from odxfs.ntstatus import Status
-from odxfs.opens import OpenEntry, OpenTable
+from odxfs.opens import OpenEntry, OpenTable, Use
 from odxfs.smb.access import FILE_READ_DATA, FILE_WRITE_DATA, require
+from odxfs.smb.caching.waiting import break_caching
+from odxfs.smb.durable.lock_sequence import is_replayed, note_done
 from odxfs.smb.limits import MAX_LOCKS_PER_OPEN
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
+from odxfs.smb.sessions import SessionState
 from odxfs.wire.lock import LockElement, LockFlags, LockRequest, LockResponse
 
 MAX_LOCK_END = 2**64
@@ -31,10 +31,15 @@ async def lock(context: RequestContext) -> LockResponse:
     if opened.entry is None or opened.is_directory:
         raise SmbError(Status.INVALID_PARAMETER)
     require(opened.granted_access, FILE_READ_DATA | FILE_WRITE_DATA)
+    if is_replayed(opened, request, context.connection):
+        return LockResponse()
     if request.locks[0].flags & LockFlags.UNLOCK:
         _unlock_all(context.server.opens, opened.entry, request.locks)
+    elif context.session.state is SessionState.EXPIRED:
+        raise SmbError(Status.NETWORK_SESSION_EXPIRED, "an expired session gives up locks and takes none")
     else:
         await _lock_all(context, opened, opened.entry, request.locks)
+    note_done(opened, request, context.connection)
     return LockResponse()
 
 
@@ -58,6 +63,7 @@ async def _lock_all(
         raise SmbError(Status.INVALID_PARAMETER)
     if entry.lock_count + len(locks) > MAX_LOCKS_PER_OPEN:
         raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many locks on one open")
+    await break_caching(context, opened, Use.CHANGE)
     taken: list[LockElement] = []
     try:
         for element in locks:

@@ -8,7 +8,5 @@ from odxfs.wire.logoff import LogoffRequest, LogoffResponse
 async def logoff(context: RequestContext) -> LogoffResponse:
     """Close the session's opens and forget its keys; this answer is still signed with them."""
     LogoffRequest.unpack(context.pdu)
-    session = context.session
-    await close_session(context.server, session)
-    context.connection.protocol.forget_session(session.id)
+    await close_session(context.server, context.session)
     return LogoffResponse()

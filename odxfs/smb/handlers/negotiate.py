@@ -11,7 +11,9 @@ from odxfs.wire.fscc.filetime import from_ns
 async def negotiate(context: RequestContext) -> Response:
     """Settle the connection. Raises SmbError with the status of an offer that nothing can be made of."""
     status, response = context.connection.protocol.negotiate(
-        context.request, negotiate_token(), from_ns(time.time_ns())
+        context.request,
+        negotiate_token(kerberos=context.server.settings.keytab is not None),
+        from_ns(time.time_ns()),
     )
     if response is None or status is not Status.SUCCESS:
         raise SmbError(status)

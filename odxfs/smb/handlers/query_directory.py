@@ -1,7 +1,9 @@
 """QUERY_DIRECTORY: the names in a directory (MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3)."""
 
+from functools import partial
+
 from odxfs.ntstatus import Status
-from odxfs.smb.access import FILE_LIST_DIRECTORY, require
+from odxfs.smb.access import FILE_LIST_DIRECTORY, is_listed, require
 from odxfs.smb.directory.entries import pack_listed
 from odxfs.smb.directory.enumeration import Enumeration
 from odxfs.smb.directory.pattern import MAX_PATTERN_CHARACTERS
@@ -19,7 +21,7 @@ async def query_directory(context: RequestContext) -> QueryDirectoryResponse:
     _check(context, opened, request)
     if request.output_buffer_length < form_of(request.file_information_class).minimum_bytes:
         raise SmbError(Status.INFO_LENGTH_MISMATCH)
-    enumeration = _enumeration(opened, request)
+    enumeration = _enumeration(context, opened, request)
     async with enumeration.lock:
         if request.flags & (QueryDirectoryFlags.RESTART_SCANS | QueryDirectoryFlags.REOPEN):
             enumeration.restart(request.file_name)
@@ -41,11 +43,16 @@ def _check(context: RequestContext, opened: SmbOpen, request: QueryDirectoryRequ
         raise SmbError(Status.OBJECT_NAME_INVALID)
 
 
-def _enumeration(opened: SmbOpen, request: QueryDirectoryRequest) -> Enumeration:
+def _enumeration(context: RequestContext, opened: SmbOpen, request: QueryDirectoryRequest) -> Enumeration:
     """The scan of this open; the first request's pattern is kept until a restart brings another (an empty one is `*`)."""
     if not isinstance(opened.enumeration, Enumeration):
+        hides = opened.tree.share.access_based_enumeration
         opened.enumeration = Enumeration(
-            opened.volume, opened.inode.number, opened.view.root, request.file_name or "*"
+            opened.volume,
+            opened.inode.number,
+            opened.view.root,
+            request.file_name or "*",
+            partial(is_listed, token=context.token) if hides else None,
         )
     return opened.enumeration
 

@@ -26,6 +26,8 @@ async def query_info(context: RequestContext) -> QueryInfoResponse | Answer:
     if request.output_buffer_length > longest or len(request.input_buffer) > longest:
         raise SmbError(Status.INVALID_PARAMETER)
     information = await _query(context, opened, request)
+    if isinstance(information, Answer):
+        return information
     if request.output_buffer_length < information.fixed_bytes:
         raise SmbError(Status.INFO_LENGTH_MISMATCH)
     if request.output_buffer_length < len(information.data):
@@ -34,7 +36,7 @@ async def query_info(context: RequestContext) -> QueryInfoResponse | Answer:
     return QueryInfoResponse(information.data)
 
 
-async def _query(context: RequestContext, opened: SmbOpen, request: QueryInfoRequest) -> Information:
+async def _query(context: RequestContext, opened: SmbOpen, request: QueryInfoRequest) -> Information | Answer:
     if request.info_type == InfoType.FILE:
         if opened.is_pipe:
             return query_pipe(opened, request)
@@ -44,7 +46,7 @@ async def _query(context: RequestContext, opened: SmbOpen, request: QueryInfoReq
     if request.info_type == InfoType.FILESYSTEM:
         return query_filesystem(context, opened, request.file_info_class)
     if request.info_type == InfoType.SECURITY:
-        return query_security(context, opened, request)
+        return await query_security(context, opened, request)
     if request.info_type == InfoType.QUOTA:
         raise SmbError(Status.NOT_SUPPORTED, "volumes keep no quotas")
     raise SmbError(Status.INVALID_PARAMETER)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from odxfs.errors import LockConflict
 from odxfs.ntstatus import Status
+from odxfs.opens import Use
 from odxfs.smb.access import FILE_EXECUTE, FILE_READ_DATA
+from odxfs.smb.caching.waiting import break_caching, must_wait
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import Answer, RequestContext, SmbError
 from odxfs.types import Buffer
@@ -20,6 +22,8 @@ def read_now(context: RequestContext) -> ReadResponse | None:
     opened = _check(context, request)
     if opened.is_pipe or request.length == 0:
         return None
+    if context.server.opens.cached and must_wait(context, opened, Use.READ):
+        return None
     data = opened.volume.read_nowait(opened.inode, request.offset, request.length)
     return _respond(opened, request, data) if data is not None else None
 
@@ -31,6 +35,9 @@ async def read(context: RequestContext) -> ReadResponse | Answer:
     if opened.pipe is not None:
         data, more = opened.pipe.read(request.length)
         return Answer(Status.BUFFER_OVERFLOW, ReadResponse(data)) if more else ReadResponse(data)
+    if context.server.opens.cached:
+        await break_caching(context, opened, Use.READ)
+        opened = _check(context, request)
     if request.length == 0 and request.minimum_count == 0:
         return ReadResponse(b"")
     return _respond(opened, request, await opened.volume.read(opened.inode, request.offset, request.length))
@@ -43,7 +50,7 @@ def _check(context: RequestContext, request: ReadRequest) -> SmbOpen:
         raise SmbError(Status.INVALID_PARAMETER)
     if opened.is_pipe:
         return opened
-    if opened.is_directory:
+    if not opened.inode.is_file:
         raise SmbError(Status.INVALID_DEVICE_REQUEST)
     if not opened.granted_access & (FILE_READ_DATA | FILE_EXECUTE):
         raise SmbError(Status.ACCESS_DENIED)

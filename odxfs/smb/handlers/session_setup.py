@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-
 import trio
 
 from odxfs.ntstatus import Status
-from odxfs.smb.auth.acceptor import Acceptor, AuthStep
-from odxfs.smb.auth.errors import LogonFailure
+from odxfs.smb.auth.acceptor import AuthStep
+from odxfs.smb.auth.errors import LogonFailure, TooManyAttempts
+from odxfs.smb.binding import bind_session
 from odxfs.smb.closing import close_session
 from odxfs.smb.limits import MAX_SESSIONS_PER_CONNECTION
+from odxfs.smb.logins import log_in
 from odxfs.smb.request import Answer, RequestContext, Response, SmbError
 from odxfs.smb.sessions import Session, SessionState, new_session_id
 from odxfs.smb.settings import Encryption
-from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiate_contexts import Cipher
 from odxfs.wire.session_setup import (
     SessionFlags,
@@ -23,29 +22,27 @@ from odxfs.wire.session_setup import (
     SessionSetupResponse,
 )
 
-logger = logging.getLogger(__name__)
-
 
 async def session_setup(context: RequestContext) -> Response | Answer:
     """Take the login one step further; MORE_PROCESSING_REQUIRED until it has succeeded or failed.
 
-    A failed first login leaves nothing behind. A failed repeated login leaves the session as it was.
+    A failed login leaves nothing behind: a repeated one that fails ends its session (MS-SMB2 3.3.5.5.3).
     """
     request = SessionSetupRequest.unpack(context.pdu)
-    _check_policy(context, request)
+    _check_policy(context)
+    if request.flags & SessionSetupFlags.BINDING:
+        context.reply_session_id = context.header.session_id
+        return await bind_session(context, request)
     session = _find_session(context)
     context.reply_session_id = session.id
     try:
-        step = _step(context, session, request.security_buffer)
-        answer_at = _turn(context, step)
+        step = await log_in(context, session.id, request.security_buffer, session.user)
     except LogonFailure as failure:
-        logger.info("login from %s failed: %s", context.connection, failure)
-        await _give_up(context, session)
-        await _wait_until(_turn_after_failure(context, failure))
+        if session.state is SessionState.IN_PROGRESS or _ends_session(context, session, failure):
+            await close_session(context.server, session)
         raise
     if not step.done:
         return Answer(Status.MORE_PROCESSING_REQUIRED, SessionSetupResponse(0, step.token))
-    await _wait_until(answer_at)
     if session.state is SessionState.CLOSED:
         raise SmbError(Status.USER_SESSION_DELETED)
     await _succeed(context, session, step, request.previous_session_id)
@@ -53,14 +50,23 @@ async def session_setup(context: RequestContext) -> Response | Answer:
     return SessionSetupResponse(flags, step.token)
 
 
-def _check_policy(context: RequestContext, request: SessionSetupRequest) -> None:
-    connection = context.connection
-    if request.flags & SessionSetupFlags.BINDING:
-        # More than one connection for a session (multichannel) is not offered: MS-SMB2 3.3.5.5 step 4.
-        supported = connection.dialect >= Dialect.SMB_3_0
-        raise SmbError(Status.REQUEST_NOT_ACCEPTED if supported else Status.USER_SESSION_DELETED)
+def _ends_session(context: RequestContext, session: Session, failure: LogonFailure) -> bool:
+    """Whether a repeated login that failed is the end of the session.
+
+    Not if somebody else can have sent it: only who could end the session by a LOGOFF, too. Nor if others' attempts were the
+    reason, or a user that the session is not of.
+    """
+    if isinstance(failure, TooManyAttempts) or failure.status != Status.LOGON_FAILURE:
+        return False
+    security = session.security
+    assert security is not None, "a session that logs in again has keys"
+    proven = context.request.signed or context.encrypted
+    return proven or not (security.signing_required or security.encrypt_data)
+
+
+def _check_policy(context: RequestContext) -> None:
     required = context.server.settings.encryption is Encryption.REQUIRED
-    if required and connection.protocol.cipher == Cipher.NONE:
+    if required and context.connection.protocol.cipher == Cipher.NONE:
         raise SmbError(Status.ACCESS_DENIED, "this server demands encryption and the client offers none")
 
 
@@ -70,7 +76,7 @@ def _find_session(context: RequestContext) -> Session:
     if session_id == 0:
         if len(connection.sessions) >= MAX_SESSIONS_PER_CONNECTION:
             raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many sessions on one connection")
-        session = Session(new_session_id(context.server.sessions), connection)
+        session = Session(new_session_id(context.server.sessions), [connection])
         connection.sessions[session.id] = session
         context.server.sessions[session.id] = session
         return session
@@ -80,68 +86,22 @@ def _find_session(context: RequestContext) -> Session:
     return found
 
 
-def _step(context: RequestContext, session: Session, token: bytes) -> AuthStep:
-    """Feed the acceptor of the login in progress; a valid session that logs in again gets a new one."""
-    if session.acceptor is None:
-        server = context.server
-        session.acceptor = Acceptor(server.users, server.settings.server_name)
-    step = session.acceptor.step(token)
-    if step.done and session.user is not None and (step.user is None or step.user.name != session.user.name):
-        failure = LogonFailure("a session logged in again as another user", Status.ACCESS_DENIED)
-        failure.account = step.user.name if step.user is not None else ""
-        raise failure
-    return step
-
-
-def _turn(context: RequestContext, step: AuthStep) -> float:
-    """When a finished login may be answered: not before the delays of earlier failed ones have passed."""
-    now = trio.current_time()
-    if step.user is None:
-        return now
-    answer_at = context.server.login_delays.right(context.connection.peer_address[0], step.user.name, now)
-    if answer_at is None:
-        failure = LogonFailure(f"too many attempts on {step.user.name!r} wait for their answer")
-        failure.account = step.user.name
-        raise failure
-    return answer_at
-
-
-def _turn_after_failure(context: RequestContext, failure: LogonFailure) -> float:
-    """When the failure may be told. Without an account nothing was guessed, and nobody else has to wait for it."""
-    now, server = trio.current_time(), context.server
-    if not failure.account:
-        return now + server.settings.failed_login_seconds
-    return server.login_delays.wrong(context.connection.peer_address[0], failure.account, now)
-
-
-async def _wait_until(moment: float) -> None:
-    if moment > trio.current_time():
-        await trio.sleep_until(moment)
-
-
-async def _give_up(context: RequestContext, session: Session) -> None:
-    session.acceptor = None
-    if session.state is SessionState.IN_PROGRESS:
-        await close_session(context.server, session)
-        context.connection.protocol.forget_session(session.id)
-
-
 async def _succeed(
     context: RequestContext, session: Session, step: AuthStep, previous_session_id: int
 ) -> None:
     assert step.user is not None, "a finished login has a user"
     connection, settings = context.connection, context.server.settings
-    session.acceptor = None
     if session.state is SessionState.IN_PROGRESS:
-        session.user = step.user
         session.encrypt_data = settings.encryption is Encryption.REQUIRED
         session.security = connection.protocol.derive_keys(
             context.request, session.id, step.session_key, encrypt_data=session.encrypt_data
         )
         session.state = SessionState.VALID
         connection.login_succeeded()
-    else:
-        session.user = step.user
+    elif session.state is SessionState.EXPIRED:
+        session.state = SessionState.VALID
+    session.user = step.user
+    context.server.expiry.renew(session, trio.current_time() + step.seconds)
     await _end_previous(context, session, previous_session_id)
 
 
@@ -151,6 +111,4 @@ async def _end_previous(context: RequestContext, session: Session, previous_sess
     if previous is None or previous is session or previous.user is None or session.user is None:
         return
     if previous.user.name == session.user.name:
-        connection = previous.connection
         await close_session(context.server, previous)
-        connection.protocol.forget_session(previous.id)

@@ -1,11 +1,12 @@
 """SET_INFO: change what QUERY_INFO shows (MS-SMB2 3.3.5.21)."""
 
 from odxfs.ntstatus import Status
-from odxfs.smb.access import ACCESS_SYSTEM_SECURITY, FILE_WRITE_DATA, WRITE_DAC, WRITE_OWNER, require
+from odxfs.smb.access import FILE_WRITE_DATA, require
 from odxfs.smb.information.file_changes import set_file
+from odxfs.smb.information.security import set_security
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
-from odxfs.wire.query_info import InfoType, SecurityInformation
+from odxfs.wire.query_info import InfoType
 from odxfs.wire.set_info import SetInfoRequest, SetInfoResponse
 
 FS_LABEL, FS_CONTROL, FS_OBJECT_ID = 2, 6, 8
@@ -24,7 +25,7 @@ async def set_info(context: RequestContext) -> SetInfoResponse:
     elif request.info_type == InfoType.FILESYSTEM:
         _refuse_filesystem(opened, request.file_info_class)
     elif request.info_type == InfoType.SECURITY:
-        _refuse_security(opened, request.additional_information)
+        await set_security(context, opened, request.additional_information, request.buffer)
     elif request.info_type == InfoType.QUOTA:
         raise SmbError(Status.NOT_SUPPORTED, "volumes keep no quotas")
     else:
@@ -40,17 +41,3 @@ def _refuse_filesystem(opened: SmbOpen, info_class: int) -> None:
     if info_class == FS_LABEL:
         raise SmbError(Status.NOT_SUPPORTED)
     raise SmbError(Status.INVALID_INFO_CLASS)
-
-
-def _refuse_security(opened: SmbOpen, parts: int) -> None:
-    """Volumes keep POSIX owners and modes, no access lists: MS-FSA 2.1.5.17 names the status for that.
-
-    The rights are looked at first, so that a client without them learns of those.
-    """
-    if parts & (SecurityInformation.OWNER | SecurityInformation.GROUP | SecurityInformation.LABEL):
-        require(opened.granted_access, WRITE_OWNER)
-    if parts & SecurityInformation.DACL:
-        require(opened.granted_access, WRITE_DAC)
-    if parts & SecurityInformation.SACL:
-        require(opened.granted_access, ACCESS_SYSTEM_SECURITY)
-    raise SmbError(Status.INVALID_DEVICE_REQUEST, "volumes keep no access lists")

@@ -16,7 +16,13 @@ from odxfs.smb.token_share import check_user
 from odxfs.smb.trees import Tree, View
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiate_contexts import Cipher
-from odxfs.wire.tree_connect import ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse
+from odxfs.wire.tree_connect import (
+    ShareCapabilities,
+    ShareFlags,
+    ShareType,
+    TreeConnectRequest,
+    TreeConnectResponse,
+)
 
 ORIGIN = "smb"
 """What changes made through a share are marked with."""
@@ -43,8 +49,25 @@ async def tree_connect(context: RequestContext) -> TreeConnectResponse:
     return TreeConnectResponse(
         share_type=ShareType.PIPE if tree.is_ipc else ShareType.DISK,
         maximal_access=tree.maximal_access,
-        share_flags=ShareFlags.NO_CACHING | (ShareFlags.ENCRYPT_DATA if tree.encrypt_data else 0),
+        capabilities=_capabilities(context, tree),
+        share_flags=_flags(tree),
     )
+
+
+def _flags(tree: Tree) -> int:
+    flags = ShareFlags.NO_CACHING
+    if tree.encrypt_data:
+        flags |= ShareFlags.ENCRYPT_DATA
+    if tree.share.access_based_enumeration:
+        flags |= ShareFlags.ACCESS_BASED_DIRECTORY_ENUM
+    return flags
+
+
+def _capabilities(context: RequestContext, tree: Tree) -> int:
+    """A share is continuously available to a client that knows what that means (3.3.5.7)."""
+    if tree.share.continuously_available and context.connection.dialect >= Dialect.SMB_3_0:
+        return ShareCapabilities.CONTINUOUS_AVAILABILITY
+    return 0
 
 
 def _check_signed(context: RequestContext) -> None:
@@ -83,10 +106,10 @@ async def _connect(context: RequestContext, session: Session, share: Share) -> T
         )
     try:
         volume = context.server.pool.volume(share.volume, ORIGIN)
-        root = await share_root(volume, share.path, session.uid, session.gid)
+        root = await share_root(volume, share.path, context.token)
     except (NotFound, NotADirectory) as error:
         raise SmbError(Status.BAD_NETWORK_NAME, f"share {share.name!r} leads nowhere: {error}") from error
-    access = maximal_access(await volume.inode(root), None, session.uid, session.gid)
+    access = maximal_access(await volume.inode(root), None, context.token)
     if not context.server.owns_volume(
         share.volume
     ):  # behind the last wait: it may have changed hands meanwhile

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from odxfs.errors import LockConflict
 from odxfs.ntstatus import Status
+from odxfs.opens import Use
 from odxfs.smb.access import FILE_APPEND_DATA, FILE_WRITE_DATA
+from odxfs.smb.caching.waiting import break_caching, must_wait
 from odxfs.smb.handlers.read import MAX_OFFSET
+from odxfs.smb.information.write_times import kept_write_time
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.wire.create import CreateOptions
@@ -20,7 +23,9 @@ def write_now(context: RequestContext) -> WriteResponse | None:
     """The answer without waiting when nothing must be read or synced first; None for everything else."""
     request = WriteRequest.unpack(context.pdu)
     opened, offset = _check(context, request)
-    if opened.is_pipe or not request.data or _wants_durable(opened, request):
+    if opened.is_pipe or not request.data or opened.keeps_write_time or _wants_durable(opened, request):
+        return None
+    if context.server.opens.cached and must_wait(context, opened, Use.CHANGE):
         return None
     if not opened.volume.write_nowait(opened.inode, offset, request.data):
         return None
@@ -35,9 +40,14 @@ async def write(context: RequestContext) -> WriteResponse:
     if opened.pipe is not None:
         opened.pipe.write(request.data)
         return WriteResponse(len(request.data))
+    if context.server.opens.cached:
+        # Without an interim answer: until its own has left, what it brings counts against the connection's bound.
+        await break_caching(context, opened, Use.CHANGE, told=False)
+        opened, offset = _check(context, request)
     volume = opened.volume
     if request.data:
-        await volume.write(opened.inode, offset, request.data)
+        with kept_write_time(opened):
+            await volume.write(opened.inode, offset, request.data)
         opened.position = offset + len(request.data)
     if _wants_durable(opened, request):
         await volume.sync(opened.inode)
@@ -57,7 +67,7 @@ def _check(context: RequestContext, request: WriteRequest) -> tuple[SmbOpen, int
         raise SmbError(Status.INVALID_PARAMETER)
     if opened.is_pipe:
         return opened, 0
-    if opened.is_directory:
+    if not opened.inode.is_file:
         raise SmbError(Status.INVALID_DEVICE_REQUEST)
     if not opened.granted_access & (FILE_WRITE_DATA | FILE_APPEND_DATA):
         raise SmbError(Status.ACCESS_DENIED)

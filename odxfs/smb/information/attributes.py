@@ -1,12 +1,18 @@
 """What an inode looks like to Windows: file attributes, reparse tags, sizes and FILETIMEs (MS-FSCC 2.6, 2.1.2.1)."""
 
+from __future__ import annotations
+
 import stat
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from odxfs.types import BLOCK_BYTES
 from odxfs.volume import Inode
-from odxfs.wire.fscc.classes import FileAttributes
+from odxfs.wire.fscc.classes import FileAttributes, ReparseTag
 from odxfs.wire.fscc.filetime import Filetime, from_ns
+
+if TYPE_CHECKING:
+    from odxfs.smb.opens import SmbOpen
 
 SETTABLE = (
     FileAttributes.READONLY
@@ -20,11 +26,11 @@ SETTABLE = (
 """What SET_INFO may change; SPARSE_FILE has its own FSCTL, the others describe what an inode is."""
 
 _REPARSE_TAGS = {
-    stat.S_IFLNK: 0xA000000C,
-    stat.S_IFSOCK: 0x80000023,
-    stat.S_IFIFO: 0x80000024,
-    stat.S_IFCHR: 0x80000025,
-    stat.S_IFBLK: 0x80000026,
+    stat.S_IFLNK: ReparseTag.SYMLINK,
+    stat.S_IFSOCK: ReparseTag.AF_UNIX,
+    stat.S_IFIFO: ReparseTag.LX_FIFO,
+    stat.S_IFCHR: ReparseTag.LX_CHARACTER,
+    stat.S_IFBLK: ReparseTag.LX_BLOCK,
 }
 
 
@@ -60,6 +66,15 @@ def file_attributes(inode: Inode) -> int:
     return attributes or FileAttributes.NORMAL
 
 
+def open_attributes(opened: SmbOpen) -> int:
+    """The attributes of what is open: those of the file, but whether it is sparse each stream says for itself."""
+    if opened.base is None:
+        return file_attributes(opened.inode)
+    sparse = opened.inode.dos_attributes & FileAttributes.SPARSE_FILE
+    attributes = file_attributes(opened.base) & ~(FileAttributes.SPARSE_FILE | FileAttributes.NORMAL) | sparse
+    return attributes or FileAttributes.NORMAL
+
+
 def end_of_file(inode: Inode) -> int:
     """The size in bytes that a client sees: directories and links have none."""
     return inode.size if stat.S_ISREG(inode.mode) else 0
@@ -68,13 +83,19 @@ def end_of_file(inode: Inode) -> int:
 def allocation_size(inode: Inode) -> int:
     """The bytes set aside: whole blocks up to the end of the file, or what a file marked sparse really takes.
 
+    Behind the end there is what a client has set aside, until the last open ends.
     Other files are thin as well, but a client that saw less than the size would take them for sparse or compressed.
     """
     if not stat.S_ISREG(inode.mode):
         return 0
     if inode.dos_attributes & FileAttributes.SPARSE_FILE:
         return inode.allocated_bytes
-    return -(-inode.size // BLOCK_BYTES) * BLOCK_BYTES
+    return max(rounded_up(inode.size), inode.reserved_bytes)
+
+
+def rounded_up(length: int) -> int:
+    """Whole blocks, in bytes."""
+    return -(-length // BLOCK_BYTES) * BLOCK_BYTES
 
 
 def visible_links(inode: Inode) -> int:

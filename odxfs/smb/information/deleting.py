@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.opens import Use
 from odxfs.smb.access import DELETE, FILE_ATTRIBUTE_READONLY, require
+from odxfs.smb.caching.waiting import break_caching
 from odxfs.smb.request import SmbError
 from odxfs.wire.fscc.file_information import DispositionFlags
 
@@ -25,15 +27,16 @@ async def set_disposition(
     if not delete:
         context.server.opens.set_delete_pending(number, False)
         return
-    if opened.parent is None:
+    if opened.parent is None and not opened.is_stream:
         raise SmbError(Status.CANNOT_DELETE, "the root of a share stays")
-    if opened.inode.dos_attributes & FILE_ATTRIBUTE_READONLY and not ignore_read_only:
+    if opened.file_inode.dos_attributes & FILE_ATTRIBUTE_READONLY and not ignore_read_only:
         raise SmbError(Status.CANNOT_DELETE)
+    await break_caching(context, opened, Use.RENAME)
     if opened.is_directory:
         if await opened.volume.list_directory(number, 0, 1):
             raise SmbError(Status.DIRECTORY_NOT_EMPTY)
         context.server.notifications.directory_deleted(number)
-    context.server.opens.set_delete_pending(number, True, (opened.parent, opened.name))
+    context.server.opens.set_delete_pending(number, True, opened.entry_name)
 
 
 async def set_disposition_ex(context: RequestContext, opened: SmbOpen, flags: int) -> None:

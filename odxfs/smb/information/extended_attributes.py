@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from odxfs.errors import NoAttribute
 from odxfs.ntstatus import Status
 from odxfs.smb.information.answer import Information
-from odxfs.smb.request import SmbError
+from odxfs.smb.request import Answer, SmbError
 from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea, unpack_get_ea
+from odxfs.wire.query_info import QueryInfoFlags, QueryInfoResponse
 
 if TYPE_CHECKING:
     from odxfs.smb.opens import SmbOpen
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PREFIX = b"user."
 MAX_VALUE_BYTES = 0xFFFF
 MAX_NAME_BYTES = 0xFF
+_EA_ALIGNMENT = 4
 _FORBIDDEN = frozenset(b'\\/:*?"<>|,+=[];') | frozenset(range(0x20))
 
 
@@ -46,22 +48,77 @@ async def ea_size(volume: Volume, inode: Inode) -> int:
     return 4 + sum(5 + len(ea.name) + len(ea.value) for ea in eas) if eas else 0
 
 
-async def query_full_ea(opened: SmbOpen, request: QueryInfoRequest) -> Information:
-    """All EAs, or those that the input names (an absent one is shown with an empty value).
+async def query_full_ea(opened: SmbOpen, request: QueryInfoRequest) -> Information | Answer:
+    """All EAs, the one or those behind an index, or those that the input names (an absent one is shown with an empty value).
 
-    SmbError: NO_EAS_ON_FILE; BUFFER_OVERFLOW is the caller's, BUFFER_TOO_SMALL when not even the first fits.
+    A scan that did not fit, or that asks for one at a time, goes on with the next request of the open; one that is through
+    begins again unless it asks for one at a time. SmbError: NO_EAS_ON_FILE, NONEXISTENT_EA_ENTRY for an index that there is
+    not, NO_MORE_EAS at the end, BUFFER_TOO_SMALL when not even the first fits.
     """
-    eas = await list_eas(opened.volume, opened.inode)
+    eas = await list_eas(opened.volume, opened.file_inode)
     if request.input_buffer:
         known = {ea.name.lower(): ea for ea in eas}
         wanted = unpack_get_ea(request.input_buffer)
-        eas = [known.get(name.lower(), ExtendedAttribute(name, b"")) for name in wanted]
+        found = [known.get(name.lower(), ExtendedAttribute(name, b"")) for name in wanted]
+        return Information(_all_of(found, request.output_buffer_length), 0)
     if not eas:
         raise SmbError(Status.NO_EAS_ON_FILE)
-    data = pack_full_ea(eas)
-    if len(data) > request.output_buffer_length:
-        raise SmbError(Status.BUFFER_TOO_SMALL)
+    start = _first_ea(opened, request, len(eas))
+    single = bool(request.flags & QueryInfoFlags.RETURN_SINGLE_ENTRY)
+    rest = eas[start : start + 1] if single else eas[start:]
+    shown = _fitting(rest, request.output_buffer_length)
+    opened.next_ea = start + len(shown)
+    if opened.next_ea == len(eas) and not single:
+        opened.next_ea = 0
+    data = pack_full_ea(shown)
+    if len(shown) < len(rest):
+        return Answer(Status.BUFFER_OVERFLOW, QueryInfoResponse(data))
     return Information(data, 0)
+
+
+def _first_ea(opened: SmbOpen, request: QueryInfoRequest, count: int) -> int:
+    """Where a scan begins: at the index it names (from 1 on, in AdditionalInformation), anew, or where the last one stopped."""
+    if request.flags & QueryInfoFlags.INDEX_SPECIFIED:
+        index = request.additional_information
+        if index == count + 1:
+            raise SmbError(Status.NO_MORE_EAS)
+        if not 1 <= index <= count:
+            raise SmbError(Status.NONEXISTENT_EA_ENTRY)
+        return index - 1
+    if request.flags & QueryInfoFlags.RESTART_SCAN:
+        return 0
+    if opened.next_ea >= count:
+        raise SmbError(Status.NO_MORE_EAS)
+    return opened.next_ea
+
+
+def _fitting(eas: list[ExtendedAttribute], room: int) -> list[ExtendedAttribute]:
+    """As many as there is room for; BUFFER_TOO_SMALL when that is none."""
+    used = count = 0
+    for ea in eas:
+        length = len(pack_full_ea([ea]))
+        if used + length > room:
+            break
+        used += length + -length % _EA_ALIGNMENT
+        count += 1
+    if not count:
+        raise SmbError(Status.BUFFER_TOO_SMALL)
+    return eas[:count]
+
+
+def _all_of(eas: list[ExtendedAttribute], room: int) -> bytes:
+    data = pack_full_ea(eas)
+    if len(data) > room:
+        raise SmbError(Status.BUFFER_TOO_SMALL)
+    return data
+
+
+async def remove_eas(volume: Volume, inode: Inode) -> None:
+    """Remove every EA, as overwriting a file does."""
+    if inode.has_xattrs:
+        await set_eas(
+            volume, inode, [ExtendedAttribute(ea.name, b"") for ea in await list_eas(volume, inode)]
+        )
 
 
 async def set_eas(volume: Volume, inode: Inode, eas: Iterable[ExtendedAttribute]) -> None:

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import ProtocolError
 from odxfs.ntstatus import Status
+from odxfs.opens import Use
 from odxfs.smb.access import FILE_WRITE_ATTRIBUTES, FILE_WRITE_DATA, FILE_WRITE_EA, require
+from odxfs.smb.caching.folders import entry_changed
+from odxfs.smb.caching.waiting import break_caching
 from odxfs.smb.information import deleting, moving
-from odxfs.smb.information.attributes import SETTABLE, allocation_size
+from odxfs.smb.information.allocation import set_aside
+from odxfs.smb.information.attributes import SETTABLE, rounded_up
 from odxfs.smb.information.extended_attributes import set_eas
+from odxfs.smb.information.write_times import kept_write_time
 from odxfs.smb.request import SmbError
 from odxfs.types import MAX_FILE_BYTES
 from odxfs.volume import AttributeChange
@@ -60,25 +65,34 @@ async def _basic(context: RequestContext, opened: SmbOpen, buffer: bytes) -> Non
     require(opened.granted_access, FILE_WRITE_ATTRIBUTES)
     wanted = info.FileBasicInformation.unpack(buffer)
     attributes = wanted.file_attributes
-    if attributes & FileAttributes.DIRECTORY and not opened.is_directory:
+    if attributes & FileAttributes.DIRECTORY and not opened.file_inode.is_directory:
         raise SmbError(Status.INVALID_PARAMETER)
-    if attributes & FileAttributes.TEMPORARY and opened.is_directory:
+    if attributes & FileAttributes.TEMPORARY and opened.file_inode.is_directory:
         raise SmbError(Status.INVALID_PARAMETER)
     change = AttributeChange(
         btime_ns=_time(wanted.creation_time),
         atime_ns=_time(wanted.last_access_time),
-        mtime_ns=_time(wanted.last_write_time),
+        mtime_ns=_write_time(opened, wanted.last_write_time),
         ctime_ns=_change_time(opened, wanted.change_time),
         dos_attributes=_dos_attributes(opened, attributes),
     )
-    await opened.volume.set_attributes(opened.inode, change)
+    await opened.volume.set_attributes(opened.file_inode, change)
+    entry_changed(context.server, opened)
 
 
 def _time(filetime: Filetime) -> int | None:
-    """0 keeps a time; -1 and -2 switch its automatic updates on this open, which are not kept apart here: it stays too."""
+    """0 keeps a time; -1 and -2 switch its automatic updates on this open, and leave it as it is, too."""
     if filetime < RESUME_UPDATES:
         raise SmbError(Status.INVALID_PARAMETER)
     return None if filetime <= KEEP else to_ns(filetime)
+
+
+def _write_time(opened: SmbOpen, wanted: Filetime) -> int | None:
+    """Once a client has set it, LastWriteTime stays through this open until -2 lets it move again."""
+    given = _time(wanted)
+    if wanted != KEEP:
+        opened.keeps_write_time = wanted != RESUME_UPDATES
+    return given
 
 
 def _change_time(opened: SmbOpen, wanted: Filetime) -> int | None:
@@ -86,13 +100,13 @@ def _change_time(opened: SmbOpen, wanted: Filetime) -> int | None:
     if wanted != KEEP:
         opened.keeps_change_time = wanted != RESUME_UPDATES
     given = _time(wanted)
-    return opened.inode.ctime_ns if given is None and opened.keeps_change_time else given
+    return opened.file_inode.ctime_ns if given is None and opened.keeps_change_time else given
 
 
 def _dos_attributes(opened: SmbOpen, wanted: int) -> int | None:
     if wanted == 0:
         return None
-    return (wanted & SETTABLE) | (opened.inode.dos_attributes & ~SETTABLE)
+    return (wanted & SETTABLE) | (opened.file_inode.dos_attributes & ~SETTABLE)
 
 
 def _check_target(name: str, root_directory: int) -> None:
@@ -135,17 +149,25 @@ async def _end_of_file(context: RequestContext, opened: SmbOpen, buffer: bytes) 
     require(opened.granted_access, FILE_WRITE_DATA)
     size = info.FileEndOfFileInformation.unpack(buffer).end_of_file
     _check_size(opened, size)
-    if size != opened.inode.size:
+    await break_caching(context, opened, Use.CHANGE)
+    with kept_write_time(opened):
         await opened.volume.truncate(opened.inode, size)
+    opened.volume.reserve(opened.inode, 0)
 
 
 async def _allocation(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None:
-    """Less than the size cuts the file; more sets nothing aside, a volume is thin (MS-FSA 2.1.5.15.1)."""
+    """Less than the size cuts the file. More is shown as set aside: a volume is thin, and only asked whether it has the room.
+
+    MS-FSA 2.1.5.15.1.
+    """
     require(opened.granted_access, FILE_WRITE_DATA)
     size = info.FileAllocationInformation.unpack(buffer).allocation_size
     _check_size(opened, size)
-    if size < opened.inode.size and size < allocation_size(opened.inode):
-        await opened.volume.truncate(opened.inode, size)
+    await break_caching(context, opened, Use.CHANGE)
+    if rounded_up(size) < rounded_up(opened.inode.size):
+        with kept_write_time(opened):
+            await opened.volume.truncate(opened.inode, size)
+    set_aside(opened, size)
 
 
 def _check_size(opened: SmbOpen, size: int) -> None:
@@ -171,7 +193,8 @@ async def _mode(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None
 
 async def _full_ea(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None:
     require(opened.granted_access, FILE_WRITE_EA)
-    await set_eas(opened.volume, opened.inode, unpack_full_ea(buffer))
+    await set_eas(opened.volume, opened.file_inode, unpack_full_ea(buffer))
+    entry_changed(context.server, opened)
 
 
 async def _valid_data_length(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None:

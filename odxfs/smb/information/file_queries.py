@@ -12,14 +12,15 @@ from odxfs.smb.information.answer import Information, fixed
 from odxfs.smb.information.attributes import (
     allocation_size,
     end_of_file,
-    file_attributes,
+    open_attributes,
     reparse_tag,
     times_of,
     visible_links,
 )
 from odxfs.smb.information.extended_attributes import ea_size, query_full_ea
 from odxfs.smb.information.volume_identity import serial_number
-from odxfs.smb.request import SmbError
+from odxfs.smb.request import Answer, SmbError
+from odxfs.smb.stream_names import DATA_TYPE, wire_stream_name
 from odxfs.wire.fscc import file_information as info
 from odxfs.wire.fscc import file_names as names
 from odxfs.wire.fscc.classes import FileInformationClass as Class
@@ -42,7 +43,9 @@ _NOT_SUPPORTED = frozenset({Class.QUOTA, Class.HARD_LINK, Class.REPARSE_POINT, C
 """Classes that MS-FSCC knows for queries and this server does not answer."""
 
 
-async def query_file(context: RequestContext, opened: SmbOpen, request: QueryInfoRequest) -> Information:
+async def query_file(
+    context: RequestContext, opened: SmbOpen, request: QueryInfoRequest
+) -> Information | Answer:
     """The class asked for. SmbError: ACCESS_DENIED, NOT_SUPPORTED, INVALID_INFO_CLASS."""
     info_class = request.file_info_class
     if info_class in _NEEDS_READ_ATTRIBUTES:
@@ -60,16 +63,16 @@ async def query_file(context: RequestContext, opened: SmbOpen, request: QueryInf
 
 
 def _basic_information(opened: SmbOpen) -> info.FileBasicInformation:
-    times = times_of(opened.inode)
+    times = times_of(opened.file_inode)
     return info.FileBasicInformation(
-        times.creation, times.last_access, times.last_write, times.change, file_attributes(opened.inode)
+        times.creation, times.last_access, times.last_write, times.change, open_attributes(opened)
     )
 
 
 def _standard_information(context: RequestContext, opened: SmbOpen) -> info.FileStandardInformation:
     inode = opened.inode
     pending = context.server.opens.is_delete_pending(inode.number) or opened.delete_on_close
-    links = visible_links(inode) - (1 if pending else 0)
+    links = visible_links(opened.file_inode) - (1 if pending else 0)
     return info.FileStandardInformation(
         allocation_size(inode), end_of_file(inode), max(links, 0), pending, opened.is_directory
     )
@@ -84,7 +87,7 @@ def _standard(context: RequestContext, opened: SmbOpen) -> Information:
 
 
 def _internal(context: RequestContext, opened: SmbOpen) -> Information:
-    return fixed(info.FileInternalInformation(opened.inode.number).pack())
+    return fixed(info.FileInternalInformation(opened.file_inode.number).pack())
 
 
 def _access(context: RequestContext, opened: SmbOpen) -> Information:
@@ -104,7 +107,7 @@ def _alignment(context: RequestContext, opened: SmbOpen) -> Information:
 
 
 def _network_open(context: RequestContext, opened: SmbOpen) -> Information:
-    inode, times = opened.inode, times_of(opened.inode)
+    inode, times = opened.inode, times_of(opened.file_inode)
     return fixed(
         info.FileNetworkOpenInformation(
             times.creation,
@@ -113,14 +116,14 @@ def _network_open(context: RequestContext, opened: SmbOpen) -> Information:
             times.change,
             allocation_size(inode),
             end_of_file(inode),
-            file_attributes(inode),
+            open_attributes(opened),
         ).pack()
     )
 
 
 def _attribute_tag(context: RequestContext, opened: SmbOpen) -> Information:
     inode = opened.inode
-    return fixed(info.FileAttributeTagInformation(file_attributes(inode), reparse_tag(inode)).pack())
+    return fixed(info.FileAttributeTagInformation(open_attributes(opened), reparse_tag(inode)).pack())
 
 
 def _compression(context: RequestContext, opened: SmbOpen) -> Information:
@@ -130,23 +133,23 @@ def _compression(context: RequestContext, opened: SmbOpen) -> Information:
 def _standard_link(context: RequestContext, opened: SmbOpen) -> Information:
     inode = opened.inode
     pending = context.server.opens.is_delete_pending(inode.number)
-    links = visible_links(inode)
+    links = visible_links(opened.file_inode)
     return fixed(info.FileStandardLinkInformation(links, links, pending, opened.is_directory).pack())
 
 
 def _id(context: RequestContext, opened: SmbOpen) -> Information:
-    return fixed(info.FileIdInformation(serial_number(context, opened), opened.inode.number).pack())
+    return fixed(info.FileIdInformation(serial_number(context, opened), opened.file_inode.number).pack())
 
 
 def _name(context: RequestContext, opened: SmbOpen) -> Information:
-    return Information(names.FileNameInformation("\\" + opened.path).pack(), _NAME_FIXED_BYTES)
+    return Information(names.FileNameInformation("\\" + opened.full_path).pack(), _NAME_FIXED_BYTES)
 
 
 def _normalized_name(context: RequestContext, opened: SmbOpen) -> Information:
     """Only from 3.1.1 on (MS-SMB2 3.3.5.20.1)."""
     if context.connection.dialect < 0x0311:
         raise SmbError(Status.NOT_SUPPORTED)
-    return Information(names.FileNormalizedNameInformation(opened.path).pack(), _NAME_FIXED_BYTES)
+    return Information(names.FileNormalizedNameInformation(opened.full_path).pack(), _NAME_FIXED_BYTES)
 
 
 def _alternate_name(context: RequestContext, opened: SmbOpen) -> Information:
@@ -157,29 +160,34 @@ def _alternate_name(context: RequestContext, opened: SmbOpen) -> Information:
     return Information(names.FileAlternateNameInformation(name).pack(), _NAME_FIXED_BYTES)
 
 
-def _stream(context: RequestContext, opened: SmbOpen) -> Information:
-    """The unnamed stream of a file; a directory has none."""
-    if opened.is_directory:
-        return Information(b"", 0)
-    stream = names.FileStreamInformation("::$DATA", end_of_file(opened.inode), allocation_size(opened.inode))
-    return Information(names.pack_streams([stream]), _STREAM_FIXED_BYTES)
+async def _stream(context: RequestContext, opened: SmbOpen) -> Information:
+    """The unnamed stream of a file, which a directory has not, and the named ones."""
+    file, volume = opened.file_inode, opened.volume
+    streams = []
+    if file.is_file:
+        streams.append(names.FileStreamInformation("::$DATA", end_of_file(file), allocation_size(file)))
+    for entry in await volume.list_streams(file):
+        stream = await volume.inode(entry.number)
+        name = f":{wire_stream_name(entry.name)}:{DATA_TYPE}"
+        streams.append(names.FileStreamInformation(name, end_of_file(stream), allocation_size(stream)))
+    return Information(names.pack_streams(streams) if streams else b"", _STREAM_FIXED_BYTES if streams else 0)
 
 
 async def _ea(context: RequestContext, opened: SmbOpen) -> Information:
-    return fixed(info.FileEaInformation(await ea_size(opened.volume, opened.inode)).pack())
+    return fixed(info.FileEaInformation(await ea_size(opened.volume, opened.file_inode)).pack())
 
 
 async def _all(context: RequestContext, opened: SmbOpen) -> Information:
     everything = names.FileAllInformation(
         _basic_information(opened),
         _standard_information(context, opened),
-        info.FileInternalInformation(opened.inode.number),
-        info.FileEaInformation(await ea_size(opened.volume, opened.inode)),
+        info.FileInternalInformation(opened.file_inode.number),
+        info.FileEaInformation(await ea_size(opened.volume, opened.file_inode)),
         info.FileAccessInformation(opened.granted_access),
         info.FilePositionInformation(opened.position),
         info.FileModeInformation(opened.mode),
         info.FileAlignmentInformation(0),
-        names.FileNameInformation("\\" + opened.path),
+        names.FileNameInformation("\\" + opened.full_path),
     )
     return Information(everything.pack(), _ALL_FIXED_BYTES)
 
@@ -194,7 +202,6 @@ _QUERIES: dict[int, Callable[[RequestContext, SmbOpen], Information]] = {
     Class.MODE: _mode,
     Class.ALIGNMENT: _alignment,
     Class.ALTERNATE_NAME: _alternate_name,
-    Class.STREAM: _stream,
     Class.COMPRESSION: _compression,
     Class.NETWORK_OPEN: _network_open,
     Class.ATTRIBUTE_TAG: _attribute_tag,
@@ -205,6 +212,7 @@ _QUERIES: dict[int, Callable[[RequestContext, SmbOpen], Information]] = {
 
 _SLOW_QUERIES: dict[int, Callable[[RequestContext, SmbOpen], Awaitable[Information]]] = {
     Class.EA: _ea,
+    Class.STREAM: _stream,
     Class.ALL: _all,
 }
 """The queries that may have to ask the catalog."""

@@ -32,13 +32,16 @@ _ATTRIBUTES = (
     FileSystemAttributes.CASE_SENSITIVE_SEARCH
     | FileSystemAttributes.CASE_PRESERVED_NAMES
     | FileSystemAttributes.UNICODE_ON_DISK
+    | FileSystemAttributes.PERSISTENT_ACLS
     | FileSystemAttributes.SUPPORTS_SPARSE_FILES
+    | FileSystemAttributes.SUPPORTS_REPARSE_POINTS
     | FileSystemAttributes.SUPPORTS_OBJECT_IDS
+    | FileSystemAttributes.NAMED_STREAMS
     | FileSystemAttributes.SUPPORTS_HARD_LINKS
     | FileSystemAttributes.SUPPORTS_EXTENDED_ATTRIBUTES
     | FileSystemAttributes.SUPPORTS_BLOCK_REFCOUNTING
 )
-"""Only what is there: no access lists, quotas, streams, compression. BLOCK_REFCOUNTING promises DUPLICATE_EXTENTS."""
+"""Only what is there: no quotas of users, no compression. BLOCK_REFCOUNTING promises DUPLICATE_EXTENTS."""
 
 _SECTORS_PER_BLOCK = BLOCK_BYTES // SECTOR_BYTES
 _VOLUME_FIXED_BYTES = 24

@@ -6,21 +6,29 @@ A path is relative to the share, whatever the open's own directory; a RootDirect
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.opens import Use
 from odxfs.smb.access import (
     DELETE,
     FILE_ADD_FILE,
+    FILE_ADD_SUBDIRECTORY,
     FILE_ATTRIBUTE_READONLY,
     may_change_entries,
     may_link,
     may_remove,
     require,
+    stored_security,
 )
+from odxfs.smb.caching.folders import folder_changed
+from odxfs.smb.caching.waiting import break_caching, break_caching_of
+from odxfs.smb.information.stream_moving import rename_stream
 from odxfs.smb.paths import SEPARATOR, ResolvedPath, resolve, stored_name, wire_name
 from odxfs.smb.previous_versions import names_previous_version
 from odxfs.smb.request import SmbError
+from odxfs.smb.streams import open_streams
 from odxfs.volume import Inode, RenameFlags
 
 if TYPE_CHECKING:
@@ -33,15 +41,24 @@ FILE_SHARE_READ, FILE_SHARE_WRITE = 1, 2
 async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace: bool) -> None:
     """Give what `opened` names the name `path`. SmbError as MS-FSA has it; the opens' paths follow."""
     require(opened.granted_access, DELETE)
+    if path.startswith(":"):
+        await rename_stream(context, opened, path, replace=replace)
+        return
+    if opened.is_stream or ":" in path:
+        raise SmbError(Status.SHARING_VIOLATION, "a stream stays with its file")
     if opened.parent is None:
         raise SmbError(Status.ACCESS_DENIED, "the root of a share has no name to change")
+    await break_caching(context, opened, Use.RENAME)
     target = await _target(context, path)
-    _check_children_closed(context, opened)
+    await _check_children_closed(context, opened)
     if target.inode is not None and not _is_itself(opened, target):
         await _check_replaceable(context, target, replace=replace)
     assert target.parent is not None
     await _check_directories(context, opened, target.parent)
+    old_parent = opened.parent
     await _move(opened, target, path)
+    folder_changed(context.server, old_parent, opened)
+    folder_changed(context.server, target.parent.number, opened)
     _follow(context, opened, target, path)
 
 
@@ -51,13 +68,17 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
         raise SmbError(Status.MEDIA_WRITE_PROTECTED)
     if opened.is_directory:
         raise SmbError(Status.FILE_IS_A_DIRECTORY)
+    if opened.is_stream:
+        raise SmbError(Status.INVALID_PARAMETER, "a stream has one name")
     if opened.entry is not None and context.server.opens.is_delete_pending(opened.inode.number):
         raise SmbError(Status.ACCESS_DENIED)
-    if not may_link(opened.inode, context.session.uid, context.session.gid):
+    await opened.volume.security(opened.inode)
+    if not may_link(opened.inode, context.token):
         raise SmbError(Status.ACCESS_DENIED)
+    await break_caching(context, opened, Use.RENAME)
     target = await _target(context, path)
     assert target.parent is not None
-    if not may_change_entries(target.parent, context.session.uid, context.session.gid):
+    if not may_change_entries(target.parent, context.token):
         raise SmbError(Status.ACCESS_DENIED)
     if target.inode is not None:
         if target.inode is opened.inode:
@@ -65,6 +86,7 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
         await _check_replaceable(context, target, replace=replace)
         await opened.volume.unlink(target.parent.number, target.name)
     await opened.volume.link(opened.inode, target.parent.number, _wanted_name(path))
+    folder_changed(context.server, target.parent.number, opened)
 
 
 async def _target(context: RequestContext, path: str) -> ResolvedPath:
@@ -73,10 +95,10 @@ async def _target(context: RequestContext, path: str) -> ResolvedPath:
     if not wanted:
         raise SmbError(Status.OBJECT_NAME_INVALID)
     if ":" in wanted:
-        raise SmbError(Status.NOT_SUPPORTED, "there are no named streams")
+        raise SmbError(Status.OBJECT_NAME_INVALID)
     if names_previous_version(wanted):
         raise SmbError(Status.MEDIA_WRITE_PROTECTED, "nothing gets a name in a previous version")
-    target = await resolve(context.tree.view, wanted, context.session.uid, context.session.gid)
+    target = await resolve(context.tree.view, wanted, context.token)
     if target.parent is None:
         raise SmbError(Status.ACCESS_DENIED, "the root of a share cannot be replaced")
     return target
@@ -99,29 +121,54 @@ async def _check_replaceable(context: RequestContext, target: ResolvedPath, *, r
         raise SmbError(Status.OBJECT_NAME_COLLISION)
     if stat.S_ISDIR(victim.mode) or victim.dos_attributes & FILE_ATTRIBUTE_READONLY:
         raise SmbError(Status.ACCESS_DENIED)
+    await break_caching_of(context, {victim.number}, Use.RENAME)
     if context.server.opens.is_open(victim.number):
         raise SmbError(Status.ACCESS_DENIED, "the target is open")
     assert target.parent is not None
-    if not may_remove(target.parent, victim, context.session.uid, context.session.gid):
+    if not may_remove(target.parent, victim, context.token):
         raise SmbError(Status.ACCESS_DENIED)
 
 
 async def _check_directories(context: RequestContext, opened: SmbOpen, new_parent: Inode) -> None:
-    """The rights in both directories, and whether whoever has the new one open lets names be added to it."""
-    uid, gid = context.session.uid, context.session.gid
+    """The rights in both directories, and whether whoever has the new one open lets names be added to it.
+
+    By an access list DELETE of the open is enough to take a name away, by a mode the w bit of the folder counts as well.
+    """
+    token = context.token
     assert opened.parent is not None
-    old_parent = await opened.volume.inode(opened.parent)
-    if not may_remove(old_parent, opened.inode, uid, gid) or not may_change_entries(new_parent, uid, gid):
+    volume = opened.volume
+    old_parent = await volume.inode(opened.parent)
+    for each in (old_parent, new_parent, opened.inode):
+        await volume.security(each)
+    right = FILE_ADD_SUBDIRECTORY if opened.is_directory else FILE_ADD_FILE
+    barred = not stored_security(old_parent) and not may_remove(old_parent, opened.inode, token)
+    if barred or not may_change_entries(new_parent, token, right):
         raise SmbError(Status.ACCESS_DENIED)
     share = FILE_SHARE_READ | FILE_SHARE_WRITE
+    if not context.server.opens.check(new_parent.number, FILE_ADD_FILE, share):
+        await break_caching_of(context, {new_parent.number}, Use.OPEN_UNSHARED)
     if not context.server.opens.check(new_parent.number, FILE_ADD_FILE, share):
         raise SmbError(Status.SHARING_VIOLATION)
 
 
-def _check_children_closed(context: RequestContext, opened: SmbOpen) -> None:
-    """A directory is not renamed while a file below it is open through any share of the same volume."""
+async def _check_children_closed(context: RequestContext, opened: SmbOpen) -> None:
+    """A file is not renamed while a stream of it is open, nor a directory while a file below it is open through any share.
+
+    Clients that only keep such a file open because they cache it are asked to close it first (MS-FSA 2.1.4.2).
+    """
+    if open_streams(context.server.opens, opened.inode.number):
+        raise SmbError(Status.ACCESS_DENIED, "a stream is open")
     if not opened.is_directory:
         return
+    if context.server.opens.cached:
+        numbers = {other.inode.number for other in _open_below(context, opened)}
+        await break_caching_of(context, numbers, Use.RENAME)
+    if any(True for _ in _open_below(context, opened)):
+        raise SmbError(Status.ACCESS_DENIED, "something below the directory is open")
+
+
+def _open_below(context: RequestContext, opened: SmbOpen) -> Iterator[SmbOpen]:
+    """What is open below a directory; looks at every open of the server."""
     below = _absolute_path(opened) + SEPARATOR
     for other in context.server.registry:
         if (
@@ -131,7 +178,7 @@ def _check_children_closed(context: RequestContext, opened: SmbOpen) -> None:
             and other.volume.id == opened.volume.id
             and _absolute_path(other).startswith(below)
         ):
-            raise SmbError(Status.ACCESS_DENIED, "something below the directory is open")
+            yield other
 
 
 def _absolute_path(opened: SmbOpen) -> str:

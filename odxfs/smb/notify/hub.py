@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import VolumeError
+from odxfs.errors import NotFound, VolumeError
 from odxfs.ntstatus import Status
 from odxfs.smb.directory.names import shown_name
 from odxfs.smb.notify.watch import Event, Filter, Watch
@@ -27,6 +27,10 @@ from odxfs.volume import (
     EntryRenamed,
     SnapshotAdded,
     SnapshotRemoved,
+    StreamAdded,
+    StreamRemoved,
+    StreamRenamed,
+    decode_name,
 )
 from odxfs.wire.fscc.notify import NotifyAction
 
@@ -40,6 +44,7 @@ MAX_DEPTH = 512
 """Directories between a change and the volume's root; a path of single letters reaches this at MAX_PATH_CHARACTERS."""
 
 _NAME = {True: Filter.DIR_NAME, False: Filter.FILE_NAME}
+_STREAMS = Filter.STREAM_WRITE | Filter.STREAM_SIZE
 _BY_RENAME = Filter.ATTRIBUTES | Filter.CREATION
 _ATTRIBUTE_FILTERS = {
     Attribute.SIZE: Filter.SIZE,
@@ -48,6 +53,7 @@ _ATTRIBUTE_FILTERS = {
     Attribute.OWNER: Filter.SECURITY,
     Attribute.DOS: Filter.ATTRIBUTES,
     Attribute.XATTR: Filter.EA,
+    Attribute.SECURITY: Filter.SECURITY,
 }
 
 logger = logging.getLogger(__name__)
@@ -146,6 +152,18 @@ class NotifyHub:
                 await self._tell_rename(volume, change)
             elif isinstance(change, EntryAdded | EntryRemoved):
                 await self._tell_entry(volume, change)
+            elif isinstance(change, StreamAdded | StreamRemoved):
+                added = isinstance(change, StreamAdded)
+                action = NotifyAction.ADDED_STREAM if added else NotifyAction.REMOVED_STREAM
+                await self._tell_stream(volume, change.base, change.name, Filter.STREAM_NAME, action)
+            elif isinstance(change, StreamRenamed):
+                named = Filter.STREAM_NAME
+                await self._tell_stream(
+                    volume, change.base, change.old_name, named, NotifyAction.REMOVED_STREAM
+                )
+                await self._tell_stream(
+                    volume, change.base, change.new_name, named, NotifyAction.ADDED_STREAM
+                )
             elif isinstance(change, ContentChanged | AttributesChanged):
                 await self._tell_modification(volume, change)
         except VolumeError as error:
@@ -165,7 +183,8 @@ class NotifyHub:
     async def _tell_rename(self, volume: Volume, change: EntryRenamed) -> None:
         """One directory: old name and new name together. Two directories: gone here, come there.
 
-        A file (not a directory) counts as modified too, under its new name. All of that is what Windows does.
+        A file (not a directory) is modified to who asked for attributes or times and not for names. All of that is what Windows
+        does.
         """
         wanted = _NAME[change.is_directory]
         old = await self._paths(volume, change.old_parent, change.old_name, wanted)
@@ -181,12 +200,34 @@ class NotifyHub:
             _tell_all(new, NotifyAction.ADDED)
         if not change.is_directory:
             touched = await self._paths(volume, change.new_parent, change.new_name, _BY_RENAME)
-            _tell_all(touched, NotifyAction.MODIFIED)
+            unnamed = {watch: path for watch, path in touched.items() if not watch.filter & wanted}
+            _tell_all(unnamed, NotifyAction.MODIFIED)
 
     async def _tell_modification(self, volume: Volume, change: ContentChanged | AttributesChanged) -> None:
         wanted = _modification_filter(change)
-        for parent, name in await volume.names_of(change.number):
-            _tell_all(await self._paths(volume, parent, name, wanted), NotifyAction.MODIFIED)
+        names = await volume.names_of(change.number)
+        for parent, name in names:
+            _tell_all(await self._paths(volume, parent, name, wanted & ~_STREAMS), NotifyAction.MODIFIED)
+        if not names and wanted & _STREAMS:
+            await self._tell_stream_written(volume, change.number, wanted & _STREAMS)
+
+    async def _tell_stream_written(self, volume: Volume, number: InodeNumber, wanted: Filter) -> None:
+        """What has no name may be a named stream: of it there are filters of their own."""
+        try:
+            stream = await volume.inode(number)
+            base = await volume.inode(stream.parent) if stream.is_stream else None
+        except NotFound:
+            return
+        for name, found in await volume.list_streams(base) if base is not None else ():
+            if found == number and base is not None:
+                await self._tell_stream(volume, base.number, name, wanted, NotifyAction.MODIFIED_STREAM)
+
+    async def _tell_stream(
+        self, volume: Volume, base: InodeNumber, stream: bytes, wanted: Filter, action: NotifyAction
+    ) -> None:
+        for parent, name in await volume.names_of(base):
+            paths = await self._paths(volume, parent, name, wanted)
+            _tell_all({watch: f"{path}:{decode_name(stream)}" for watch, path in paths.items()}, action)
 
     async def _paths(
         self, volume: Volume, parent: InodeNumber, name: bytes, wanted: Filter
@@ -225,7 +266,8 @@ async def _outwards(volume: Volume, directory: InodeNumber, path: str) -> tuple[
 
 def _modification_filter(change: ContentChanged | AttributesChanged) -> Filter:
     if isinstance(change, ContentChanged):
-        return Filter.LAST_WRITE | Filter.SIZE if change.size_changed else Filter.LAST_WRITE
+        written = Filter.LAST_WRITE | Filter.STREAM_WRITE
+        return written | Filter.SIZE | Filter.STREAM_SIZE if change.size_changed else written
     wanted = Filter(0)
     for flag, bits in _ATTRIBUTE_FILTERS.items():
         if change.what & flag:

@@ -9,30 +9,62 @@ from odxfs.smb.request import SmbError
 from odxfs.smb.rpc.pipe import Pipe
 
 if TYPE_CHECKING:
-    from odxfs.smb.rpc.srvsvc import PublishedShare, ServerFacts
+    from odxfs.smb.auth.users import User
+    from odxfs.smb.rpc.pipe import Interface
+    from odxfs.smb.rpc.srvsvc import ServerFacts
     from odxfs.smb.server import SmbServer
+    from odxfs.smb.shares import Share
 
 SERVER_COMMENT = "odxfs"
-PIPE_NAMES = frozenset({"srvsvc", "wkssvc"})
+PIPE_NAMES = frozenset({"srvsvc", "wkssvc", "lsarpc", "samr"})
 
 
-def open_pipe(name: str, server: SmbServer) -> Pipe:
+def open_pipe(name: str, server: SmbServer, caller: User | None) -> Pipe:
     """A new open of the pipe `name` (no `PIPE\\` in front, any case); SmbError(OBJECT_NAME_NOT_FOUND) for others."""
     folded = name.lower().lstrip("\\")
     if folded not in PIPE_NAMES:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND, f"there is no pipe {name!r}")
-    from odxfs.smb.rpc.srvsvc import server_service
-    from odxfs.smb.rpc.wkssvc import workstation_service
-
-    facts = _facts(server)
-    return Pipe(server_service(facts) if folded == "srvsvc" else workstation_service(facts))
+    return Pipe(_interface(folded, server, caller))
 
 
-def _facts(server: SmbServer) -> ServerFacts:
-    from odxfs.smb.rpc.srvsvc import IPC_SHARE, SPECIAL_SHARE, PublishedShare, ServerFacts
+def _interface(name: str, server: SmbServer, caller: User | None) -> Interface:
+    from odxfs.smb.rpc import lsarpc, samr, srvsvc, wkssvc
+    from odxfs.smb.security.names import Names
+
+    def names() -> Names:
+        return Names(server.settings.server_name, server.users)
+
+    if name == "srvsvc":
+        return srvsvc.server_service(_facts(server, caller))
+    if name == "wkssvc":
+        return wkssvc.workstation_service(_facts(server, caller))
+    if name == "lsarpc":
+        return lsarpc.security_authority(lsarpc.Authority(names))
+    return samr.account_manager(samr.Manager(names))
+
+
+def _facts(server: SmbServer, caller: User | None) -> ServerFacts:
+    from odxfs.smb.rpc.srvsvc import IPC_SHARE, SPECIAL_SHARE, ConnectedUser, PublishedShare, ServerFacts
 
     def shares() -> list[PublishedShare]:
-        published = [PublishedShare(share.name, share.comment) for share in server.shares.list()]
+        published = [
+            PublishedShare(share.name, share.comment, path=_windows_path(share))
+            for share in server.shares.list()
+        ]
         return [*published, PublishedShare("IPC$", "IPC Service", SPECIAL_SHARE | IPC_SHARE)]
 
-    return ServerFacts(server.settings.server_name, SERVER_COMMENT, shares)
+    def sessions() -> list[ConnectedUser]:
+        return [
+            ConnectedUser(session.connection.peer_address[0], session.user.name, len(session.opens), 0)
+            for session in server.sessions.values()
+            if session.user is not None
+        ]
+
+    administrator = caller is not None and caller.uid == 0
+    name = server.settings.server_name
+    return ServerFacts(name, SERVER_COMMENT, shares, sessions, is_administrator=administrator)
+
+
+def _windows_path(share: Share) -> str:
+    """Where a share leads, in the form that Windows' tools expect: the volume as a folder of a drive."""
+    return "C:\\" + "\\".join([share.volume, *filter(None, share.path.split("/"))])

@@ -1,19 +1,17 @@
 """The server service, MS-SRVS: what shares there are (NetrShareEnum, NetrShareGetInfo) and what the server is.
 
-NDR is impacket's: these calls are cold (milliseconds, a few times a session). Anything its classes raise on a client's
-bytes becomes a fault; the levels answered are those that a user without administrator's rights may ask for.
+The levels answered are those that a user without administrator's rights may ask for; what the others show nobody may see.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from datetime import UTC, datetime
 from uuid import UUID
 
 from impacket.dcerpc.v5 import srvs
 
-from odxfs.smb.rpc.pdu import Fault
-from odxfs.smb.rpc.pipe import Interface, RpcFault
+from odxfs.smb.rpc.calls import Ndr, interface, text
+from odxfs.smb.rpc.pipe import Interface
 
 SRVSVC_UUID = UUID("4b324fc8-1670-01d3-1278-5a47bf6ee188")
 DISK_SHARE, IPC_SHARE, SPECIAL_SHARE = 0, 3, 0x80000000
@@ -26,14 +24,10 @@ SERVER_TYPE = 0x00009003
 
 VERSION_MAJOR, VERSION_MINOR = 10, 0
 LIST_LEVELS = frozenset({0, 1, 501})
-ADMINISTRATOR_LEVELS = frozenset({2, 502, 503})
-
-Ndr: TypeAlias = Any
-"""One of impacket's NDR structures: a mapping without types."""
-
-logger = logging.getLogger(__name__)
-logging.getLogger("impacket").setLevel(logging.CRITICAL)
-# It logs each level of a stub that it cannot decode as an error: a client could fill the log with what `run_call` says once.
+ADMINISTRATOR_LEVELS = frozenset({2, 502})
+SESSION_LEVELS = frozenset({0, 1, 10})
+ANY_NUMBER_OF_USES = 0xFFFFFFFF
+_MINUTES_WEST_OF_UTC = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +37,31 @@ class PublishedShare:
     name: str
     comment: str
     kind: int = DISK_SHARE
+    path: str = ""
+    """Where it leads, as a path of Windows; for administrators."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedUser:
+    """One session: the client's address, the user, and how many opens he holds."""
+
+    address: str
+    user: str
+    opens: int
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What the pipes tell about the server; `shares` is asked at each call."""
+    """What the pipes tell about the server; `shares`, `sessions` and `now` are asked at each call."""
 
     server_name: str
     comment: str
     shares: Callable[[], list[PublishedShare]]
+    sessions: Callable[[], list[ConnectedUser]] = lambda: []
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    is_administrator: bool = False
+    """Whether the caller acts as uid 0, and so may see who is connected and where shares lead."""
 
 
 def server_service(facts: ServerFacts) -> Interface:
@@ -61,52 +71,46 @@ def server_service(facts: ServerFacts) -> Interface:
         srvs.NetrShareEnumSticky.opnum: (srvs.NetrShareEnumSticky, _share_enum),
         srvs.NetrShareGetInfo.opnum: (srvs.NetrShareGetInfo, _share_get_info),
         srvs.NetrServerGetInfo.opnum: (srvs.NetrServerGetInfo, _server_get_info),
+        srvs.NetrSessionEnum.opnum: (srvs.NetrSessionEnum, _session_enum),
+        srvs.NetrRemoteTOD.opnum: (srvs.NetrRemoteTOD, _time_of_day),
     }
 
-    def call(opnum: int, stub: bytes) -> bytes:
-        if opnum not in calls:
-            raise RpcFault(Fault.OPNUM_RANGE)
-        structure, answer = calls[opnum]
-        return run_call(structure, answer, facts, stub)
-
-    return Interface("srvsvc", SRVSVC_UUID, 3, call)
-
-
-def run_call(
-    structure: Ndr, answer: Callable[[ServerFacts, Ndr], Ndr], facts: ServerFacts, stub: bytes
-) -> bytes:
-    """Decode `stub`, answer, encode. What impacket raises while decoding is the client's doing: a fault."""
-    try:
-        request = structure(stub)
-    except Exception as error:
-        logger.info(
-            "%s: undecodable stub of %d bytes (%s)", structure.__name__, len(stub), type(error).__name__
-        )
-        raise RpcFault(Fault.BAD_STUB_DATA) from error
-    packed: bytes = answer(facts, request).getData()
-    return packed
-
-
-def _text(value: Ndr) -> str:
-    return str(value).rstrip("\0")
+    return interface("srvsvc", SRVSVC_UUID, 3, calls, facts)
 
 
 def _fill_share(share: PublishedShare, level: int) -> Ndr:
-    info = {0: srvs.SHARE_INFO_0, 1: srvs.SHARE_INFO_1, 501: srvs.SHARE_INFO_501}[level]()
+    info = _SHARE_INFO[level]()
     info[f"shi{level}_netname"] = share.name + "\0"
     if level != 0:
         info[f"shi{level}_type"] = share.kind
         info[f"shi{level}_remark"] = share.comment + "\0"
     if level == 501:
         info["shi501_flags"] = 0
+    if level in ADMINISTRATOR_LEVELS:
+        info[f"shi{level}_permissions"] = info[f"shi{level}_current_uses"] = 0
+        info[f"shi{level}_max_uses"] = ANY_NUMBER_OF_USES
+        info[f"shi{level}_path"] = share.path + "\0"
+        info[f"shi{level}_passwd"] = srvs.NULL
+    if level == 502:
+        info["shi502_reserved"] = 0
+        info["shi502_security_descriptor"] = srvs.NULL
     return info
+
+
+_SHARE_INFO = {
+    0: srvs.SHARE_INFO_0,
+    1: srvs.SHARE_INFO_1,
+    2: srvs.SHARE_INFO_2,
+    501: srvs.SHARE_INFO_501,
+    502: srvs.SHARE_INFO_502,
+}
 
 
 def _share_enum(facts: ServerFacts, request: Ndr) -> Ndr:
     """MS-SRVS 3.1.4.8, and 3.1.4.9 since every share outlives a restart; the whole list in one answer."""
     level = int(request["InfoStruct"]["Level"])
     response = srvs.NetrShareEnumResponse()
-    known = level in LIST_LEVELS
+    known = _may_see(facts, level)
     shown = level if known or level in ADMINISTRATOR_LEVELS else 0
     shares = facts.shares() if known else []
     container = f"Level{shown}"
@@ -123,16 +127,20 @@ def _share_enum(facts: ServerFacts, request: Ndr) -> Ndr:
     return response
 
 
+def _may_see(facts: ServerFacts, level: int) -> bool:
+    return level in LIST_LEVELS or (facts.is_administrator and level in ADMINISTRATOR_LEVELS)
+
+
 def _level_error(level: int) -> int:
     return ERROR_ACCESS_DENIED if level in ADMINISTRATOR_LEVELS else ERROR_INVALID_LEVEL
 
 
 def _share_get_info(facts: ServerFacts, request: Ndr) -> Ndr:
     """MS-SRVS 3.1.4.10; level 1005 says: no DFS, caching at the client's choice."""
-    level, wanted = int(request["Level"]), _text(request["NetName"]).casefold()
+    level, wanted = int(request["Level"]), text(request["NetName"]).casefold()
     found = next((share for share in facts.shares() if share.name.casefold() == wanted), None)
     response = srvs.NetrShareGetInfoResponse()
-    code = OK if level in LIST_LEVELS or level == 1005 else _level_error(level)
+    code = OK if _may_see(facts, level) or level == 1005 else _level_error(level)
     if found is None:
         code = NERR_NET_NAME_NOT_FOUND
     shown = level if code == OK else 1
@@ -164,5 +172,63 @@ def _server_get_info(facts: ServerFacts, request: Ndr) -> Ndr:
         info["sv101_version_major"], info["sv101_version_minor"] = VERSION_MAJOR, VERSION_MINOR
         info["sv101_type"] = SERVER_TYPE
         info["sv101_comment"] = facts.comment + "\0"
+    response["ErrorCode"] = OK
+    return response
+
+
+def _session_enum(facts: ServerFacts, request: Ndr) -> Ndr:
+    """MS-SRVS 3.1.4.5, levels 0, 1 and 10, for administrators: who else is connected is nobody's business."""
+    level = int(request["InfoStruct"]["Level"])
+    response = srvs.NetrSessionEnumResponse()
+    known = level in SESSION_LEVELS and facts.is_administrator
+    shown = level if level in SESSION_LEVELS else 0
+    container = f"Level{shown}"
+    sessions = facts.sessions() if known else []
+    response["InfoStruct"]["Level"] = shown
+    response["InfoStruct"]["SessionInfo"]["tag"] = shown
+    response["InfoStruct"]["SessionInfo"][container]["EntriesRead"] = len(sessions)
+    for session in sessions:
+        response["InfoStruct"]["SessionInfo"][container]["Buffer"].append(_fill_session(session, shown))
+    if not sessions:
+        response["InfoStruct"]["SessionInfo"][container]["Buffer"] = srvs.NULL
+    response["TotalEntries"] = len(sessions)
+    response["ResumeHandle"] = srvs.NULL
+    response["ErrorCode"] = (
+        OK if known else ERROR_ACCESS_DENIED if level in SESSION_LEVELS else ERROR_INVALID_LEVEL
+    )
+    return response
+
+
+def _fill_session(session: ConnectedUser, level: int) -> Ndr:
+    info = {0: srvs.SESSION_INFO_0, 1: srvs.SESSION_INFO_1, 10: srvs.SESSION_INFO_10}[level]()
+    info[f"sesi{level}_cname"] = session.address + "\0"
+    if level != 0:
+        info[f"sesi{level}_username"] = session.user + "\0"
+        info[f"sesi{level}_time"], info[f"sesi{level}_idle_time"] = session.seconds, 0
+    if level == 1:
+        info["sesi1_num_opens"], info["sesi1_user_flags"] = session.opens, 0
+    return info
+
+
+def _time_of_day(facts: ServerFacts, request: Ndr) -> Ndr:
+    """MS-SRVS 3.1.4.21, in UTC; a tick is 310 units of 0.1 ms, as on Windows."""
+    now = facts.now()
+    response = srvs.NetrRemoteTODResponse()
+    fields = {
+        "elapsedt": int(now.timestamp()) & 0xFFFFFFFF,
+        "msecs": int(now.timestamp() * 1000) & 0xFFFFFFFF,
+        "hours": now.hour,
+        "mins": now.minute,
+        "secs": now.second,
+        "hunds": now.microsecond // 10_000,
+        "timezone": _MINUTES_WEST_OF_UTC,
+        "tinterval": 310,
+        "day": now.day,
+        "month": now.month,
+        "year": now.year,
+        "weekday": now.isoweekday() % 7,
+    }
+    for name, value in fields.items():
+        response["BufferPtr"][f"tod_{name}"] = value
     response["ErrorCode"] = OK
     return response

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from impacket.dcerpc.v5 import wkst
 
-from odxfs.smb.rpc.pdu import Fault
-from odxfs.smb.rpc.pipe import Interface, RpcFault
+from odxfs.smb.rpc.calls import Ndr, interface
+from odxfs.smb.rpc.pipe import Interface
 from odxfs.smb.rpc.srvsvc import (
     ERROR_ACCESS_DENIED,
     ERROR_INVALID_LEVEL,
@@ -14,9 +14,7 @@ from odxfs.smb.rpc.srvsvc import (
     PLATFORM_NT,
     VERSION_MAJOR,
     VERSION_MINOR,
-    Ndr,
     ServerFacts,
-    run_call,
 )
 
 WKSSVC_UUID = UUID("6bffd098-a112-3610-9833-46c3f87e345a")
@@ -29,13 +27,7 @@ def workstation_service(facts: ServerFacts) -> Interface:
         wkst.NetrWkstaGetInfo.opnum: (wkst.NetrWkstaGetInfo, _get_info),
     }
 
-    def call(opnum: int, stub: bytes) -> bytes:
-        if opnum not in calls:
-            raise RpcFault(Fault.OPNUM_RANGE)
-        structure, answer = calls[opnum]
-        return run_call(structure, answer, facts, stub)
-
-    return Interface("wkssvc", WKSSVC_UUID, 1, call)
+    return interface("wkssvc", WKSSVC_UUID, 1, calls, facts)
 
 
 def _get_info(facts: ServerFacts, request: Ndr) -> Ndr:

@@ -42,6 +42,13 @@ def clear_bits(bits: bytearray, first: int, count: int) -> None:
     bits[start:end] = number.to_bytes(end - start, "little")
 
 
+def all_set(bits: bytearray, first: int, count: int) -> bool:
+    """Whether `count` bits from `first` on are all set."""
+    mask = ((1 << count) - 1) << (first & 7)
+    number = int.from_bytes(bits[first >> 3 : (first + count + 7) >> 3], "little")
+    return number & mask == mask
+
+
 def runs_of(slots: npt.NDArray[np.int64]) -> list[Run]:
     """Ascending numbers as (first, count) runs."""
     if not len(slots):
@@ -67,6 +74,7 @@ class Group:
         "busy",
         "free_blocks",
         "number",
+        "unborn",
         "used",
         "used_blocks",
     )
@@ -77,6 +85,8 @@ class Group:
         self.number = number
         self.used = bytearray(used)
         self.busy = bytearray(used)
+        self.unborn: bytearray | None = None
+        """Blocks that came into use, many at a time, since the last commit began: no commit names them. None for none."""
         if number % GROUPS_PER_SEGMENT == 0:
             set_bits(self.busy, 0, 1)  # the segment's header
         self.used_blocks = int.from_bytes(used, "little").bit_count()

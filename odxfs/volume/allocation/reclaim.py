@@ -22,8 +22,8 @@ TURN_SECONDS = 2.0
 _IDLE_TURNS = 15
 """Turns without a commit after which the pool counts as idle: room that is used again soon is worth keeping."""
 
-_KEPT_BLOCKS = 65_536
-"""256 MiB of free blocks keep their disk space under load: twice what calls for a commit, so what overwriting goes through."""
+_KEPT_BLOCKS = 262_144
+"""1 GiB of free blocks keep their disk space under load: twice what calls for a commit, so what overwriting goes through."""
 
 _KEPT_PART = 8
 """Under load a free block for so many used ones keeps its disk space, too."""
@@ -40,17 +40,6 @@ _CLOSING_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-@contextmanager
-def _may_fail() -> Iterator[None]:
-    """Around giving back, which must not fail a pool: what is not given back is still free to the pool itself."""
-    try:
-        yield
-    except NoSpace as error:
-        _log.info("disk space cannot be given back yet: %s", error)
-    except VolumeError as error:
-        _log.warning("disk space cannot be given back: %s", error)
-
-
 class Reclaimer:
     """Gives disk space back in turns; `run` is its only task, until `finish` takes over from it."""
 
@@ -58,6 +47,7 @@ class Reclaimer:
         self._pool = pool
         self._seen_commits = -1
         self._trimmed_commits = -1
+        self._has_failed = False
 
     async def run(self) -> None:
         """Take a turn every TURN_SECONDS, until cancelled."""
@@ -73,7 +63,7 @@ class Reclaimer:
         pool = self._pool
         if pool.failure is not None:
             return
-        with _may_fail():
+        with self._may_fail():
             if idle:
                 pool.space.streams.dissolve()
             if pool.space.is_pressed:
@@ -91,7 +81,7 @@ class Reclaimer:
         pool = self._pool
         if pool.failure is not None:
             return
-        with _may_fail(), trio.move_on_after(_CLOSING_SECONDS):
+        with self._may_fail(), trio.move_on_after(_CLOSING_SECONDS):
             pool.space.streams.dissolve()
             if pool.space.is_pressed:
                 await self._relieve()
@@ -99,6 +89,18 @@ class Reclaimer:
             while not pool.space.is_pressed and pool.space.suspects:
                 await self._punch(idle=True)
             await self._trim()
+
+    @contextmanager
+    def _may_fail(self) -> Iterator[None]:
+        """Around giving back, which must not fail a pool: what is not given back is still free to the pool itself."""
+        try:
+            yield
+        except NoSpace as error:
+            _log.info("disk space cannot be given back yet: %s", error)
+        except VolumeError as error:
+            level = logging.INFO if self._has_failed else logging.WARNING  # there are many turns
+            _log.log(level, "disk space cannot be given back: %s", error)
+            self._has_failed = True
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -127,7 +129,7 @@ class Reclaimer:
             if not runs:
                 break
             try:
-                punched += await trio.to_thread.run_sync(segments.punch, runs) > 0
+                punched += await self._pool.threads.run_to_the_end("punching holes", segments.punch, runs) > 0
             finally:
                 space.check_in()
             self._pool.disk_space_changed()
@@ -139,7 +141,7 @@ class Reclaimer:
         space = self._pool.space
         runs = space.check_out_pressed()
         try:
-            await trio.to_thread.run_sync(self._pool.segments.punch, runs)
+            await self._pool.threads.run_to_the_end("punching holes", self._pool.segments.punch, runs)
         finally:
             space.check_in()
         self._pool.disk_space_changed()

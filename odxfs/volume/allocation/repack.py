@@ -111,7 +111,8 @@ class Repacker:
         if runs is None:
             return False
         try:
-            moved = await self._copy(leaf, runs)
+            with self._pool.space.staging(runs):
+                moved = await self._copy(leaf, runs)
             leaf = self._movable(inode, extents, noted) if moved else None
         except BaseException:
             self._pool.space.give_back(runs)
@@ -191,7 +192,7 @@ class Repacker:
                 self._damaged.popitem(last=False)
             return False
         try:
-            await trio.to_thread.run_sync(self._write, memoryview(buffer), runs)
+            await pool.threads.run_to_the_end("re-packing", self._write, memoryview(buffer), runs)
         except StoreFailed as error:
             pool.writer.on_failure(str(error))
             raise

@@ -1,4 +1,7 @@
-"""When a freed block may be handed out again: after the commit that freed it, and after every read that may want it."""
+"""When a freed block may be handed out again: after the commit that freed it, and after every read that may want it.
+
+One that no commit has named yet needs no commit either (`Space`).
+"""
 
 from collections import deque
 from collections.abc import Iterator
@@ -26,9 +29,11 @@ class InFlightReads:
         """Around one read, entered on the trio thread before anything else can change."""
         epoch = self._epoch
         self._running[epoch] = self._running.get(epoch, 0) + 1
+        self._space.running_reads += 1
         try:
             yield
         finally:
+            self._space.running_reads -= 1
             self._running[epoch] -= 1
             if not self._running[epoch]:
                 del self._running[epoch]

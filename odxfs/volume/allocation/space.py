@@ -7,7 +7,8 @@ only for blocks that two or more slots name.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from odxfs.volume.allocation.group import (
     SLOT_MASK,
     CountPage,
     Group,
+    all_set,
     clear_bits,
     runs_of,
     set_bits,
@@ -78,6 +80,11 @@ class Space:
         self.freed_blocks = 0
         self.held_blocks = 0
         """Blocks that are freed and not yet to be had again (freed_blocks included)."""
+        self.running_reads = 0
+        """Reads in worker threads, which may want blocks that are freed meanwhile."""
+        self.staged_blocks = 0
+        """Allocated blocks whose data is on its way in a worker thread."""
+        self._given_up_blocks = 0
 
     async def load(self, view: CatalogView) -> None:
         """Read every group. Raises Corrupt."""
@@ -130,6 +137,10 @@ class Space:
         group.used_blocks += count
         self.used_blocks += count
         self._dirty.add(group.number)
+        if count >= LARGE_BLOCKS:
+            if group.unborn is None:
+                group.unborn = bytearray(len(group.used))
+            set_bits(group.unborn, place & SLOT_MASK, count)
 
     def give_back(self, runs: Iterable[Run]) -> None:
         """Allocated blocks that nothing came to name are free again, at once."""
@@ -138,6 +149,16 @@ class Space:
             clear_bits(group.busy, place & SLOT_MASK, count)
             group.free_blocks += count
             self._settle(group)
+
+    @contextmanager
+    def staging(self, runs: Iterable[Run]) -> Iterator[None]:
+        """A worker thread writes to allocated blocks. Adopt them or give them back before the next checkpoint."""
+        blocks = sum(count for _, count in runs)
+        self.staged_blocks += blocks
+        try:
+            yield
+        finally:
+            self.staged_blocks -= blocks
 
     def press(self) -> None:
         """The disk is full: from now on hand out only free blocks that have disk space already."""
@@ -236,6 +257,8 @@ class Space:
         self._forgotten.clear()
         for number in self._dirty:
             view.put(Table.SPACE, (number,), self._groups[number].row())
+            self._groups[number].unborn = None
+        self._given_up_blocks = 0
         self._dirty.clear()
         while len(self._expanded) > _EXPANDED_GROUPS:
             self._expanded.popleft().fold_counts()
@@ -244,6 +267,11 @@ class Space:
         """The blocks that the commit frees which takes what was collected up to now."""
         freed, self.freed, self.freed_blocks = self.freed, [], 0
         return freed
+
+    def take_given_up(self) -> int:
+        """How many blocks came into use and went again without any commit, since the last call."""
+        given_up, self._given_up_blocks = self._given_up_blocks, 0
+        return given_up
 
     def refuse(self, freed: list[Run]) -> None:
         """The commit failed: what it freed waits for the next."""
@@ -443,9 +471,26 @@ class Space:
         group.used_blocks -= count
         self.used_blocks -= count
         self._dirty.add(group.number)
+        if self._is_unborn(group, first, count):
+            self.give_back([((group.number << GROUP_SHIFT) + first, count)])
+            self._given_up_blocks += count
+            return
         self.freed.append(((group.number << GROUP_SHIFT) + first, count))
         self.freed_blocks += count
         self.held_blocks += count
+
+    def _is_unborn(self, group: Group, first: int, count: int) -> bool:
+        """Whether a long run that is freed was never named by a commit, and no read can still want it: it is free at once.
+
+        So what is written over and over, or deleted soon, comes back to pages that are cached, and most of it never to the disk.
+        """
+        unborn = group.unborn
+        return (
+            count >= LARGE_BLOCKS
+            and unborn is not None
+            and not self.running_reads
+            and all_set(unborn, first, count)
+        )
 
     def _release_counted(self, group: Group, first: int, count: int) -> None:
         counts = self._counts_to_change(group)

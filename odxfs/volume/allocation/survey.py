@@ -6,11 +6,11 @@ It reads the extent maps from the catalog, page after page and round after round
 from dataclasses import dataclass
 
 import trio
-from crc32c import crc32c
 
 from odxfs.errors import Corrupt
 from odxfs.types import BLOCKS_PER_LEAF, InodeNumber
 from odxfs.volume.catalog.interface import Key, Table, successor
+from odxfs.volume.checksums import crc32c
 from odxfs.volume.extents import LeafReference, allocated_blocks, leaf_id, unpack_page
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.windows import Windows
@@ -43,8 +43,11 @@ class Round:
 
 
 def print_of(leaf: Leaf) -> int:
-    """Changes whenever the leaf comes to name other blocks. Only of a dense leaf."""
-    return crc32c(leaf.places) if leaf.places is not None else 0
+    """Changes whenever the leaf comes to name other blocks or others' bytes. Only of a dense leaf.
+
+    The checksums are in it because a block that was written over twice may be in its old place again.
+    """
+    return crc32c(leaf.crcs, crc32c(leaf.places)) if leaf.places is not None else 0
 
 
 class Survey:

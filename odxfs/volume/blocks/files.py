@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from odxfs.access_times import open_quietly
 from odxfs.errors import NoSpace, StoreFailed, VolumeError
 from odxfs.types import Buffer
 
@@ -36,13 +37,26 @@ class Files:
         """A descriptor for reading and writing; with `create` the file must not be there yet."""
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
         try:
-            return os.open(path, flags, 0o600)
+            return open_quietly(path, flags)
         except OSError as error:
             raise translated(error, f"opening {path.name}") from error
 
     def close(self, descriptor: int) -> None:
-        """Close a descriptor."""
-        os.close(descriptor)
+        """Close a descriptor; what was to be durable has been synced. Raises StoreFailed."""
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            raise translated(error, "closing a segment") from error
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is a file of that name. Raises StoreFailed."""
+        try:
+            path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise translated(error, f"looking for {path.name}") from error
+        return True
 
     def read(self, descriptor: int, buffer: memoryview, offset: int) -> None:
         """Fill `buffer`. Blocking. Raises StoreFailed, also at an end of file."""
@@ -60,14 +74,9 @@ class Files:
         """Fill `buffer` from the page cache; False (contents undefined) when not all of it is there."""
         try:
             return os.preadv(descriptor, (buffer,), offset, self._nowait_flag) == len(buffer)
-        except BlockingIOError:
+        except OSError:
+            # Not in the cache, or a file system that cannot tell (tmpfs), or an error: the read that may wait meets that, too.
             return False
-        except OSError as error:
-            if (
-                error.errno == errno.EOPNOTSUPP
-            ):  # this file system cannot tell (tmpfs): the worker thread reads
-                return False
-            raise translated(error, "reading a segment") from error
 
     def forget(self, descriptor: int, offset: int, length: int) -> None:
         """Let the page cache drop a range, so that it is read from the disk next; what is not yet written stays."""
@@ -148,16 +157,25 @@ class Files:
                 raise translated(error, "mapping a segment") from error
             if start >= end:
                 break
-            position = os.lseek(descriptor, start, os.SEEK_HOLE)
+            try:
+                position = os.lseek(descriptor, start, os.SEEK_HOLE)
+            except OSError as error:
+                raise translated(error, "mapping a segment") from error
             ranges.append((start, position - start))
         return ranges
 
     def disk_bytes(self, descriptor: int) -> int:
-        """Disk space that a file takes."""
-        return os.fstat(descriptor).st_blocks * 512
+        """Disk space that a file takes. Raises StoreFailed."""
+        try:
+            return os.fstat(descriptor).st_blocks * 512
+        except OSError as error:
+            raise translated(error, "measuring a segment") from error
 
     def room(self, directory: Path) -> tuple[int, int]:
-        """(capacity, available) of the file system below, in bytes, without what it keeps back for root."""
-        found = os.statvfs(directory)
+        """(capacity, available) of the file system below, in bytes, without what it keeps back for root. Raises StoreFailed."""
+        try:
+            found = os.statvfs(directory)
+        except OSError as error:
+            raise translated(error, "asking for the room on the disk") from error
         kept_back = found.f_bfree - found.f_bavail
         return (found.f_blocks - kept_back) * found.f_frsize, found.f_bavail * found.f_frsize

@@ -4,24 +4,26 @@ A place is a block number in this space: segment = place >> 18, offset = (place 
 holds its header, so place 0 is never data and can stand for a hole.
 """
 
-import resource
 import struct
 from collections.abc import Callable, Sequence
 from itertools import count as numbers
 from pathlib import Path
 from uuid import UUID
 
-from crc32c import crc32c
-
+from odxfs.descriptors import allow_descriptors
 from odxfs.errors import Corrupt, VolumeError
 from odxfs.types import BLOCK_BYTES, Buffer
 from odxfs.volume.blocks.files import Files, translated
+from odxfs.volume.checksums import crc32c
 
 SEGMENT_BYTES = 1 << 30
 SEGMENT_SHIFT = 18
 BLOCKS_PER_SEGMENT = 1 << SEGMENT_SHIFT
 _OFFSET_MASK = BLOCKS_PER_SEGMENT - 1
 _BLOCK_SHIFT = 12
+
+_OTHER_DESCRIPTORS = 1024
+"""What the process may have open beside one file for each segment."""
 
 _MAGIC = b"ODXFSSEG"
 _HEADER = struct.Struct("<8sII16sQ")
@@ -62,7 +64,7 @@ class Segments:
         self._removed: list[int] = []
         self.count = self._found()
         """Segments in a row; what lies behind a gap was never committed and is made anew."""
-        _allow_descriptors(self.count)
+        allow_descriptors(self.count + _OTHER_DESCRIPTORS)
 
     def add_next(self) -> None:
         """One segment more: the one retired last, if its file is still there, else a new one. Raises as `create_next`."""
@@ -117,7 +119,7 @@ class Segments:
         self.count = segment + 1
         self.touched.add(segment)
         self._created = True
-        _allow_descriptors(self.count)
+        allow_descriptors(self.count + _OTHER_DESCRIPTORS)
         return segment
 
     def write(self, place: int, buffers: Sequence[Buffer]) -> None:
@@ -249,7 +251,7 @@ class Segments:
                 self.files.close(descriptor)
         self.files.sync_directory(self._directory)
         self.count = max(self.count, known)
-        _allow_descriptors(self.count)
+        allow_descriptors(self.count + _OTHER_DESCRIPTORS)
 
     def _header_fault(self, segment: int) -> str:
         if not self._path(segment).exists():
@@ -290,14 +292,7 @@ class Segments:
         except BaseException:
             self.files.close(descriptor)
             raise
-        self._descriptors[segment] = descriptor
-        return descriptor
-
-
-def _allow_descriptors(segments: int) -> None:
-    """A descriptor stays open for each segment: raise the soft limit of the process when they come near it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = segments + 1024
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        ceiling = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, ceiling), hard))
+        kept = self._descriptors.setdefault(segment, descriptor)
+        if kept != descriptor:  # another thread was quicker
+            self.files.close(descriptor)
+        return kept

@@ -76,18 +76,21 @@ class Table(Enum):
     FOLDED = Shape("folded", ("directory", "folded", "name"), ())
     NAME = Shape("name", ("number", "directory", "name"), ())
     XATTR = Shape("xattr", ("number", "name"), ("value",))
+    STREAM = Shape("stream", ("number", "folded"), ("name", "stream"))
     ORPHAN = Shape("orphan", ("number",), ())
     EXTENTS = Shape("extents", ("number", "page"), ("leaves", "latest"))
     LEAF = Shape("leaf", ("id",), ("kind", "body"))
     LEAF_REFS = Shape("leaf_refs", ("id",), ("holders",))
     SPACE = Shape("space", ("block_group",), ("bitmap", "counts"))
     PIN = Shape("pin", ("id",), ("leaves",))
+    PERSISTENT_OPEN = Shape("persistent_open", ("id",), ("number", "body"))
     INODE_PAST = _past(INODE)
     DIRENT_PAST = _past(DIRENT)
     LISTING_PAST = _past(LISTING)
     FOLDED_PAST = _past(FOLDED)
     NAME_PAST = _past(NAME)
     XATTR_PAST = _past(XATTR)
+    STREAM_PAST = _past(STREAM)
     EXTENTS_PAST = _past(EXTENTS)
 
     __hash__ = object.__hash__  # Enum's own hashes the name in Python at each use; members are singletons
@@ -100,6 +103,7 @@ PAST = {
     Table.FOLDED: Table.FOLDED_PAST,
     Table.NAME: Table.NAME_PAST,
     Table.XATTR: Table.XATTR_PAST,
+    Table.STREAM: Table.STREAM_PAST,
     Table.EXTENTS: Table.EXTENTS_PAST,
 }
 """The tables that make up a file tree, and where a snapshot keeps what their rows were. Each key begins with an inode number."""

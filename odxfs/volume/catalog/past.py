@@ -12,7 +12,7 @@ from odxfs.types import SnapshotId, VolumeId
 from odxfs.volume.catalog.interface import CatalogEngine, Key, Row, Table, inode_in, inode_seen_in, inodes_of
 
 _EVERYTHING = 1 << 62
-_INODE_COLUMNS = frozenset({"number", "directory", "parent"})
+_INODE_COLUMNS = frozenset({"number", "directory", "parent", "stream"})
 """Columns of a file tree's tables that hold an inode's number; 0 is none."""
 
 

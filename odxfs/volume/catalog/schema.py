@@ -5,9 +5,9 @@ point or prefix range, so every table is WITHOUT ROWID in SQLite (the row lies i
 index. A number is signed 64 bit; names are bytes because POSIX names are.
 """
 
-from odxfs.volume.catalog.interface import PAST, Shape
+from odxfs.volume.catalog.interface import PAST, Shape, Table
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 5
 """Kept in `claim.schema`. A larger one was written by a newer odxfs; this one must not touch it; smaller ones are migrated."""
 
 # The snapshots of volumes, ascending in time. `inodes` and `allocated_blocks` are the volume's at that moment; `state` is 0
@@ -16,6 +16,17 @@ _SNAPSHOT = """CREATE TABLE snapshot (
         id BIGINT NOT NULL, volume BIGINT NOT NULL, name TEXT NOT NULL, created_ns BIGINT NOT NULL,
         inodes BIGINT NOT NULL, allocated_blocks BIGINT NOT NULL, state BIGINT NOT NULL,
         PRIMARY KEY (id))"""
+
+# Opens that clients of a server keep over its restart. `id` is the server's, `number` the inode, `body` what the server needs to
+# make the open again.
+_PERSISTENT_OPEN = """CREATE TABLE persistent_open (
+        id BIGINT NOT NULL, number BIGINT NOT NULL, body BYTEA NOT NULL,
+        PRIMARY KEY (id))"""
+
+# Named streams of files and directories: `number` is the base, `folded` the case-folded name, `stream` the stream's own inode.
+_STREAM = """CREATE TABLE stream (
+        number BIGINT NOT NULL, folded BYTEA NOT NULL, name BYTEA NOT NULL, stream BIGINT NOT NULL,
+        PRIMARY KEY (number, folded))"""
 
 BYTE_COLUMNS = frozenset({"name", "folded", "target", "value", "leaves", "body", "bitmap", "counts"})
 """Columns that hold bytes (a `name` of a volume or snapshot is text); all others hold integers."""
@@ -42,7 +53,9 @@ def _type(column: str) -> str:
     return "BYTEA" if column in BYTE_COLUMNS else "BIGINT"
 
 
-_PAST_STATEMENTS = tuple(_past_statements(table.value) for table in PAST.values())
+_PAST_STATEMENTS = {table: _past_statements(past.value) for table, past in PAST.items()}
+_FIRST_PAST = [statements for table, statements in _PAST_STATEMENTS.items() if table is not Table.STREAM]
+"""Those of the tables that snapshots began with."""
 
 TABLES = (
     # Who may write: one row (id 0). `epoch` grows with each owner and is compared inside every commit, so an owner that
@@ -71,7 +84,7 @@ TABLES = (
     # (of a directory: 2 and one for each directory in it), 0 only while an ORPHAN row stands; `size` is in bytes,
     # `allocated_blocks` in blocks of 4096 bytes; times are nanoseconds since 1970 (negative before); `dos_attributes` are
     # FILE_ATTRIBUTE_* bits (MS-FSCC 2.6) that cannot be told from the rest; `parent` is the directory above a directory
-    # (the root's is itself), 0 for anything else; `target` is a symlink's text, empty otherwise.
+    # (the root's is itself), the base of a named stream, 0 for anything else; `target` is a symlink's text, empty otherwise.
     """CREATE TABLE inode (
         number BIGINT NOT NULL, volume BIGINT NOT NULL, mode BIGINT NOT NULL, uid BIGINT NOT NULL,
         gid BIGINT NOT NULL, rdev BIGINT NOT NULL, nlink BIGINT NOT NULL, size BIGINT NOT NULL,
@@ -132,10 +145,12 @@ TABLES = (
     """CREATE TABLE pin (
         id BIGINT NOT NULL, leaves BYTEA NOT NULL,
         PRIMARY KEY (id))""",
-    *(table for table, _ in _PAST_STATEMENTS),
+    _PERSISTENT_OPEN,
+    _STREAM,
+    *(table for table, _ in _PAST_STATEMENTS.values()),
 )
 
-INDEXES = tuple(index for _, index in _PAST_STATEMENTS)
+INDEXES = tuple(index for _, index in _PAST_STATEMENTS.values())
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
@@ -148,9 +163,11 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         " WHERE inode.volume = volume.id)",
         "ALTER TABLE extents ADD COLUMN latest BIGINT NOT NULL DEFAULT 0",
         _SNAPSHOT,
-        *(table for table, _ in _PAST_STATEMENTS),
-        *INDEXES,
+        *(table for table, _ in _FIRST_PAST),
+        *(index for _, index in _FIRST_PAST),
     ),
     2: (),  # leaves of new kinds (leaf.py); those that are there stay as they are
+    3: (_PERSISTENT_OPEN,),
+    4: (_STREAM, *_PAST_STATEMENTS[Table.STREAM]),
 }
 """Schema version -> what leads to the next one; a CREATE TABLE gets the engine's own ending."""

@@ -1,22 +1,26 @@
 """The embedded metadata engine: one SQLite database in WAL mode with synchronous=FULL.
 
-Reads run inline on a reader connection (about 10 us each, never a checkpoint). A commit runs in a worker thread on a
-writer connection, so the trio thread goes on while the disk works; a WAL reader neither waits for it nor disturbs it.
+Reads run inline on a reader connection (about 10 us each, without a checkpoint), and in a thread while the disk is slow to
+answer. A commit runs in a worker thread on a writer connection, so the trio thread goes on while the disk works; a WAL reader
+neither waits for it nor disturbs it.
 """
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-
-import trio
+from typing import Any
 
 from odxfs.errors import Corrupt, ExitCode, NoSpace, Stale, StoreFailed, UserError, VolumeError
 from odxfs.types import SnapshotId
+from odxfs.volume.blocks.threads import DiskThreads
 from odxfs.volume.catalog import statements
 from odxfs.volume.catalog.interface import PAST, Changes, Key, Preserving, Row, Table, volume_of
 from odxfs.volume.catalog.schema import INDEXES, MIGRATIONS, SCHEMA_VERSION, TABLES
+from odxfs.volume.disk_condition import DiskCondition
 
 _CACHE_KIB = 32 * 1024
 """Pages the reader keeps: the tree above a few million directory entries."""
@@ -42,10 +46,18 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 class SqliteEngine:
     """A CatalogEngine over one database file. Made by `open`; `create` only writes the empty catalog."""
 
-    def __init__(self, reader: sqlite3.Connection, writer: sqlite3.Connection, epoch: int) -> None:
+    def __init__(
+        self,
+        reader: sqlite3.Connection,
+        writer: sqlite3.Connection,
+        epoch: int,
+        condition: DiskCondition,
+    ) -> None:
         self._reader = reader
+        self._reading = threading.Lock()
         self._writer = writer
         self._epoch = epoch
+        self._condition = condition
 
     @staticmethod
     def create(path: Path, rows: Changes) -> None:
@@ -65,7 +77,7 @@ class SqliteEngine:
             raise translated(error) from error
 
     @classmethod
-    def open(cls, path: Path, owner: str) -> "SqliteEngine":
+    def open(cls, path: Path, owner: str, condition: DiskCondition | None = None) -> "SqliteEngine":
         """Open the catalog as its next owner: the epoch grows, durably. Blocking.
 
         The caller holds the pool's lock. Raises UserError for a catalog of a newer format, Corrupt or StoreFailed.
@@ -76,7 +88,9 @@ class SqliteEngine:
             writer = _connect(path)
             try:
                 epoch = _claim(writer, owner, path)
-                return cls(_connect(path), writer, epoch)
+                return cls(
+                    _connect(path), writer, epoch, condition or DiskCondition(DiskThreads(), time.time_ns)
+                )
             except BaseException:
                 writer.close()
                 raise
@@ -88,55 +102,42 @@ class SqliteEngine:
         return self._epoch
 
     async def get(self, table: Table, key: Key) -> Row | None:
-        """See CatalogEngine.get; never a checkpoint."""
-        try:
-            found = self._reader.execute(statements.point(table), key).fetchone()
-        except sqlite3.Error as error:
-            raise translated(error) from error
-        return None if found is None else tuple(found[1:])
+        """See CatalogEngine.get."""
+        found = await self._ask(statements.point(table), key)
+        return tuple(found[0][1:]) if found else None
 
     async def range(self, table: Table, low: Key, high: Key, limit: int) -> list[tuple[Key, Row]]:
-        """See CatalogEngine.range; never a checkpoint."""
+        """See CatalogEngine.range."""
         columns = len(table.value.key)
-        try:
-            # All rows at once: a cursor left open would hold a snapshot and keep the WAL from being reset.
-            found = self._reader.execute(
-                statements.between(table, len(low), len(high)), (*low, *high, limit)
-            ).fetchall()
-        except sqlite3.Error as error:
-            raise translated(error) from error
+        found = await self._ask(statements.between(table, len(low), len(high)), (*low, *high, limit))
         return [(row[:columns], row[columns:]) for row in found]
 
     async def past_get(self, snapshot: SnapshotId, table: Table, key: Key) -> Row | None:
-        """See CatalogEngine.past_get; never a checkpoint."""
+        """See CatalogEngine.past_get."""
         now = await self.get(
             table, key
         )  # first: a commit between the two moves what it changes into the past
-        try:
-            found = self._reader.execute(statements.past_point(table), (*key, snapshot)).fetchone()
-        except sqlite3.Error as error:
-            raise translated(error) from error
-        if found is None:
+        found = await self._ask(statements.past_point(table), (*key, snapshot))
+        if not found:
             return now
-        return tuple(found[1:]) if found[0] else None
+        return tuple(found[0][1:]) if found[0][0] else None
 
     async def past_range(
         self, snapshot: SnapshotId, table: Table, low: Key, high: Key, limit: int
     ) -> list[tuple[Key, Row]]:
-        """See CatalogEngine.past_range; never a checkpoint."""
+        """See CatalogEngine.past_range."""
         columns = len(table.value.key)
         part = (*low, *high, snapshot)
-        try:
-            found = self._reader.execute(
-                statements.past_between(table, len(low), len(high)), (*part, *part, snapshot, limit)
-            ).fetchall()
-        except sqlite3.Error as error:
-            raise translated(error) from error
+        found = await self._ask(
+            statements.past_between(table, len(low), len(high)), (*part, *part, snapshot, limit)
+        )
         return [(row[:columns], row[columns:]) for row in found]
 
     async def commit(self, changes: Changes, preserving: Preserving | None = None) -> None:
         """See CatalogEngine.commit. Once begun it is not cut short by a cancellation."""
-        await trio.to_thread.run_sync(self.commit_blocking, changes, preserving or {})
+        await self._condition.threads.run_to_the_end(
+            "a commit of the catalog", self.commit_blocking, changes, preserving or {}
+        )
 
     def commit_blocking(self, changes: Changes, preserving: Preserving) -> None:
         """The commit itself, for a worker thread; one at a time."""
@@ -151,7 +152,7 @@ class SqliteEngine:
 
     async def trim(self) -> bool:
         """See CatalogEngine.trim. A catalog made without `auto_vacuum` keeps its size; its log is emptied all the same."""
-        return await trio.to_thread.run_sync(self._trim_blocking)
+        return await self._condition.threads.run_to_the_end("shortening the catalog", self._trim_blocking)
 
     def _trim_blocking(self) -> bool:
         try:
@@ -169,8 +170,37 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Close both connections; the last one folds the WAL into the database."""
-        self._reader.close()
-        await trio.to_thread.run_sync(self._writer.close)
+        await self._condition.threads.run_to_the_end("closing the catalog", self._close_blocking)
+
+    def _close_blocking(self) -> None:
+        with self._reading:  # a reading that nobody waits for any more may be under way
+            self._reader.close()
+        self._writer.close()
+
+    async def _ask(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows that a query finds."""
+        threads = self._condition.threads
+        try:
+            if threads.is_slow or not self._reading.acquire(blocking=False):
+                return await threads.run("a look into the catalog", self._ask_blocking, sql, parameters)
+            try:
+                return self._fetch(sql, parameters)
+            finally:
+                self._reading.release()
+        except StoreFailed as error:
+            self._condition.note_unreadable(str(error))
+            raise
+
+    def _ask_blocking(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._reading:
+            return self._fetch(sql, parameters)
+
+    def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            # All rows at once: a cursor left open would hold a snapshot and keep the WAL from being reset.
+            return self._reader.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise translated(error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -215,6 +245,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute("PRAGMA temp_store = MEMORY")  # a full /tmp must not make a commit fail
     except BaseException:
         connection.close()
         raise

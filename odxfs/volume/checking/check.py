@@ -22,6 +22,7 @@ from odxfs.volume.checking.counters import BOUNDS, largest_numbers
 from odxfs.volume.checking.findings import Finding, Findings
 from odxfs.volume.checking.leaf_check import Leaves, check_leaves, check_space, named_segments, walk_leaves
 from odxfs.volume.checking.map_check import check_maps, check_references, find_holders
+from odxfs.volume.checking.open_check import check_persistent_opens
 from odxfs.volume.checking.snapshot_check import check_snapshots
 from odxfs.volume.checking.tree_check import check_tree
 from odxfs.volume.directory import PoolDirectory
@@ -89,6 +90,7 @@ async def check_catalog(
     await check_space(sound, leaves.owners, known, findings)
     await _check_counters(sound, counters or await sound.get(Table.POOL, (0,)), findings)
     await check_tree(usable, findings)
+    await check_persistent_opens(sound, findings)
     await check_snapshots(view, sound, findings)
     await _name_damage(view, leaves, findings)
     return findings.result()
@@ -118,7 +120,7 @@ async def _name_damage(view: CatalogView, leaves: Leaves, findings: Findings) ->
 
 
 def check_memory(pool: "Pool") -> list[Finding]:
-    """What does not hold between the parts of a pool in memory; no write may be under way."""
+    """What does not hold between the parts of a pool in memory."""
     findings = Findings()
     used = held = 0
     for group in pool.space.groups:
@@ -129,7 +131,7 @@ def check_memory(pool: "Pool") -> list[Finding]:
             findings.add("used not busy", f"group {group.number} would hand out blocks that are used")
         if bits.bit_count() != group.used_blocks:
             findings.add("used count", f"group {group.number} miscounts its used blocks")
-    held -= pool.segments.count + pool.space.checked_out_blocks()
+    held -= pool.segments.count + pool.space.checked_out_blocks() + pool.space.staged_blocks
     if used != pool.space.used_blocks:
         findings.add("used sum", f"{used} blocks are used, {pool.space.used_blocks} are counted")
     if held != pool.space.held_blocks:

@@ -87,6 +87,8 @@ async def dump_inode(catalog: CommittedCatalog, number: int) -> Lines:
     async for (owner, name), (value,) in _of_inode(catalog, Table.XATTR, number):
         assert owner == number
         yield f"  attribute {readable(name)}: {len(value)} bytes {_shown(value)}"
+    async for _, (name, stream) in _of_inode(catalog, Table.STREAM, number):
+        yield f"  stream {readable(name)}: inode {stream}"
     async for (_, page), (body, latest) in _of_inode(catalog, Table.EXTENTS, number):
         yield f"  page {page}: from byte {page << 32}, last changed behind snapshot {latest}"
         for window, reference in unpack_page(number, page, body).items():

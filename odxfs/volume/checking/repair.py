@@ -29,6 +29,7 @@ from odxfs.volume.checking.backup import back_up, free_name
 from odxfs.volume.checking.check import check_catalog, require_sound
 from odxfs.volume.checking.counters import BOUNDS, largest_numbers
 from odxfs.volume.checking.findings import Finding
+from odxfs.volume.checking.open_check import drop_persistent_opens
 from odxfs.volume.checking.repair_maps import LostRange, MendedMaps, mend_maps
 from odxfs.volume.checking.repair_rows import (
     drop_senseless_rows,
@@ -126,6 +127,8 @@ class _Repair:
                 tree.adopt()
                 await self._put_tree(view, tree)
                 await mend_pool_row(view, self._counters)
+        async with self._commit() as view:
+            await drop_persistent_opens(view)
         await self._mend_snapshots()
         return self._lost
 

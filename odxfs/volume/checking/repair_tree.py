@@ -16,9 +16,9 @@ from odxfs.volume.catalog.interface import Key, Row, Table, inode_in, volume_of
 from odxfs.volume.checking.counters import is_inode_number, is_number
 from odxfs.volume.checking.tree_check import KINDS, readable_inode
 from odxfs.volume.tree.inodes import Inode, new_inode_row
-from odxfs.volume.tree.names import fold, is_name
+from odxfs.volume.tree.names import fold, is_name, is_stream_name
 
-TREE_TABLES = (Table.INODE, Table.DIRENT, Table.LISTING, Table.FOLDED, Table.NAME, Table.XATTR)
+TREE_TABLES = (Table.INODE, Table.DIRENT, Table.LISTING, Table.FOLDED, Table.NAME, Table.XATTR, Table.STREAM)
 
 LOST_AND_FOUND = b"lost+found"
 
@@ -28,6 +28,8 @@ _REMADE = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFIFO, stat.S_IFSOCK))
 Rows = dict[Table, dict[Key, Row]]
 _Entry = tuple[int, bytes]
 """(directory, name)."""
+_Stream = tuple[int, bytes]
+"""(base, folded name)."""
 
 
 @dataclass(slots=True)
@@ -58,6 +60,8 @@ class TreeRepair:
     inodes: dict[int, Inode] = field(default_factory=dict)
     entries: dict[_Entry, int] = field(default_factory=dict)
     cookies: dict[_Entry, int] = field(default_factory=dict)
+    streams: dict[_Stream, tuple[bytes, int]] = field(default_factory=dict)
+    """The name and the inode of each named stream."""
     nameless: list[int] = field(default_factory=list)
     """What is to go to `lost+found`."""
     lost: list[tuple[int, str]] = field(default_factory=list)
@@ -76,6 +80,7 @@ class TreeRepair:
         self._set_kinds()
         self._drop_impossible()
         self._cut_loops()
+        self._accept_streams()
         self._find_nameless()
         self._number()
         self._count()
@@ -99,6 +104,7 @@ class TreeRepair:
             if fold(name) != name:
                 rows[Table.FOLDED][directory, fold(name), name] = ()
         rows[Table.INODE] = {(number,): inode.row() for number, inode in self.inodes.items()}
+        rows[Table.STREAM] = {key: row for key, row in self.streams.items()}  # noqa: C416 - keys of another type
         rows[Table.XATTR] = {
             key: row for key, row in self.found[Table.XATTR].items() if key[0] in self.inodes
         }
@@ -170,13 +176,47 @@ class TreeRepair:
                 del self.entries[above.pop(cut)]
             sound.update(way)
 
+    # -- streams ----------------------------------------------------------------------------------------------------
+
+    def _accept_streams(self) -> None:
+        """Rows of what can have streams that lead to a file which nothing else leads to."""
+        taken = {*self.entries.values(), *self.roots.values()}
+        bases, streams = set[int](), set[int]()
+        found: dict[Any, Any] = self.found[Table.STREAM]
+        # A row that the stream's own inode agrees with comes before one that it does not know of.
+        rows = sorted(found.items(), key=lambda item: (not self._agrees(item[0][0], item[1][1]), item[0]))
+        for (base, folded), (name, number) in rows:
+            owner, stream = self.inodes.get(base), self.inodes.get(number)
+            if (
+                is_stream_name(name)
+                and fold(name) == folded
+                and owner is not None
+                and (owner.is_directory or owner.is_file)
+                and base not in streams
+                and stream is not None
+                and stream.is_file
+                and base < number
+                and volume_of(base) == volume_of(number)
+                and number not in taken
+                and number not in bases
+                and number not in streams
+            ):
+                self.streams[base, folded] = (name, number)
+                bases.add(base)
+                streams.add(number)
+
+    def _agrees(self, base: int, number: int) -> bool:
+        stream = self.inodes.get(number)
+        return stream is not None and stream.parent == base
+
     # -- inodes -----------------------------------------------------------------------------------------------------
 
     def _remake(self, votes: dict[_Entry, Counter[int]]) -> None:
         """Make the inodes again that are gone, but of which there is something left."""
         kinds = {row[0]: row[1] for row in self.found[Table.DIRENT].values()}
         directories = {entry[0] for entry in self.entries if sum(votes[entry].values()) > 3}
-        wanted = {*self.roots.values(), *self.entries.values(), *directories, *self.mapped}
+        streams: set[Any] = {row[1] for row in self.found[Table.STREAM].values()}
+        wanted = {*self.roots.values(), *self.entries.values(), *directories, *streams, *self.mapped}
         for number in sorted(wanted - self.inodes.keys()):
             if number in directories or number in self.roots.values():
                 kind: Any = stat.S_IFDIR
@@ -211,7 +251,8 @@ class TreeRepair:
         if self.is_past:
             self._forget_unreachable()
             return
-        named, roots = set(self.entries.values()), set(self.roots.values())
+        streams = {number for _, number in self.streams.values()}
+        named, roots = {*self.entries.values(), *streams}, set(self.roots.values())
         inhabited = {directory for directory, _ in self.entries}
         for number, inode in sorted(self.inodes.items()):
             if number in named or number in roots:
@@ -239,6 +280,7 @@ class TreeRepair:
         bytes_in: Counter[int] = Counter()
         directories_in: Counter[int] = Counter()
         roots = set(self.roots.values())
+        bases = {number: base for (base, _), (_, number) in self.streams.items()}
         for (directory, name), number in self.entries.items():
             bytes_in[directory] += len(name)
             if self.inodes[number].is_directory:
@@ -254,7 +296,8 @@ class TreeRepair:
                 elif inode.parent == number:
                     inode.parent = self.roots[inode.volume]
             else:
-                inode.parent = InodeNumber(0)
+                links += number in bases
+                inode.parent = InodeNumber(bases.get(number, 0))
                 self._set_size(inode)
             if number not in self.nameless:
                 inode.nlink = links

@@ -144,7 +144,7 @@ class Scrub:
             leaf = Leaf.unpack(identifier, *row)  # type: ignore[arg-type]
             part = self._part(leaf, slot)
             if part.pieces:
-                await trio.to_thread.run_sync(self._verify, leaf, part)
+                await self._pool.threads.run_to_the_end("a scrub", self._verify, leaf, part)
         return part
 
     def _part(self, leaf: Leaf, slot: int) -> "_Part":

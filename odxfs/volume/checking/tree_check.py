@@ -5,7 +5,7 @@ It reads the catalog as it is or as a snapshot holds it, of a running pool or of
 
 import stat
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from odxfs.volume.catalog.sound import CatalogReader, all_rows
 from odxfs.volume.checking.counters import is_inode_number, is_number
 from odxfs.volume.checking.findings import Findings
 from odxfs.volume.tree.inodes import Inode
-from odxfs.volume.tree.names import fold, is_name
+from odxfs.volume.tree.names import fold, is_name, is_stream_name
 from odxfs.volume.whereabouts import readable
 
 KINDS = frozenset(
@@ -38,7 +38,7 @@ async def check_tree(view: CatalogReader, findings: Findings, now: CatalogReader
     """Note each thing that is wrong with the trees of usable volumes. Changes must not happen meanwhile.
 
     For the tree of a snapshot, `now` is the catalog as it is, where the volumes are. All names are in memory while it
-    runs: about 1 KiB a file.
+    runs: 1.25 KiB a file.
     """
     inodes: dict[int, Inode] = {}
     async for (number,), row in all_rows(view, Table.INODE):
@@ -50,6 +50,7 @@ async def check_tree(view: CatalogReader, findings: Findings, now: CatalogReader
     async for (directory, name), (number, kind, cookie) in all_rows(view, Table.DIRENT):
         entries.add(directory, name, number, kind, cookie, findings)
     await _check_indexes(view, entries, findings)
+    await _check_streams(view, inodes, entries, findings)
     roots = {row[1] for row in volumes.values()}
     _check_inodes(inodes, entries, roots, findings)
     _check_parents(inodes, entries, roots, findings)
@@ -69,6 +70,8 @@ class _Entries:
     directories_in: Counter[int] = field(default_factory=Counter)
     kinds: dict[int, int] = field(default_factory=dict)
     parents: dict[int, int] = field(default_factory=dict)
+    streams: Counter[int] = field(default_factory=Counter)
+    """Rows of STREAM that name an inode."""
 
     def add(self, directory: Any, name: Any, number: Any, kind: Any, cookie: Any, findings: Findings) -> None:  # noqa: ANN401
         self.by_name[directory, name] = (number, kind, cookie)
@@ -87,21 +90,85 @@ class _Entries:
 
 
 async def _check_indexes(view: CatalogReader, entries: _Entries, findings: Findings) -> None:
-    """LISTING, NAME and FOLDED hold the entries of DIRENT, no more and no fewer."""
-    wanted: dict[Table, dict[Key, Row]] = {Table.LISTING: {}, Table.NAME: {}, Table.FOLDED: {}}
-    for (directory, name), (number, kind, cookie) in entries.by_name.items():
-        wanted[Table.LISTING][directory, cookie] = (name, number, kind)
-        wanted[Table.NAME][number, directory, name] = ()
-        if fold(name) != name:
-            wanted[Table.FOLDED][directory, fold(name), name] = ()
-    for table, rows in wanted.items():
-        found = {key: row async for key, row in all_rows(view, table)}
-        for key in [key for key in rows.keys() | found.keys() if rows.get(key) != found.get(key)]:
-            findings.add(
-                f"index {table.value.name}",
-                f"table {table.value.name} disagrees with the directories about {key}",
-                f"inode {key[0]!r}",
-            )
+    """LISTING, NAME and FOLDED hold the entries of DIRENT, no more and no fewer.
+
+    Each row leads to one entry and no two to the same, so a table of as many true rows as there are entries is whole.
+    """
+    for table, key_of in _INDEX_KEYS.items():
+        true_rows = 0
+        async for key, row in all_rows(view, table):
+            if _is_true(table, key, row, entries.by_name):
+                true_rows += 1
+            else:
+                _note_index(findings, table, key)
+        wanted = (key for entry in entries.by_name.items() if (key := key_of(entry)) is not None)
+        if true_rows != sum(1 for _ in wanted):
+            await _find_missing(view, table, entries, findings)
+
+
+_Entry = tuple[tuple[int, bytes], tuple[int, int, int]]
+"""(directory, name) and (number, kind, cookie)."""
+
+
+def _folded_key(entry: _Entry) -> Key | None:
+    (directory, name), _ = entry
+    return (directory, fold(name), name) if fold(name) != name else None
+
+
+_INDEX_KEYS: dict[Table, Callable[[_Entry], Key | None]] = {
+    Table.LISTING: lambda entry: (entry[0][0], entry[1][2]),
+    Table.NAME: lambda entry: (entry[1][0], *entry[0]),
+    Table.FOLDED: _folded_key,
+}
+"""The key under which each table has an entry; None if it has no need to."""
+
+
+def _is_true(table: Table, key: Any, row: Any, by_name: Mapping[Any, tuple[int, int, int]]) -> bool:  # noqa: ANN401
+    """Whether a row of an index says what the entry says that it leads to."""
+    if table is Table.LISTING:
+        (directory, cookie), (name, number, kind) = key, row
+        return by_name.get((directory, name)) == (number, kind, cookie)
+    first, second, name = key
+    if table is Table.NAME:
+        entry = by_name.get((second, name))
+        return entry is not None and entry[0] == first
+    return (first, name) in by_name and fold(name) == second != name
+
+
+async def _find_missing(view: CatalogReader, table: Table, entries: _Entries, findings: Findings) -> None:
+    """Note the entries that an index does not have, and those that would need the same row of it."""
+    found = {key async for key, _row in all_rows(view, table)}
+    for entry in entries.by_name.items():
+        key = _INDEX_KEYS[table](entry)
+        if key in found:
+            found.remove(key)
+        elif key is not None:
+            _note_index(findings, table, key)
+
+
+def _note_index(findings: Findings, table: Table, key: Key) -> None:
+    name = table.value.name
+    findings.add(
+        f"index {name}", f"table {name} disagrees with the directories about {key}", f"inode {key[0]!r}"
+    )
+
+
+async def _check_streams(
+    view: CatalogReader, inodes: Mapping[Any, Inode], entries: _Entries, findings: Findings
+) -> None:
+    """Each row of STREAM leads from what can have streams to a stream of it, which no other leads to."""
+    async for (base, folded), (name, number) in all_rows(view, Table.STREAM):
+        entries.streams[number] += 1
+        owner, stream = inodes.get(base), inodes.get(number)
+        where = f"inode {base}"
+        if not is_stream_name(name) or fold(name) != folded:
+            findings.add("stream", f"inode {base} has a stream {readable(name)} that cannot be one", where)
+        if owner is None or owner.is_stream or not (owner.is_file or owner.is_directory):
+            findings.add("stream", f"inode {base} has streams, which it cannot have", where)
+        if stream is None or not stream.is_stream or stream.parent != base or number <= base:
+            findings.add("stream", f"inode {number} is no stream of inode {base}", where)
+    for number in [number for number, rows in entries.streams.items() if rows > 1]:
+        findings.add("stream", f"inode {number} is more than one stream", f"inode {number}")
 
 
 def _check_inodes(
@@ -134,8 +201,12 @@ def _faults(number: int, inode: Inode, entries: _Entries, is_root: bool) -> list
     else:
         if entries.bytes_in[number]:
             found.append(("not a directory", f"{number} has entries but is no directory"))
-        if inode.parent:
+        if inode.parent and not inode.is_stream:
             found.append(("parent", f"inode {number} names a parent but is no directory"))
+        if inode.is_stream and names:
+            found.append(("names", f"inode {number} is a stream, but has an entry in a directory"))
+        if inode.is_stream:
+            expected = entries.streams[number]
     if inode.nlink != expected:
         found.append(("links", f"inode {number} counts {inode.nlink} links, it has {expected}"))
     if inode.kind not in KINDS or entries.kinds.get(number, inode.kind) != inode.kind:

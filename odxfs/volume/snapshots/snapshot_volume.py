@@ -35,9 +35,10 @@ class SnapshotVolume(Volume):
         self.root = inode_seen_in(self.snapshot.id, self.root)
 
     create = link = unlink = rmdir = rename = _refuse
+    create_stream = remove_stream = rename_stream = change_kind = _refuse
     set_attributes = set_xattr = remove_xattr = _refuse
     write = truncate = deallocate = write_pin = clone_range = _refuse
-    write_nowait = _refuse_now
+    write_nowait = keep_mtime = reserve = _refuse_now
 
     def touch(self, inode: Inode, *, accessed: bool = False, modified: bool = False) -> None:
         """Without effect: in a snapshot reading leaves no trace."""

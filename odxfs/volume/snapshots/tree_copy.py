@@ -124,26 +124,35 @@ class TreeCopy:
             target=original.target,
         )
         self._copied.inodes += 1
+        for stream in await self._source.list_streams(original):
+            await self._copy_data(
+                await self._source.inode(stream.number),
+                await self._destination.create_stream(copy, stream.name),
+            )
         if original.is_directory:
             return copy
         if original.nlink > 1:
             self._linked[original.number] = copy
         if original.is_file:
-            await self._destination.clone_range(original, 0, copy, 0, original.size)
-            await self._destination.truncate(copy, original.size)
-            self._copied.bytes += original.size
+            await self._copy_data(original, copy)
         await self._describe(original, copy)
         return copy
+
+    async def _copy_data(self, original: Inode, copy: Inode) -> None:
+        await self._destination.clone_range(original, 0, copy, 0, original.size)
+        await self._destination.truncate(copy, original.size)
+        self._copied.bytes += original.size
 
     async def _describe(self, original: Inode, copy: Inode) -> None:
         """Give a copy the attributes of the original."""
         for attribute in await self._source.list_xattrs(original):
             value = await self._source.get_xattr(original, attribute)
             await self._destination.set_xattr(copy, attribute, value)
-        await self._destination.set_attributes(copy, _attributes(original))
+        security = await self._source.security(original)
+        await self._destination.set_attributes(copy, _attributes(original, security))
 
 
-def _attributes(original: Inode) -> AttributeChange:
+def _attributes(original: Inode, security: bytes) -> AttributeChange:
     return AttributeChange(
         mode=original.mode,
         uid=original.uid,
@@ -152,6 +161,7 @@ def _attributes(original: Inode) -> AttributeChange:
         mtime_ns=original.mtime_ns,
         btime_ns=original.btime_ns,
         dos_attributes=original.dos_attributes,
+        security=security,
     )
 
 

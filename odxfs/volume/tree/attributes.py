@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import InvalidArgument
 from odxfs.volume.changes import Attribute, AttributesChanged
-from odxfs.volume.tree.inodes import AttributeChange, Inode, InodeCache
+from odxfs.volume.tree.inodes import LATEST_TIME_NS, AttributeChange, Inode, InodeCache
+from odxfs.volume.tree.xattrs import Xattrs
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -20,19 +21,20 @@ _WHAT = {
 }  # fmt: skip
 
 _UINT32 = range(2**32)
-_INT64 = range(-(2**63), 2**63)
+_TIMES = range(-LATEST_TIME_NS, LATEST_TIME_NS + 1)
 _RANGES = {
     "mode": _UINT32, "uid": _UINT32, "gid": _UINT32, "dos_attributes": _UINT32,
-    "atime_ns": _INT64, "mtime_ns": _INT64, "ctime_ns": _INT64, "btime_ns": _INT64,
+    "atime_ns": _TIMES, "mtime_ns": _TIMES, "ctime_ns": _TIMES, "btime_ns": _TIMES,
 }  # fmt: skip
 
 
 class Attributes:
     """Synchronous: the inode is at hand, and its row goes with the next commit."""
 
-    def __init__(self, pool: "Pool", inodes: InodeCache) -> None:
+    def __init__(self, pool: "Pool", inodes: InodeCache, xattrs: Xattrs) -> None:
         self._pool = pool
         self._inodes = inodes
+        self._xattrs = xattrs
 
     def set(self, origin: str, inode: Inode, change: AttributeChange) -> None:
         """See Volume.set_attributes."""
@@ -41,11 +43,11 @@ class Attributes:
         for field, value in wanted.items():
             if value not in _RANGES[field]:
                 raise InvalidArgument(f"{field} {value} is out of range")
-        if not wanted:
+        if not wanted and change.security is None:
             return
         if "mode" in wanted:
             wanted["mode"] = inode.kind | stat.S_IMODE(wanted["mode"])
-        what = Attribute(0)
+        what = self._set_security(inode, change)
         for field, value in wanted.items():
             setattr(inode, field, value)
             what |= _WHAT[field]
@@ -54,6 +56,21 @@ class Attributes:
         self._inodes.mark_dirty(inode)
         if self._pool.has_observers:
             self._pool.emit(AttributesChanged(inode.volume, origin, inode.number, what))
+
+    def _set_security(self, inode: Inode, change: AttributeChange) -> Attribute:
+        """Keep the descriptor that is given. Who changes mode or owner by themselves has the last word over the kept one:
+        nothing stays allowed that a chmod takes away."""
+        if change.security is not None:
+            self._xattrs.put_security(inode, change.security)
+            return Attribute.SECURITY
+        if change.mode is not None or change.uid is not None or change.gid is not None:
+            self._xattrs.put_security(inode, b"")
+        return Attribute(0)
+
+    def keep_mtime(self, inode: Inode, kept: int) -> None:
+        """See Volume.keep_mtime."""
+        inode.mtime_ns = kept - kept % 100 + (kept + 1) % 100
+        self._inodes.mark_dirty(inode)
 
     def touch(self, inode: Inode, *, accessed: bool, modified: bool) -> None:
         """See Volume.touch. No event: times follow what was done, and that has its own event."""

@@ -5,7 +5,7 @@ The functions that change entries are synchronous: the caller has looked and che
 
 from typing import NamedTuple
 
-from odxfs.errors import NotFound
+from odxfs.errors import NotADirectory, NotFound
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Key, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
@@ -138,3 +138,11 @@ class Directories:
         if folded != name:
             delete(Table.FOLDED, (directory, folded, name))
         parent.size -= len(name)
+
+
+def check_alive(directory: Inode) -> None:
+    """A directory that was removed while it was open takes no new entries (POSIX: ENOENT), nor one that has become a link."""
+    if directory.nlink == 0:
+        raise NotFound(f"directory {directory.number} has been removed")
+    if not directory.is_directory:
+        raise NotADirectory(f"inode {directory.number} is no directory any more")

@@ -16,6 +16,9 @@ from odxfs.volume.extents import ExtentMap
 _CACHED_INODES = 32_768
 """Inodes kept in memory that nobody uses: about 400 bytes each."""
 
+STREAM_MODE = stat.S_IFREG | 0o600
+"""What the inode of a stream has for a mode, which nobody asks for."""
+
 _ROW_FIELDS = Table.INODE.value.row
 
 
@@ -27,8 +30,9 @@ class Inode:
 
     __slots__ = (
         "__weakref__", "allocated_blocks", "atime_ns", "btime_ns", "ctime_ns", "dos_attributes", "extents", "generation",
-        "gid", "gone", "has_xattrs", "holds", "mode", "mtime_ns", "nlink", "number", "parent", "rdev", "size", "snapshot",
-        "target", "uid", "volume",
+        "gid", "gone", "has_streams", "has_xattrs", "holds", "mode", "mtime_ns", "nlink", "number", "parent", "rdev",
+        "reserved_bytes", "security", "size",
+        "snapshot", "target", "uid", "volume", "writers",
     )  # fmt: skip
 
     def __init__(self, number: InodeNumber, row: Row) -> None:
@@ -51,22 +55,47 @@ class Inode:
         """FILE_ATTRIBUTE_* bits that were set on purpose (MS-FSCC 2.6); not DIRECTORY, not NORMAL."""
         self.generation: int
         self.parent: InodeNumber
-        """The directory above a directory; the root's is itself; 0 for anything else."""
+        """The directory above a directory (the root's is itself), the base of a named stream, 0 for anything else."""
         self.target: bytes
         for field, value in zip(_ROW_FIELDS, row, strict=True):
             setattr(self, field, value)
+        if self._has_far_times:
+            self.atime_ns, self.mtime_ns = unpack_time(self.atime_ns), unpack_time(self.mtime_ns)
+            self.ctime_ns, self.btime_ns = unpack_time(self.ctime_ns), unpack_time(self.btime_ns)
         self.holds = 0
         self.has_xattrs = True
         """False when it is known to have no extended attribute: the mount is asked for one before each write."""
+        self.security: bytes | None = None
+        """The stored security descriptor, b"" when there is none, None while nobody has asked (Volume.security)."""
+        self.has_streams = True
+        """False when it is known to have no named stream."""
         self.gone = False
         """Deleted for good: nothing may be changed any more."""
         self.snapshot = SnapshotId(0)
         """The snapshot that the inode is seen in, under a number of its own; 0 is now."""
+        self.reserved_bytes = 0
+        """What a client has set aside for the file beyond its end; forgotten with its last open."""
+        self.writers = 0
+        """Writes that wait for something (room, old bytes, a worker thread): what they bring is not there yet, but will be."""
         self.extents: ExtentMap | None = None
         """The data path's; None until it is needed."""
 
     def __repr__(self) -> str:
         return f"<Inode {self.number} mode={self.mode:o} size={self.size} nlink={self.nlink}>"
+
+    @property
+    def _has_far_times(self) -> bool:
+        far = _FINE_TIME
+        return not (
+            -far <= self.atime_ns <= far
+            and -far <= self.mtime_ns <= far
+            and -far <= self.ctime_ns <= far
+            and -far <= self.btime_ns <= far
+        )
+
+    def _packed_times(self) -> tuple[int, int, int, int]:
+        times = (self.atime_ns, self.mtime_ns, self.ctime_ns, self.btime_ns)
+        return tuple(map(pack_time, times)) if self._has_far_times else times  # type: ignore[return-value]
 
     @property
     def kind(self) -> int:
@@ -80,6 +109,11 @@ class Inode:
     @property
     def is_directory(self) -> bool:
         return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is a named stream of the file or directory whose number is `parent`."""
+        return self.parent != 0 and stat.S_ISREG(self.mode)
 
     @property
     def is_root(self) -> bool:
@@ -98,9 +132,34 @@ class Inode:
         """The columns of Table.INODE."""
         return (
             self.volume, self.mode, self.uid, self.gid, self.rdev, self.nlink, self.size, self.allocated_blocks,
-            self.atime_ns, self.mtime_ns, self.ctime_ns, self.btime_ns, self.dos_attributes, self.generation,
+            *self._packed_times(), self.dos_attributes, self.generation,
             self.parent, self.target,
         )  # fmt: skip
+
+
+_FINE_TIME = 9_000_000_000_000_000_000
+"""Times nearer to 1970 than this, 285 years, are kept as nanoseconds; what lies beyond in steps of _COARSE_NS behind it."""
+
+_COARSE_NS = 10_000
+
+LATEST_TIME_NS = _FINE_TIME + (2**63 - 1 - _FINE_TIME) * _COARSE_NS
+"""The latest time that a row can hold, about the year 72000; the earliest is as far before 1970."""
+
+
+def pack_time(nanoseconds: int) -> int:
+    """A time as 64 bits hold it."""
+    if -_FINE_TIME <= nanoseconds <= _FINE_TIME:
+        return nanoseconds
+    steps = _FINE_TIME + (abs(nanoseconds) - _FINE_TIME) // _COARSE_NS
+    return steps if nanoseconds > 0 else -steps
+
+
+def unpack_time(packed: int) -> int:
+    """Nanoseconds since 1970 of what `pack_time` made; of a damaged row's whatever comes out."""
+    if -_FINE_TIME <= packed <= _FINE_TIME:
+        return packed
+    nanoseconds = _FINE_TIME + (abs(packed) - _FINE_TIME) * _COARSE_NS
+    return nanoseconds if packed > 0 else -nanoseconds
 
 
 Permit = Callable[[Inode], None]
@@ -120,6 +179,8 @@ class AttributeChange:
     ctime_ns: int | None = None
     btime_ns: int | None = None
     dos_attributes: int | None = None
+    security: bytes | None = None
+    """A security descriptor to keep, b"" for none. Without it a change of mode, uid or gid drops the one that is kept."""
 
 
 def new_inode_row(
@@ -164,6 +225,14 @@ class InodeCache:
         self._keep(inode)
         return inode
 
+    async def get_nameless(self, number: InodeNumber) -> Inode:
+        """The same for one that may have lost its last name, of an open that stands. The caller holds it at once."""
+        inode = self.cached(number)
+        if inode is not None:
+            return inode
+        row = await self._view.get(Table.INODE, (number,))
+        return self._load(number, row, nameless=True)
+
     def cached(self, number: InodeNumber) -> Inode | None:
         """The live object if there is one."""
         return self._recent.get(number) or self._live.get(number)
@@ -171,7 +240,8 @@ class InodeCache:
     def add(self, number: InodeNumber, row: Row) -> Inode:
         """A new inode, to be written with the next commit."""
         inode = Inode(number, row)
-        inode.has_xattrs = False
+        inode.has_xattrs = inode.has_streams = False
+        inode.security = b""
         self._live[number] = inode
         self._dirty[number] = inode
         self._keep(inode)
@@ -223,9 +293,9 @@ class InodeCache:
         """Every inode object in memory."""
         return list(self._live.values())
 
-    def _load(self, number: InodeNumber, row: Row | None) -> Inode:
+    def _load(self, number: InodeNumber, row: Row | None, *, nameless: bool = False) -> Inode:
         # An inode without a name is only reachable by those who held it, and then it is live.
-        if row is None or row[_NLINK] == 0:
+        if row is None or (row[_NLINK] == 0 and not nameless):
             raise NotFound(f"inode {number} is not in use")
         inode = Inode(number, row)
         if isinstance(self._view, SeenView):

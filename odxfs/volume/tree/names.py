@@ -26,6 +26,17 @@ def check_not_reserved(name: bytes, *, in_root: bool) -> None:
         raise AlreadyExists(f"the mount shows something else as {decode_name(name)}")
 
 
+MAX_STREAM_NAME_BYTES = 765
+"""The longest name of a stream: 255 UTF-16 units (MS-FSCC 2.1.5.3), of which none takes more than three bytes of UTF-8."""
+
+_NOT_IN_STREAM_NAMES = frozenset(b"\0/:\\")
+
+
+def is_stream_name(name: bytes) -> bool:
+    """Whether `name` may be the name of a stream (MS-FSCC 2.1.5.3)."""
+    return 0 < len(name) <= MAX_STREAM_NAME_BYTES and _NOT_IN_STREAM_NAMES.isdisjoint(name)
+
+
 def is_name(name: bytes) -> bool:
     """Whether `name` may be the name of an entry."""
     return len(name) <= MAX_NAME_BYTES and name not in _RESERVED and b"/" not in name and b"\0" not in name

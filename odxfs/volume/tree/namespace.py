@@ -25,11 +25,14 @@ from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume.catalog.interface import Changes, Row, Table
 from odxfs.volume.changes import Attribute, AttributesChanged, EntryAdded, EntryRemoved
 from odxfs.volume.tree.attributes import Attributes
+from odxfs.volume.tree.directories import check_alive
 from odxfs.volume.tree.inodes import Inode, Permit, new_inode_row
+from odxfs.volume.tree.kinds import Kinds
 from odxfs.volume.tree.name_locks import NameLocks
 from odxfs.volume.tree.names import check_name, check_not_reserved
 from odxfs.volume.tree.orphans import Orphans
 from odxfs.volume.tree.renames import Renames
+from odxfs.volume.tree.streams import Streams
 from odxfs.volume.tree.tree import Tree
 
 if TYPE_CHECKING:
@@ -86,7 +89,9 @@ class Namespace(Tree):
         self.locks = NameLocks()
         self.orphans = Orphans(pool, self.inodes)
         self.renames = Renames(pool, self)
-        self.attributes = Attributes(pool, self.inodes)
+        self.stream_changes = Streams(pool, self)
+        self.kinds = Kinds(pool, self)
+        self.attributes = Attributes(pool, self.inodes, self.xattrs)
         self._volumes: dict[VolumeId, VolumeRecord] = {}
         self._counted: set[VolumeId] = set()
 
@@ -132,6 +137,11 @@ class Namespace(Tree):
         del self._pool.windows.allocated_blocks[volume]
         self._pool.windows.quotas.set(volume, 0)
         self._pool.view.delete(Table.VOLUME, (volume,))
+
+    def is_usable(self, volume: VolumeId) -> bool:
+        """Whether there is such a volume, and it is not being deleted or made."""
+        record = self._volumes.get(volume)
+        return record is not None and not record.state
 
     def mark_volume(self, record: VolumeRecord) -> None:
         """A volume's row has changed: it is written with the next commit."""
@@ -188,19 +198,20 @@ class Namespace(Tree):
         rdev: int = 0,
         target: bytes = b"",
         dos_attributes: int = 0,
+        security: bytes = b"",
     ) -> Inode:
         """See Volume.create."""
         self._pool.check_writable()
         await self._pool.wait_for_room()
         await self._pool.throttle()
         check_name(name)
-        mode = _checked_kind(mode, target)
+        mode = checked_kind(mode, target)
         directory = await self.directory(volume, parent)
         check_not_reserved(name, in_root=directory.is_root)
         async with self.locks.of(parent):
             if await self.directories.find(parent, name) is not None:
                 raise AlreadyExists(f"there is a {name!r} already")
-            _check_alive(directory)
+            check_alive(directory)
             if directory.mode & stat.S_ISGID:
                 gid = directory.gid
                 mode |= stat.S_ISGID if stat.S_ISDIR(mode) else 0
@@ -212,10 +223,12 @@ class Namespace(Tree):
                 dos_attributes=dos_attributes,
             )  # fmt: skip
             inode = self.inodes.add(self._pool.identifiers.inode(volume), row)
+            if security:
+                self.xattrs.put_security(inode, security)
             self.directories.add(directory, name, inode)
             directory.nlink += is_directory
             self.entries_changed(now, directory)
-            self._count(volume, 1)
+            self.count(volume, 1)
             self._tell_added(origin, directory, name, inode)
         return inode
 
@@ -227,8 +240,8 @@ class Namespace(Tree):
         await self._pool.wait_for_room()
         await self._pool.throttle()
         check_name(name)
-        if inode.is_directory:
-            raise NotPermitted("a directory has one name only")
+        if inode.is_directory or inode.is_stream:
+            raise NotPermitted("a directory and a stream have one name only")
         if inode.volume != volume:
             raise CrossVolume("a hard link cannot lead to another volume")
         directory = await self.directory(volume, parent)
@@ -236,7 +249,7 @@ class Namespace(Tree):
         async with self.locks.of(parent):
             if await self.directories.find(parent, name) is not None:
                 raise AlreadyExists(f"there is a {name!r} already")
-            _check_alive(directory)
+            check_alive(directory)
             if inode.nlink == 0:
                 raise NotFound(f"inode {inode.number} has been deleted")
             if inode.nlink >= MAX_LINKS:
@@ -332,7 +345,7 @@ class Namespace(Tree):
         self.inodes.mark_dirty(inode)
         if inode.nlink == 0:
             self.orphans.enter(inode)
-            self._count(inode.volume, -1)
+            self.count(inode.volume, -1)
 
     def _xattrs_changed(self, origin: str, inode: Inode) -> None:
         inode.ctime_ns = self._pool.clock()
@@ -347,18 +360,13 @@ class Namespace(Tree):
                 EntryAdded(inode.volume, origin, directory.number, name, number, inode.is_directory)
             )
 
-    def _count(self, volume: VolumeId, more: int) -> None:
+    def count(self, volume: VolumeId, more: int) -> None:
+        """So many inodes more of a volume have a name."""
         self._volumes[volume].inodes += more
         self._counted.add(volume)
 
 
-def _check_alive(directory: Inode) -> None:
-    """A directory that was removed while it was open takes no new entries (POSIX: ENOENT)."""
-    if directory.nlink == 0:
-        raise NotFound(f"directory {directory.number} has been removed")
-
-
-def _checked_kind(mode: int, target: bytes) -> int:
+def checked_kind(mode: int, target: bytes) -> int:
     """The mode with its S_IFMT bits, which default to a regular file."""
     kind = stat.S_IFMT(mode) or stat.S_IFREG
     if kind not in _KINDS:

@@ -23,6 +23,7 @@ _AT_ONCE_BLOCKS = 65_536
 """Files up to 256 MiB are given back before unlink or release returns; larger ones by the reaper."""
 
 _XATTR_ROWS = 256
+_STREAM_ROWS = 64
 
 
 class Orphans:
@@ -52,7 +53,7 @@ class Orphans:
         if inode.nlink > 0 or inode.holds > 0 or inode.gone:
             return
         self._cache.retire(inode)
-        if not (inode.has_xattrs or self._pool.windows.has_data(inode)):
+        if not (inode.has_xattrs or inode.has_streams or self._pool.windows.has_data(inode)):
             self._drop_rows(inode)
             return
         self._pool.view.put(Table.INODE, (inode.number,), inode.row())
@@ -69,12 +70,17 @@ class Orphans:
             self._give_to_reaper(inode.number)
 
     async def recover(self) -> int:
-        """Give every orphan that the last owner left to the reaper; returns how many."""
-        rows = await self._pool.view.range(Table.ORPHAN, (0,), (2**63 - 1,))
-        for (number,), _row in rows:
+        """Give every orphan that the last owner left, and that no client may still come back for, to the reaper.
+
+        Returns how many.
+        """
+        given = 0
+        for (number,), _row in await self._pool.view.range(Table.ORPHAN, (0,), (2**63 - 1,)):
             assert isinstance(number, int)
-            self._give_to_reaper(InodeNumber(number))
-        return len(rows)
+            if not self._pool.persistent_opens.keeps(InodeNumber(number)):
+                self._give_to_reaper(InodeNumber(number))
+                given += 1
+        return given
 
     @property
     def is_settled(self) -> bool:
@@ -109,6 +115,7 @@ class Orphans:
                 await self._pool.data.discard(number)
             if has_xattrs:
                 await self._delete_xattrs(number)
+            await self._delete_streams(number)
         except VolumeError as error:
             # The ORPHAN row stays: nothing is lost but the space, until the pool is opened again or checked.
             _LOG.error("the data of deleted inode %d cannot be given back yet: %s", number, error)
@@ -123,6 +130,12 @@ class Orphans:
         self._pool.windows.allocated_blocks[inode.volume] -= inode.allocated_blocks
         self._pool.view.delete(Table.INODE, (inode.number,))
         self._pool.view.delete(Table.ORPHAN, (inode.number,))
+
+    async def _delete_streams(self, number: InodeNumber) -> None:
+        view, streams = self._pool.view, self._pool.namespace.stream_changes
+        while rows := await view.range(Table.STREAM, (number,), (number + 1,), _STREAM_ROWS):
+            for key, row in rows:
+                await streams.drop(key, row)
 
     async def _delete_xattrs(self, number: InodeNumber) -> None:
         view = self._pool.view

@@ -8,7 +8,7 @@ import trio
 from odxfs.errors import AlreadyExists, InvalidArgument, IsADirectory, NotADirectory, NotEmpty, NotFound
 from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume.changes import EntryRenamed
-from odxfs.volume.tree.directories import DirectoryEntry
+from odxfs.volume.tree.directories import DirectoryEntry, check_alive
 from odxfs.volume.tree.inodes import Inode
 from odxfs.volume.tree.names import check_name, check_not_reserved
 
@@ -102,8 +102,8 @@ class _Move:
             other = None if new is None else await namespace.inodes.get(new.number)
             await self._refuse_loops(moved, other)
             # From here on nothing waits.
-            if new_directory.nlink == 0 or old_directory.nlink == 0:
-                raise NotFound("the directory has been removed")
+            check_alive(old_directory)
+            check_alive(new_directory)
             if self._flags & RenameFlags.NOREPLACE and new is not None:
                 raise AlreadyExists(f"there is a {self._new_name!r} already")
             if self._flags & RenameFlags.EXCHANGE and new is None:

@@ -9,6 +9,7 @@ from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.tree.directories import Directories, DirectoryEntry
 from odxfs.volume.tree.inodes import Inode, InodeCache
+from odxfs.volume.tree.streams import StreamRows
 from odxfs.volume.tree.xattrs import Xattrs
 
 
@@ -20,6 +21,7 @@ class Tree:
         self.inodes = InodeCache(view)
         self.directories = Directories(view, identifiers)
         self.xattrs = Xattrs(view)
+        self.streams = StreamRows(view)
 
     async def inode(self, volume: VolumeId, number: InodeNumber) -> Inode:
         """The live inode. Raises NotFound, also for an inode of another volume."""

@@ -1,4 +1,11 @@
-"""Extended attributes: small named values of any inode."""
+"""Extended attributes: small named values of any inode.
+
+One name is reserved: the security descriptor that SMB clients have set is kept beside the attributes, so that snapshots,
+clones, backups and repairs carry it as they carry those. Front ends show no attribute outside the name spaces of xattr(7),
+and so neither read nor write it by that name.
+"""
+
+from collections import OrderedDict
 
 from odxfs.errors import AlreadyExists, AttributeTooLarge, InvalidArgument, NameTooLong, NoAttribute
 from odxfs.types import InodeNumber
@@ -16,6 +23,16 @@ MAX_VALUE_BYTES = 64 * 1024
 MAX_TOTAL_BYTES = 1024 * 1024
 """Names and values of one inode together; they are read in one go."""
 
+SECURITY_NAME = b"odxfs.security"
+"""Under which the security descriptor is kept: in no name space that a mount user or an SMB client can name."""
+
+MAX_SECURITY_BYTES = MAX_VALUE_BYTES
+
+_LARGE_SECURITY_BYTES = 2048
+_LARGE_SECURITIES = 256
+"""Descriptors longer than that stay in memory for the inodes last asked about, so many of them: 16 MiB. Usual ones have 200
+bytes and stay as long as their inode."""
+
 MAX_LIST_BYTES = 64 * 1024
 """XATTR_LIST_MAX of Linux: names, each with a NUL; more could be stored but not listed."""
 
@@ -25,6 +42,42 @@ class Xattrs:
 
     def __init__(self, view: CatalogView | SeenView) -> None:
         self._view = view
+        self._large: OrderedDict[InodeNumber, Inode] = OrderedDict()
+
+    async def security(self, inode: Inode) -> bytes:
+        """The stored security descriptor, b"" when there is none. No checkpoint, and no read the second time."""
+        if inode.security is None:
+            row = (
+                await self._view.get(Table.XATTR, (inode.number, SECURITY_NAME)) if inode.has_xattrs else None
+            )
+            if inode.security is None:
+                value = b"" if row is None else row[0]
+                assert isinstance(value, bytes)
+                self._remember(inode, value)
+        assert inode.security is not None
+        return inode.security
+
+    def put_security(self, inode: Inode, value: bytes) -> None:
+        """Keep `value`, or nothing when it is empty. Synchronous; AttributeTooLarge past MAX_SECURITY_BYTES."""
+        assert isinstance(self._view, CatalogView), "what has been is not changed"
+        if len(value) > MAX_SECURITY_BYTES:
+            raise AttributeTooLarge(f"a security descriptor of {len(value)} bytes")
+        if value:
+            inode.has_xattrs = True
+            self._view.put(Table.XATTR, (inode.number, SECURITY_NAME), (value,))
+        elif inode.security != b"" and inode.has_xattrs:
+            self._view.delete(Table.XATTR, (inode.number, SECURITY_NAME))
+        self._remember(inode, value)
+
+    def _remember(self, inode: Inode, value: bytes) -> None:
+        inode.security = value
+        if len(value) <= _LARGE_SECURITY_BYTES:
+            return
+        self._large[inode.number] = inode
+        self._large.move_to_end(inode.number)
+        if len(self._large) > _LARGE_SECURITIES:
+            _, oldest = self._large.popitem(last=False)
+            oldest.security = None
 
     async def get(self, inode: Inode, name: bytes) -> bytes:
         """The value. Raises NoAttribute."""
@@ -58,11 +111,15 @@ class Xattrs:
             raise AttributeTooLarge(f"inode {inode.number} has no room for attribute {name!r}")
         inode.has_xattrs = True
         self._view.put(Table.XATTR, (inode.number, name), (value,))
+        if name == SECURITY_NAME:
+            self._remember(inode, value)
 
     async def remove(self, inode: Inode, name: bytes) -> None:
         """Remove an attribute. Raises NoAttribute."""
         await self.get(inode, name)
         self._view.delete(Table.XATTR, (inode.number, name))
+        if name == SECURITY_NAME:
+            inode.security = b""
 
     async def names(self, number: InodeNumber) -> list[bytes]:
         """The names, sorted."""

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher as CryptographyCipher
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 
+from odxfs.buffers import uninitialised
 from odxfs.errors import ProtocolError
 from odxfs.ntstatus import Status
 from odxfs.types import Buffer
@@ -66,7 +67,7 @@ class Sealer:
     ) -> tuple[bytes, memoryview]:
         running = CryptographyCipher(self._algorithm, modes.GCM(nonce)).encryptor()
         running.authenticate_additional_data(associated)
-        room = memoryview(bytearray(size))
+        room = uninitialised(size)
         done = 0
         for piece in pieces:
             done += running.update_into(piece, room[done:])
@@ -101,7 +102,7 @@ class Unsealer:
     ) -> memoryview:
         running = CryptographyCipher(self._algorithm, modes.GCM(nonce, tag)).decryptor()
         running.authenticate_additional_data(associated)
-        room = memoryview(bytearray(len(ciphertext)))
+        room = uninitialised(len(ciphertext))
         running.update_into(ciphertext, room)
         running.finalize()
         return room

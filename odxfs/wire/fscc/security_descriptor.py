@@ -19,6 +19,7 @@ _ACL = Struct("<BxHHxx")
 _ACE = Struct("<BBH")
 _MASK = Struct("<I")
 _REVISION = 1
+_LONGEST = 0xFFFF
 
 MAX_ACES = 2048
 """An ACL has at most 64 KiB; this many ACEs of the usual 32 bytes fill it."""
@@ -36,6 +37,13 @@ class AceType(IntEnum):
     SYSTEM_MANDATORY_LABEL = 0x11
     SYSTEM_RESOURCE_ATTRIBUTE = 0x12
     SYSTEM_SCOPED_POLICY_ID = 0x13
+
+
+class ObjectAceType:
+    """AceType of the kinds whose mask and SID stand around object GUIDs (2.4.4.3, 2.4.4.4)."""
+
+    ACCESS_DENIED = 0x06
+    ACCESS_DENIED_CALLBACK = 0x0C
 
 
 _SID_ACES = frozenset(AceType)
@@ -143,7 +151,10 @@ class Acl:
         return cls(tuple(aces), revision)
 
     def pack(self) -> bytes:
+        """The packed list. ProtocolError (INVALID_SECURITY_DESCR) when it is longer than its own size can say."""
         body = b"".join(ace.pack() for ace in self.aces)
+        if _ACL.size + len(body) > _LONGEST:
+            raise _malformed(f"an ACL of {len(body)} bytes")
         return _ACL.pack(self.revision, _ACL.size + len(body), len(self.aces)) + body
 
 

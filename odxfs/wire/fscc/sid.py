@@ -64,6 +64,9 @@ class Sid:
 
 EVERYONE = Sid(1, (0,))
 CREATOR_OWNER = Sid(3, (0,))
+CREATOR_GROUP = Sid(3, (1,))
+OWNER_RIGHTS = Sid(3, (4,))
+NETWORK = Sid(5, (2,))
 AUTHENTICATED_USERS = Sid(5, (11,))
 LOCAL_SYSTEM = Sid(5, (18,))
 ADMINISTRATORS = Sid(5, (32, 544))

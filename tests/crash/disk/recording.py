@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.crash.disk.log import Failure, ReadFailure, Record
 
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 60
 
 
 class RecordingDisk:

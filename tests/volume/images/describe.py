@@ -31,6 +31,7 @@ async def _add_directory(
 ) -> None:
     inode = await volume.inode(number)
     found[path or "/"] = await _described(volume, inode)
+    await _add_streams(volume, inode, path or "/", found)
     for entry in await volume.list_directory(number, limit=1_000_000):
         below = f"{path}/{decode_name(entry.name)}"
         child = await volume.lookup(number, entry.name)
@@ -38,6 +39,12 @@ async def _add_directory(
             await _add_directory(volume, child.number, below, found)
         else:
             found[below] = await _described(volume, child)
+            await _add_streams(volume, child, below, found)
+
+
+async def _add_streams(volume: Volume, base: Inode, path: str, found: dict[str, dict[str, Any]]) -> None:
+    for name, number in await volume.list_streams(base):
+        found[f"{path}:{decode_name(name)}"] = await _described(volume, await volume.inode(number))
 
 
 async def _described(volume: Volume, inode: Inode) -> dict[str, Any]:

@@ -71,7 +71,7 @@ async def fill_and_die(directory: Path) -> None:
 
 async def fill(volume: Volume) -> None:
     """Put something of everything into an empty volume, and leave an inode without a name held."""
-    for part in (_fill_data, _fill_names, _leave_behind):
+    for part in (_fill_data, _fill_names, _fill_streams, _leave_behind):
         await part(volume)
 
 
@@ -81,6 +81,9 @@ async def _take_snapshots(pool: Pool) -> None:
     await pool.snapshots.create("main", "first")
     await volume.rename(volume.root, b"folder", volume.root, b"Moved")
     await volume.unlink(volume.root, b"dense")
+    linked = await volume.lookup(volume.root, b"linked")
+    await volume.write((await volume.find_stream(linked, b"zone.identifier"))[1], 0, b"[changed]")
+    await volume.remove_stream(linked, "ärger?*".encode())
     copy = await volume.lookup(volume.root, b"clone of runs")
     await volume.write(copy, 3 * BLOCK_BYTES, _pattern(20, 2 * BLOCK_BYTES))
     await pool.snapshots.create("main", "deleted")
@@ -144,6 +147,20 @@ async def _fill_names(volume: Volume) -> None:
     await volume.set_xattr(linked, b"user.short", b"")
     await volume.set_xattr(linked, b"user.long", bytes(range(256)) * 8)
     await volume.set_attributes(linked, AttributeChange(dos_attributes=0x22, btime_ns=-5_000_000_000))
+
+
+async def _fill_streams(volume: Volume) -> None:
+    """Named streams of a file, of a directory, and of what has no name any more but is open."""
+    linked, folder = await volume.lookup(volume.root, b"linked"), await volume.lookup(volume.root, b"folder")
+    zone = await volume.create_stream(linked, b"Zone.Identifier")
+    await volume.write(zone, 0, b"[ZoneTransfer]")
+    await volume.create_stream(linked, "Ärger?*".encode())
+    below = await volume.create_stream(folder, b"of a folder")
+    await volume.clone_range(await volume.lookup(volume.root, b"runs"), 0, below, 0, LEAF_BYTES)
+    orphan = await _file(volume, b"orphan with a stream")
+    await volume.write(await volume.create_stream(orphan, b"stream"), 0, _pattern(4, 5 * BLOCK_BYTES))
+    volume.hold(orphan)
+    await volume.unlink(volume.root, b"orphan with a stream")
 
 
 async def _leave_behind(volume: Volume) -> None:

@@ -3,7 +3,7 @@
 from odxfs.types import InodeNumber
 from odxfs.volume import Inode, Pool, Volume
 from tests.volume.model.content import Content
-from tests.volume.model.tree import Frozen, Path, Seen, with_snapshots
+from tests.volume.model.tree import STREAM, Frozen, Path, Seen, with_snapshots
 
 _RANGES = 64
 """Ranges asked for at a time; few, so that going on after the last one is part of what is tested."""
@@ -15,6 +15,18 @@ _ACROSS = 20_000
 async def seen_of(volume: Volume) -> Frozen:
     """All that the volume holds."""
     found: dict[Path, tuple[Inode, tuple[tuple[bytes, bytes], ...], Content | bytes]] = {}
+
+    async def add(here: Path, inode: Inode) -> None:
+        content = await content_of(volume, inode) if inode.is_file else inode.target
+        names = await volume.list_xattrs(inode)
+        xattrs = tuple([(name, await volume.get_xattr(inode, name)) for name in names])
+        found[here] = (inode, xattrs, content)
+
+    async def add_streams(base: Path, inode: Inode) -> None:
+        for name, number in await volume.list_streams(inode):
+            await add((*base, STREAM + name), await volume.inode(number))
+
+    await add_streams((), await volume.inode(volume.root))
     waiting: list[tuple[Path, InodeNumber]] = [((), volume.root)]
     while waiting:
         path, directory = waiting.pop()
@@ -22,10 +34,8 @@ async def seen_of(volume: Volume) -> Frozen:
             here = (*path, entry.name)
             inode = await volume.lookup(directory, entry.name)
             assert inode.kind == entry.kind
-            content = await content_of(volume, inode) if inode.is_file else inode.target
-            names = await volume.list_xattrs(inode)
-            xattrs = tuple([(name, await volume.get_xattr(inode, name)) for name in names])
-            found[here] = (inode, xattrs, content)
+            await add(here, inode)
+            await add_streams(here, inode)
             if inode.is_directory:
                 waiting.append((here, inode.number))
     first: dict[int, Path] = {}

@@ -39,6 +39,10 @@ class Subject:
         for path, node in self.tree.walk():
             node.inode = await self.volume.lookup(await self._number(path[:-1]), path[-1])
             node.holds = 0
+        for base in [self.tree.root, *(node for _, node in self.tree.walk())]:
+            for name, stream in base.streams.items():
+                stream.inode = (await self.volume.find_stream(base.inode, name))[1]
+                stream.holds = 0
         self.changed = {node for node in self.tree.nodes() if node.is_file}
 
     async def assert_same(self) -> None:
@@ -72,7 +76,7 @@ class Subject:
     async def rmdir(self, path: Path) -> None:
         """Remove an empty directory."""
         await self.volume.rmdir(await self._number(path[:-1]), path[-1])
-        del self._directory(path).children[path[-1]]
+        self._lose(self._directory(path).children.pop(path[-1]))
         self.on_state()
 
     async def rename(self, old: Path, new: Path, flags: RenameFlags = RenameFlags.NONE) -> None:
@@ -88,7 +92,29 @@ class Subject:
         destination.children[new[-1]] = moved
         if flags & RenameFlags.EXCHANGE and replaced is not None:
             source.children[old[-1]] = replaced
-        elif replaced is not None and not replaced.is_directory:
+        elif replaced is not None:
+            self._lose(replaced)
+        self.on_state()
+
+    async def create_stream(self, base: Node, name: bytes) -> Node:
+        """An empty stream under a name that is free."""
+        stream = Node(stat.S_IFREG, inode=await self.volume.create_stream(base.inode, name))
+        base.streams[name] = stream
+        self.on_state()
+        return stream
+
+    async def remove_stream(self, base: Node, name: bytes) -> None:
+        """A stream less."""
+        await self.volume.remove_stream(base.inode, name)
+        self._lose(base.streams.pop(name))
+        self.on_state()
+
+    async def rename_stream(self, base: Node, old: bytes, new: bytes) -> None:
+        """Another name for a stream; what has it is replaced."""
+        await self.volume.rename_stream(base.inode, old, new, lambda _: None)
+        moved, replaced = base.streams.pop(old), base.streams.pop(new, None)
+        base.streams[new] = moved
+        if replaced is not None:
             self._lose(replaced)
         self.on_state()
 
@@ -115,6 +141,12 @@ class Subject:
         node.holds -= 1
         if not node.holds and node in self.nameless:
             self.nameless.remove(node)
+            self._lose_streams(node)
+
+    def bases(self) -> list[Node]:
+        """Everything with a name that may have streams, but the root. What has lost its last name gets none any more."""
+        nodes = dict.fromkeys(node for _, node in self.tree.walk())
+        return [node for node in nodes if node.is_file or node.is_directory]
 
     # -- data -------------------------------------------------------------------------------------------------------
 
@@ -197,8 +229,17 @@ class Subject:
             node.under_way = []
 
     def _lose(self, node: Node) -> None:
-        if node.holds and node not in self.tree.nodes():
+        if node in self.tree.nodes():
+            return
+        if node.holds:
             self.nameless.append(node)
+        else:
+            self._lose_streams(node)
+
+    def _lose_streams(self, base: Node) -> None:
+        """What has neither name nor user takes its streams with it, but for those that somebody uses."""
+        self.nameless += [stream for stream in base.streams.values() if stream.holds]
+        base.streams = {}
 
     def _node(self, path: Path) -> Node:
         node = self.tree.find(path)

@@ -56,6 +56,10 @@ def without_snapshots(whole: Frozen) -> tuple[Frozen, dict[str, Frozen]]:
     return volume, snapshots
 
 
+STREAM = b"/:"
+"""Stands before the name of a stream, behind the path of its file."""
+
+
 @dataclass(eq=False)
 class Node:
     """An inode. `inode` is the real one, of the pool that is open now; `holds` counts its users."""
@@ -65,6 +69,7 @@ class Node:
     target: bytes = b""
     xattrs: dict[bytes, bytes] = field(default_factory=dict)
     children: "dict[bytes, Node]" = field(default_factory=dict)
+    streams: "dict[bytes, Node]" = field(default_factory=dict)
     inode: Any = None
     holds: int = 0
     under_way: "list[Content]" = field(default_factory=list)
@@ -108,8 +113,9 @@ class Tree:
         return sorted(path for path, node in self.walk() if node.kind == kind)
 
     def nodes(self) -> list[Node]:
-        """Each node that has a name, once, but the root."""
-        return list(dict.fromkeys(node for _, node in self.walk()))
+        """Each node that has a name, once, but the root; a stream behind its file."""
+        bases = dict.fromkeys([self.root, *(node for _, node in self.walk())])
+        return [each for base in bases for each in (base, *base.streams.values()) if each is not self.root]
 
     def is_inside(self, path: Path, directory: Path) -> bool:
         """Whether `path` is `directory` or below it."""
@@ -132,7 +138,10 @@ class Tree:
 
     def frozen(self) -> Frozen:
         """What a user would see now."""
-        found = dict(self.walk())
+        found = {(): self.root, **dict(self.walk())}
+        for path, node in list(found.items()):
+            found.update({(*path, STREAM + name): stream for name, stream in node.streams.items()})
+        del found[()]
         first: dict[int, Path] = {}
         for path in sorted(found):
             first.setdefault(id(found[path]), path)
@@ -153,7 +162,10 @@ class Tree:
                     node.target = seen.content
             parent = tree.find(path[:-1])
             assert parent is not None
-            parent.children[path[-1]] = node
+            if path[-1].startswith(STREAM):
+                parent.streams[path[-1].removeprefix(STREAM)] = node
+            else:
+                parent.children[path[-1]] = node
         return tree
 
 

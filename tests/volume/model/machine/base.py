@@ -130,12 +130,22 @@ class Machine(RuleBasedStateMachine):
 
     def files(self) -> list[Node]:
         """Every file, those without a name included."""
-        return [*[node for node in self.tree.nodes() if node.is_file], *self.subject.nameless]
+        nameless = [each for node in self.subject.nameless for each in (node, *node.streams.values())]
+        return [*[node for node in self.tree.nodes() if node.is_file], *nameless]
 
     def file(self, pick: int) -> Node:
         """One of them, made if there is none."""
         files = self.files() or [self.run(self.subject.create(self._free_path()))]
         return files[pick % len(files)]
+
+    def base(self, pick: int) -> Node:
+        """Something that may have streams."""
+        bases = [self.tree.root, *self.subject.bases()]
+        return bases[pick % len(bases)]
+
+    def bases_with_streams(self) -> list[Node]:
+        """Those that have some."""
+        return [node for node in (self.tree.root, *self.subject.bases()) if node.streams]
 
     def _free_path(self) -> Path:
         return next(path for path in ((b"a",), (b"b",), (b"spare",)) if self.tree.find(path) is None)

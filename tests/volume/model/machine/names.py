@@ -11,6 +11,8 @@ from tests.volume.model.machine.base import Machine, names, picks, seeds
 
 _DEEPEST = 3
 
+streams = st.sampled_from([b"one", b"Two"])
+
 
 class NameRules(Machine):
     """Directories, links, renames, extended attributes, open files."""
@@ -80,6 +82,28 @@ class NameRules(Machine):
         if having:
             node = having[pick % len(having)]
             self.run(self.subject.remove_xattr(node, sorted(node.xattrs)[0]))
+
+    @rule(pick=picks, name=streams)
+    def create_stream(self, pick: int, name: bytes) -> None:
+        base = self.base(pick)
+        if name not in base.streams:
+            self.run(self.subject.create_stream(base, name))
+
+    @rule(pick=picks)
+    def remove_stream(self, pick: int) -> None:
+        having = self.bases_with_streams()
+        if having:
+            base = having[pick % len(having)]
+            self.run(self.subject.remove_stream(base, sorted(base.streams)[0]))
+
+    @rule(pick=picks, which=picks, name=streams)
+    def rename_stream(self, pick: int, which: int, name: bytes) -> None:
+        having = self.bases_with_streams()
+        if having:
+            base = having[pick % len(having)]
+            old = sorted(base.streams)[which % len(base.streams)]
+            if old != name:
+                self.run(self.subject.rename_stream(base, old, name))
 
     @rule(pick=picks)
     def hold(self, pick: int) -> None:

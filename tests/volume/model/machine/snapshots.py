@@ -9,7 +9,7 @@ from tests.volume.model.content import Content
 from tests.volume.model.machine.base import Machine, lengths, offsets, picks
 from tests.volume.model.reality import seen_of
 from tests.volume.model.subject import captured
-from tests.volume.model.tree import Node, Path, Tree
+from tests.volume.model.tree import STREAM, Node, Path, Tree
 
 _SNAPSHOTS = 3
 
@@ -68,7 +68,10 @@ class SnapshotRules(Machine):
         volume = self.pool.snapshot_volume("main", name)
         inode = await volume.inode(volume.root)
         for part in path:
-            inode = await volume.lookup(inode.number, part)
+            if part.startswith(STREAM):
+                inode = (await volume.find_stream(inode, part.removeprefix(STREAM)))[1]
+            else:
+                inode = await volume.lookup(inode.number, part)
         pin = await volume.capture(inode, source_offset, length)
         held = captured(content, source_offset, length)
         assert pin.length == held.size

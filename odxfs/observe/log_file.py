@@ -1,0 +1,68 @@
+"""A log file that keeps nobody waiting: it may lie on the very disk that does not answer."""
+
+import logging
+import queue
+import threading
+from pathlib import Path
+
+_PATIENCE_SECONDS = 0.1
+"""How long who logs waits for its line to be written, so that it is there when he goes on; a disk that works takes 50 us."""
+
+_CLOSING_SECONDS = 2.0
+"""How long the end of the process waits for the last lines."""
+
+_MOST_WAITING = 1_000
+"""Lines kept while the disk does not take any; what comes then is counted."""
+
+
+class LogFile(logging.Handler):
+    """Appends lines to a file, readable by its owner only, from a thread of its own.
+
+    What the disk refuses (it is full, it fails) is lost, and counted in the next line that it takes.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        file.touch(mode=0o600)
+        self._file = file.open("ab", buffering=0)
+        self._lines: queue.Queue[tuple[str, threading.Event] | None] = queue.Queue(_MOST_WAITING)
+        self._is_behind = False
+        self._overflowed = 0
+        """Lines for which there was no room in memory; counted by those who log, all else by the thread."""
+        self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have the line written; returns when it is, or the disk has not taken it for a moment."""
+        written = threading.Event()
+        try:
+            self._lines.put_nowait((self.format(record), written))
+        except queue.Full:
+            self._overflowed += 1
+            return
+        if not self._is_behind:
+            self._is_behind = not written.wait(_PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        """Write what waits, if that goes soon."""
+        if self._thread.is_alive():
+            try:
+                self._lines.put_nowait(None)
+                self._thread.join(_CLOSING_SECONDS)
+            except queue.Full:
+                return
+        super().close()
+
+    def _write_all(self) -> None:
+        refused = told = 0
+        while (item := self._lines.get()) is not None:
+            line, written = item
+            lost = self._overflowed + refused
+            notice = f"({lost - told} lines of this log could not be written)\n" if lost > told else ""
+            try:
+                self._file.write(f"{notice}{line}\n".encode())
+                told = lost
+            except OSError:
+                refused += 1
+            written.set()
+            self._is_behind = self._is_behind and not self._lines.empty()

@@ -1,0 +1,228 @@
+"""Persistent opens in the pool's catalog: written before their client hears of them, made again when the server comes back.
+
+A record is committed before the answer to the CREATE that made the open, to a LOCK, to a rename or a wish to delete, to a break
+and to CLOSE. So what a client was told is there after a crash; what it was not told it asks for again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import trio
+
+from odxfs.errors import NotADirectory, NotFound, SharingViolation, UserError
+from odxfs.opens.byte_range_locks import TooManyLocks
+from odxfs.smb.durable.caching import describe_caching, restore_caching
+from odxfs.smb.durable.durability import AppInstance, Durability, Kind
+from odxfs.smb.durable.parking import lost_tree
+from odxfs.smb.durable.record import OpenRecord, pack_record, unpack_record
+from odxfs.smb.limits import MAX_DURABLE_V2_SECONDS
+from odxfs.smb.opens import SmbOpen
+from odxfs.smb.paths import share_root
+from odxfs.smb.streams import attach_base_again
+from odxfs.smb.trees import View
+from odxfs.types import InodeNumber
+from odxfs.wire.create import CreateAction
+from odxfs.wire.file_id import FileId
+
+if TYPE_CHECKING:
+    from odxfs.opens import Grant
+    from odxfs.smb.server import SmbServer
+    from odxfs.smb.trees import Tree
+    from odxfs.volume import Inode, Volume
+    from odxfs.volume.persistent_opens import PersistentOpen
+
+ORIGIN = "smb"
+"""What changes made through a share are marked with."""
+
+logger = logging.getLogger(__name__)
+
+
+async def keep_record(server: SmbServer, opened: SmbOpen) -> None:
+    """Have the catalog say what a persistent open is now, durably on return; without effect on any other open.
+
+    Costs a commit of the pool where anything has changed. Raises ReadOnly, NoSpace or StoreFailed.
+    """
+    if _note_record(server, opened):
+        await server.pool.commit()
+
+
+def _note_record(server: SmbServer, opened: SmbOpen) -> bool:
+    """Have the next commit say what a persistent open is now; whether that differs from what the catalog says."""
+    if opened.durability is None or not opened.durability.is_persistent or opened.closed:
+        return False
+    records, identifier = server.pool.persistent_opens, opened.fid.persistent
+    body = pack_record(_describe(server, opened, opened.durability))
+    if records.body_of(identifier) == body:
+        return False
+    records.put(identifier, opened.inode, body)
+    return True
+
+
+def note_grant(server: SmbServer, grant: Grant | None) -> bool:
+    """What may be cached has changed: have the next commit say so for the persistent opens that it is of. Whether there are any.
+
+    So no commit has what others wrote since without the end of what was cached before. No checkpoint.
+    """
+    changed = False
+    for entry in grant.entries if grant is not None else ():
+        if isinstance(entry.owner, SmbOpen):
+            changed |= _note_record(server, entry.owner)
+    return changed
+
+
+async def keep_grant(server: SmbServer, grant: Grant | None) -> None:
+    """The same, durably on return. Raises as `keep_record`."""
+    if note_grant(server, grant):
+        await server.pool.commit()
+
+
+async def leave_open(server: SmbServer, opened: SmbOpen) -> None:
+    """The server ends and a client may come back: forget a persistent open, not its record, which goes on holding the inode."""
+    opened.closed = True
+    server.registry.discard(opened)
+    server.durable.forget(opened)
+    if opened.entry is not None:
+        server.opens.close(opened.entry)
+    await opened.volume.release(opened.inode)
+
+
+async def restore_opens(server: SmbServer) -> None:
+    """Make this server's persistent opens again, parked, before its clients get in.
+
+    The time that a client has to come back begins now. What cannot be made again (its volume, folder or share is gone, or a local
+    program has the file open without sharing it) is closed for good.
+    """
+    for kept in server.pool.persistent_opens.list():
+        record = unpack_record(kept.body)
+        if record is not None and (record.svm != server.name or server.registry.find_persistent(kept.id)):
+            continue
+        try:
+            restored = record is not None and await _restore(server, kept, record)
+        except UserError as error:
+            logger.warning("persistent open %d waits for another start: %s", kept.id, error)
+            continue
+        if not restored:
+            logger.warning("persistent open %d of inode %d is lost", kept.id, kept.inode.number)
+            await server.pool.persistent_opens.remove(kept.id)
+
+
+def _describe(server: SmbServer, opened: SmbOpen, durability: Durability) -> OpenRecord:
+    instance, entry = durability.app_instance, opened.entry
+    assert entry is not None, "only files and directories are persistent"
+    pending_name = server.opens.name_to_delete(entry.number)
+    return OpenRecord(
+        svm=server.name,
+        share=opened.tree.share.name,
+        path=opened.path,
+        user=durability.owner,
+        client_guid=durability.client_guid.bytes.hex(),
+        create_guid=durability.create_guid.hex(),
+        timeout=durability.timeout,
+        action=durability.action,
+        access=opened.granted_access,
+        share_access=opened.share_access,
+        create_options=opened.create_options,
+        parent=opened.parent or 0,
+        name=opened.name.hex(),
+        mode=opened.mode,
+        position=opened.position,
+        delete_on_close=opened.delete_on_close,
+        delete_pending=server.opens.is_delete_pending(entry.number) and pending_name == opened.entry_name,
+        keeps_change_time=opened.keeps_change_time,
+        app_instance=instance.id.hex() if instance is not None else "",
+        app_version=instance.version if instance is not None else None,
+        locks=tuple(sorted(server.opens.locks_of(entry))),
+        lock_sequences=tuple(sorted((opened.lock_sequences or {}).items())),
+        caching=describe_caching(opened.grant),
+    )
+
+
+async def _restore(server: SmbServer, kept: PersistentOpen, record: OpenRecord) -> bool:
+    """Make one open again; False when that is not possible. Raises UserError when the shares cannot be read."""
+    where = await _find_place(server, kept.inode, record)
+    if where is None:
+        return False
+    tree, view = where
+    opened = _make_open(kept, record, tree, view)
+    try:
+        opened.entry = server.opens.open(kept.inode.number, record.access, record.share_access, opened)
+    except SharingViolation:
+        return False
+    if kept.inode.is_stream and not await attach_base_again(server.opens, view.volume, opened):
+        server.opens.close(opened.entry)
+        return False
+    view.volume.hold(kept.inode)
+    await view.volume.security(opened.file_inode)  # as after a CREATE, which has judged it
+    server.registry.add(opened)
+    server.registry.park(opened)
+    server.durable.enter(opened)
+    server.durable.park(opened, trio.current_time())
+    if not restore_caching(server, opened, record.caching):
+        logger.warning("what the client of %r could cache is lost over the restart", record.path)
+    _restore_locks(server, opened, record)
+    if record.delete_pending:
+        server.opens.set_delete_pending(kept.inode.number, True, opened.entry_name)
+    return True
+
+
+async def _find_place(server: SmbServer, inode: Inode, record: OpenRecord) -> tuple[Tree, View] | None:
+    """The share and the volume of a record, where they still belong together and to this server."""
+    share = server.shares.find(record.share)
+    if share is None or share.is_ipc or share.is_tokens:
+        return None
+    try:
+        volume: Volume = server.pool.volume(share.volume, ORIGIN)
+        root = await share_root(volume, share.path, None)
+    except (NotFound, NotADirectory):
+        return None
+    if inode.volume != volume.id or not server.owns_volume(share.volume):
+        return None
+    view = View(volume, root)
+    return lost_tree(share, view), view
+
+
+def _make_open(kept: PersistentOpen, record: OpenRecord, tree: Tree, view: View) -> SmbOpen:
+    application = bytes.fromhex(record.app_instance)
+    return SmbOpen(
+        fid=FileId(kept.id, 0),
+        session=tree.session,
+        tree=tree,
+        path=record.path,
+        granted_access=record.access,
+        share_access=record.share_access,
+        create_options=record.create_options,
+        attached_view=view,
+        attached_inode=kept.inode,
+        parent=InodeNumber(record.parent) if record.parent else None,
+        name=bytes.fromhex(record.name),
+        delete_on_close=record.delete_on_close,
+        is_directory=kept.inode.is_directory,
+        position=record.position,
+        mode=record.mode,
+        keeps_change_time=record.keeps_change_time,
+        lock_sequences=dict(record.lock_sequences) or None,
+        durability=Durability(
+            client_guid=UUID(bytes=bytes.fromhex(record.client_guid)),
+            owner=record.user,
+            action=CreateAction(record.action),
+            create_guid=bytes.fromhex(record.create_guid),
+            app_instance=AppInstance(application, record.app_version) if application else None,
+            kind=Kind.PERSISTENT,
+            timeout=min(record.timeout, MAX_DURABLE_V2_SECONDS),
+        ),
+    )
+
+
+def _restore_locks(server: SmbServer, opened: SmbOpen, record: OpenRecord) -> None:
+    """They were all held at once, so none is in another's way, unless a local program was quicker with the file."""
+    assert opened.entry is not None, "it has just been made"
+    for offset, length, exclusive in record.locks:
+        try:
+            taken = server.opens.lock(opened.entry, offset, length, exclusive=exclusive)
+        except TooManyLocks:
+            taken = False
+        if not taken:
+            logger.warning("a lock of %r at byte %d is lost over the restart", record.path, offset)

@@ -1,0 +1,85 @@
+"""What every login has in common, whether it begins a session, renews one or binds a connection to one."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from odxfs.ntstatus import Status
+from odxfs.smb.auth.acceptor import Acceptor, AuthStep
+from odxfs.smb.auth.errors import LogonFailure, TooManyAttempts
+from odxfs.smb.limits import MAX_SESSIONS_PER_CONNECTION
+from odxfs.smb.request import SmbError
+
+if TYPE_CHECKING:
+    from odxfs.smb.auth.users import User
+    from odxfs.smb.request import RequestContext
+
+logger = logging.getLogger(__name__)
+
+
+async def log_in(context: RequestContext, session_id: int, token: bytes, expected: User | None) -> AuthStep:
+    """Take the login to a session one leg further on this connection, and answer no sooner than failed logins before allow.
+
+    `expected` is whose session it is already. Raises LogonFailure, after which the attempt is over. Time passes: who calls has to
+    look at everything again.
+    """
+    connection = context.connection
+    try:
+        step = _acceptor(context, session_id).step(token)
+        _check_user(step, expected)
+        answer_at = _turn(context, step)
+    except LogonFailure as failure:
+        logger.info("login from %s failed: %s", connection, failure)
+        connection.logins.pop(session_id, None)
+        await _wait_until(_turn_after_failure(context, failure))
+        raise
+    if step.done:
+        connection.logins.pop(session_id, None)
+        await _wait_until(answer_at)
+    return step
+
+
+def _acceptor(context: RequestContext, session_id: int) -> Acceptor:
+    logins = context.connection.logins
+    if session_id not in logins:
+        if len(logins) >= MAX_SESSIONS_PER_CONNECTION:
+            raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many logins are half done on one connection")
+        server = context.server
+        logins[session_id] = Acceptor(server.users, server.settings.server_name, server.settings.keytab)
+    return logins[session_id]
+
+
+def _check_user(step: AuthStep, expected: User | None) -> None:
+    if step.done and expected is not None and (step.user is None or step.user.name != expected.name):
+        failure = LogonFailure("a login to the session of another user", Status.ACCESS_DENIED)
+        failure.account = step.user.name if step.user is not None else ""
+        raise failure
+
+
+def _turn(context: RequestContext, step: AuthStep) -> float:
+    """When a finished login may be answered: not before the delays of earlier failed ones have passed."""
+    now = trio.current_time()
+    if step.user is None:
+        return now
+    answer_at = context.server.login_delays.right(context.connection.peer_address[0], step.user.name, now)
+    if answer_at is None:
+        failure = TooManyAttempts(f"too many attempts on {step.user.name!r} wait for their answer")
+        failure.account = step.user.name
+        raise failure
+    return answer_at
+
+
+def _turn_after_failure(context: RequestContext, failure: LogonFailure) -> float:
+    """When the failure may be told. Without an account nothing was guessed, and nobody else has to wait for it."""
+    now, server = trio.current_time(), context.server
+    if not failure.account:
+        return now + server.settings.failed_login_seconds
+    return server.login_delays.wrong(context.connection.peer_address[0], failure.account, now)
+
+
+async def _wait_until(moment: float) -> None:
+    if moment > trio.current_time():
+        await trio.sleep_until(moment)

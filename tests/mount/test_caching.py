@@ -1,0 +1,198 @@
+"""Local programs beside a client that caches: it gives up what stands in their way before they get to the file."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from odxfs.ntstatus import Status
+from odxfs.opens import OpenTable
+from odxfs.smb.caching import breaks
+from odxfs.wire.client_exchange import ALL_ONES
+from odxfs.wire.create import CreateOptions, OplockLevel
+from odxfs.wire.create_contexts import REQUEST_LEASE, LeaseV2
+from odxfs.wire.fscc.classes import ReparseTag
+from odxfs.wire.fsctl.codes import Fsctl
+from odxfs.wire.fsctl.reparse import RELATIVE, ReparseData, SymbolicLinkData
+from odxfs.wire.header import Command
+from odxfs.wire.ioctl import IoctlRequest
+from odxfs.wire.oplock_break import LeaseBreakAcknowledgment, LeaseBreakNotification, unpack_notification
+from odxfs_mount.session import run_mount
+from tests.mount.inside import on
+from tests.support.peer import Peer, logged_in
+from tests.support.serving import PASSWORD, SHARE, USER, serve
+
+R, H, W = 1, 2, 4
+KEY, FOLDER_KEY = b"k" * 16, b"f" * 16
+
+
+@dataclass(frozen=True)
+class Both:
+    """A mount and a client of the share of one volume."""
+
+    path: Path
+    peer: Peer
+    opens: OpenTable
+
+    async def told(self) -> LeaseBreakNotification:
+        notification = unpack_notification((await self.peer.next_response(ALL_ONES)).pdu)
+        assert isinstance(notification, LeaseBreakNotification)
+        return notification
+
+    async def agree(self, state: int, key: bytes = KEY) -> None:
+        await self.peer.call(Command.OPLOCK_BREAK, LeaseBreakAcknowledgment(key, state))
+
+
+def lease(state: int, key: bytes = KEY) -> dict[str, Any]:
+    context = (REQUEST_LEASE, LeaseV2(key, state).pack())
+    return {"requested_oplock_level": OplockLevel.LEASE, "create_contexts": (context,)}
+
+
+@asynccontextmanager
+async def mounted_and_shared(base: Path) -> AsyncIterator[Both]:
+    mountpoint = base / "mnt"
+    mountpoint.mkdir()
+    with trio.fail_after(60):
+        async with serve(base / "pool") as served, trio.open_nursery() as nursery:
+            volume, server = served.pool.volume("main", origin="mount"), served.server
+            await nursery.start(run_mount, volume, server.opens, server.engine, mountpoint)
+            async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+                yield Both(mountpoint, peer, server.opens)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_local_reader_gets_what_a_client_has_not_yet_written(tmp_path: Path) -> None:
+    async with mounted_and_shared(tmp_path) as both:
+        fid = await both.peer.open("file", **lease(R | W | H))
+        read: list[bytes] = []
+
+        async def read_locally() -> None:
+            read.append(await on((both.path / "file").read_bytes))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read_locally)
+            assert (await both.told()).new_lease_state == R | H
+            await both.peer.write(fid, 0, b"from the client's memory")
+            await both.agree(R | H)
+        assert read == [b"from the client's memory"]
+
+
+def _append(path: Path) -> None:
+    with path.open("ab", 0) as opened:
+        opened.write(b"more")
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, 1)
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("change", [_append, _truncate, _empty])
+async def test_a_local_change_ends_what_a_client_reads_from_memory(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    async with mounted_and_shared(tmp_path) as both:
+        fid = await both.peer.open("file", **lease(R))
+        await both.peer.write(fid, 0, b"old")
+        await on(change, both.path / "file")
+        assert await both.told() == LeaseBreakNotification(KEY, R, 0, 2)
+        size = (both.path / "file").stat
+        assert (
+            len(await both.peer.read(fid, 0, 100) if (await on(size)).st_size else b"")
+            == (await on(size)).st_size
+        )
+
+
+def _unlink(path: Path) -> None:
+    path.unlink()
+
+
+def _rename(path: Path) -> None:
+    path.rename(path.with_name("other"))
+
+
+@pytest.mark.parametrize("remove", [_unlink, _rename])
+async def test_a_file_that_a_client_only_keeps_open_for_itself_is_let_go(
+    tmp_path: Path, remove: Callable[[Path], None]
+) -> None:
+    async with mounted_and_shared(tmp_path) as both:
+        fid = await both.peer.open("file", share_access=3, **lease(R | H))
+
+        async def close_when_told() -> None:
+            assert (await both.told()).new_lease_state == R
+            await both.peer.close(fid)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(close_when_told)
+            await on(remove, both.path / "file")
+        assert not await on((both.path / "file").exists)
+
+
+async def test_a_client_that_does_not_answer_holds_a_local_program_up_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaks, "BREAK_SECONDS", 0.05)
+    async with mounted_and_shared(tmp_path) as both:
+        await both.peer.open("file", **lease(R | W | H))
+        assert await on((both.path / "file").read_bytes) == b""
+        assert not both.opens.cached
+
+
+async def _make(path: Path) -> None:
+    await on((path / "new").touch)
+
+
+async def _make_folder(path: Path) -> None:
+    await on((path / "new").mkdir)
+
+
+async def _rename_within(path: Path) -> None:
+    await on((path / "there").rename, path / "elsewhere")
+
+
+async def _remove(path: Path) -> None:
+    await on((path / "there").unlink)
+
+
+async def _touch(path: Path) -> None:
+    await on(os.utime, path / "there", (1, 1))
+
+
+async def _write_and_close(path: Path) -> None:
+    await on((path / "there").write_bytes, b"longer")
+
+
+@pytest.mark.parametrize("change", [_make, _make_folder, _rename_within, _remove, _touch, _write_and_close])
+async def test_a_local_change_of_a_folder_ends_what_a_client_lists_from_memory(
+    tmp_path: Path, change: Callable[[Path], Awaitable[None]]
+) -> None:
+    async with mounted_and_shared(tmp_path) as both:
+        await both.peer.close(await both.peer.open("folder", create_options=CreateOptions.DIRECTORY_FILE))
+        await both.peer.close(await both.peer.open("folder\\there"))
+        await both.peer.open("folder", create_options=CreateOptions.DIRECTORY_FILE, **lease(R, FOLDER_KEY))
+        await change(both.path / "folder")
+        assert await both.told() == LeaseBreakNotification(FOLDER_KEY, R, 0, 2)
+
+
+async def test_a_file_that_a_program_has_open_does_not_become_a_link(tmp_path: Path) -> None:
+    link = ReparseData(ReparseTag.SYMLINK, SymbolicLinkData("there", "there", RELATIVE).pack()).pack()
+    async with mounted_and_shared(tmp_path) as both:
+        path, fid = both.path / "file", await both.peer.open("file")
+        request = IoctlRequest(Fsctl.SET_REPARSE_POINT, fid, link, 0, 0, flags=1)
+        opened = await on(os.open, path, os.O_RDWR)
+        assert (await both.peer.answer(Command.IOCTL, request)).header.status == Status.SHARING_VIOLATION
+        await on(os.pwrite, opened, b"from here", 0)
+        await on(os.ftruncate, opened, 0)
+        await on(os.close, opened)
+        while len(both.opens) > 1:  # the kernel tells of a close when it has returned
+            await trio.sleep(0.01)
+        await both.peer.call(Command.IOCTL, request)
+        assert await on(os.readlink, path) == "there"

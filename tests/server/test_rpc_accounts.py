@@ -1,0 +1,133 @@
+"""The calls of lsarpc and samr on a client's bytes: bounded, refused and faulted where they make no sense."""
+
+from pathlib import Path
+
+import pytest
+from impacket.dcerpc.v5 import lsad, lsat, samr
+from impacket.dcerpc.v5.dtypes import NULL, RPC_UNICODE_STRING
+
+from odxfs.smb.auth.users import UserStore
+from odxfs.smb.rpc.lsarpc import Authority, security_authority
+from odxfs.smb.rpc.pdu import Fault
+from odxfs.smb.rpc.pipe import Interface, RpcFault
+from odxfs.smb.rpc.samr import Manager, account_manager
+from odxfs.smb.security.names import Names
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> UserStore:
+    store = UserStore(tmp_path)
+    store.add("alice", "secret", 0, 0)
+    store.add("server", "secret", 5, 5, peer=True)
+    return store
+
+
+@pytest.fixture
+def authority(users: UserStore) -> Interface:
+    return security_authority(Authority(lambda: Names("BOX", users)))
+
+
+@pytest.fixture
+def manager(users: UserStore) -> Interface:
+    return account_manager(Manager(lambda: Names("BOX", users)))
+
+
+def policy(authority: Interface) -> bytes:
+    request = lsad.LsarOpenPolicy2()
+    request["SystemName"] = NULL
+    request["ObjectAttributes"]["RootDirectory"] = NULL
+    request["ObjectAttributes"]["ObjectName"] = NULL
+    request["ObjectAttributes"]["SecurityDescriptor"] = NULL
+    request["ObjectAttributes"]["SecurityQualityOfService"] = NULL
+    request["DesiredAccess"] = 0x02000000
+    answer = lsad.LsarOpenPolicy2Response(authority.call(44, request.getData()))
+    return bytes(answer["PolicyHandle"])
+
+
+def open_policies(authority: Interface, count: int) -> None:
+    for _ in range(count):
+        policy(authority)
+
+
+def lookup(handle: bytes, names: list[str]) -> bytes:
+    request = lsat.LsarLookupNames()
+    request["PolicyHandle"] = handle
+    request["Count"] = len(names)
+    for name in names:
+        item = RPC_UNICODE_STRING()
+        item["Data"] = name
+        request["Names"].append(item)
+    request["TranslatedSids"]["Sids"] = NULL
+    request["LookupLevel"] = 1
+    return bytes(request.getData())
+
+
+def test_names_are_found_with_and_without_their_domain(authority: Interface) -> None:
+    handle = policy(authority)
+    answer = lsat.LsarLookupNamesResponse(
+        authority.call(
+            14, lookup(handle, ["ALICE", r"box\alice", r"builtin\users", "Unix User\\7", "server", "x"])
+        )
+    )
+    sids = answer["TranslatedSids"]["Sids"]
+    assert [sid["Use"] for sid in sids] == [1, 1, 4, 1, 8, 8]
+    assert [sid["RelativeId"] for sid in sids][:4] == [1000, 1000, 545, 7]
+    assert (answer["MappedCount"], answer["ErrorCode"]) == (4, 0x107)
+
+
+def test_a_handle_is_good_until_it_is_closed_and_on_its_own_pipe(
+    authority: Interface, users: UserStore
+) -> None:
+    handle = policy(authority)
+    close = lsad.LsarClose()
+    close["ObjectHandle"] = handle
+    other = security_authority(Authority(lambda: Names("BOX", users)))
+    with pytest.raises(RpcFault) as fault:
+        other.call(14, lookup(handle, ["alice"]))
+    assert fault.value.code is Fault.CONTEXT_MISMATCH
+    authority.call(0, close.getData())
+    with pytest.raises(RpcFault) as fault:
+        authority.call(14, lookup(handle, ["alice"]))
+    assert fault.value.code is Fault.CONTEXT_MISMATCH
+
+
+def test_handles_and_names_are_bounded(authority: Interface) -> None:
+    handle = policy(authority)
+    with pytest.raises(RpcFault) as fault:
+        authority.call(14, lookup(handle, ["x"] * 1001))
+    assert fault.value.code is Fault.NO_MEMORY
+    with pytest.raises(RpcFault) as fault:
+        open_policies(authority, 1000)
+    assert fault.value.code is Fault.NO_MEMORY
+
+
+def test_a_handle_of_one_kind_is_none_of_another(manager: Interface) -> None:
+    connect = samr.SamrConnect2()
+    connect["ServerName"] = "x\0"
+    connect["DesiredAccess"] = 0
+    server = samr.SamrConnect2Response(manager.call(57, connect.getData()))["ServerHandle"]
+    for opnum, request, name in (
+        (13, samr.SamrEnumerateUsersInDomain(), "DomainHandle"),
+        (36, samr.SamrQueryInformationUser(), "UserHandle"),
+        (33, samr.SamrGetMembersInAlias(), "AliasHandle"),
+    ):
+        request[name] = server
+        if opnum == 36:
+            request["UserInformationClass"] = 21
+        with pytest.raises(RpcFault) as fault:
+            manager.call(opnum, request.getData())
+        assert fault.value.code is Fault.CONTEXT_MISMATCH
+
+
+def test_whatever_a_stub_is_the_answer_is_an_answer_or_a_fault(
+    authority: Interface, manager: Interface
+) -> None:
+    handle = policy(authority)
+    stubs = [b"", b"\xff" * 64, bytes(64), lookup(handle, ["alice"])[:-9], handle + b"\x01\0\0\0" * 40]
+    for interface in (authority, manager):
+        for opnum in range(80):
+            for stub in stubs:
+                try:
+                    assert isinstance(interface.call(opnum, stub), bytes)
+                except RpcFault:
+                    continue
