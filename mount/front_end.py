@@ -67,6 +67,7 @@ class FrontEnd(pyfuse3.Operations):
         """The kernel has said hello (FUSE_INIT): from now on it caches, and can be told what to forget."""
         self.volume.pool.add_observer(self.invalidation.changed)
         self.volume.pool.add_observer(self.ahead.changed)
+        self.volume.pool.add_follower(self.invalidation.caught_up)
         self.initialised.set()
 
     def leave(self) -> None:
@@ -74,6 +75,7 @@ class FrontEnd(pyfuse3.Operations):
         if self.initialised.is_set():
             self.volume.pool.remove_observer(self.invalidation.changed)
             self.volume.pool.remove_observer(self.ahead.changed)
+            self.volume.pool.remove_follower(self.invalidation.caught_up)
 
     def describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
         """The attributes of `inode` for the kernel, which counts as told; no await may stand before the answer.

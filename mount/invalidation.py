@@ -47,6 +47,8 @@ class Invalidation:
         self._renamed: set[InodeNumber] = set()
         self._resized: set[InodeNumber] = set()
         self._wake = trio.Event()
+        self._telling, self._next = trio.Event(), trio.Event()
+        self._telling.set()
 
     @property
     def doubts_names(self) -> bool:
@@ -134,14 +136,23 @@ class Invalidation:
         """Have the kernel write back and forget the inode's pages. For worker threads: it may block, as `_tell` does."""
         _notify(pyfuse3.invalidate_inode, self._numbers.for_kernel(number))
 
+    async def caught_up(self) -> None:
+        """Return when the kernel has forgotten all that is old by now."""
+        if self._wake.is_set():
+            await self._next.wait()
+        else:
+            await self._telling.wait()
+
     async def run(self) -> None:
         """Tell the kernel of old pages and names until cancelled."""
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
+            self._telling, self._next = self._next, trio.Event()
             pages, self._pages = self._pages, set()
             names, self._names = self._names, set()
             await trio.to_thread.run_sync(self._tell, pages, names)
+            self._telling.set()
 
     def _tell(self, pages: set[InodeNumber], names: set[Name]) -> None:
         """Runs in a worker thread and may block for as long as the kernel is busy with the inode or directory."""

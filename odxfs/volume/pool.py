@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,9 @@ from odxfs.volume.writes import Writer
 
 _RELAX_BYTES = 16 * 1024 * 1024
 """Room on the disk, beside the reserve, from which on new disk space is taken again after it was full."""
+
+FOLLOWING_SECONDS = 1.0
+"""How long a change that must be seen at once waits for the kernel, which may be kept by a program that stands in a folder."""
 
 _log = logging.getLogger(__name__)
 
@@ -204,6 +207,7 @@ class Pool:
         self.repacker = Repacker(self)
         self.data = DataPath(self, self.windows, reader, self.writer)
         self._observers: list[Callable[[Change], None]] = []
+        self._followers: list[Callable[[], Awaitable[None]]] = []
         self._room = (0, 0)
         self._slow_numbers: tuple[int, int, int, int] | None = None
         self.namespace = Namespace(self)
@@ -248,6 +252,14 @@ class Pool:
     def remove_observer(self, callback: Callable[[Change], None]) -> None:
         """Undo `add_observer`."""
         self._observers.remove(callback)
+
+    def add_follower(self, caught_up: Callable[[], Awaitable[None]]) -> None:
+        """Name what returns when an observer that acts a moment later has acted on all it was told of by then."""
+        self._followers.append(caught_up)
+
+    def remove_follower(self, caught_up: Callable[[], Awaitable[None]]) -> None:
+        """Undo `add_follower`."""
+        self._followers.remove(caught_up)
 
     def release_pin(self, pin: Pin) -> None:
         """Let go what a pin holds. Idempotent."""
@@ -311,6 +323,12 @@ class Pool:
         """Tell the observers of a change that has just been made."""
         for callback in self._observers:
             callback(change)
+
+    async def followed(self) -> None:
+        """Wait for those who act on changes a moment later, FOLLOWING_SECONDS at the most. Holds no lock meanwhile."""
+        with trio.move_on_after(FOLLOWING_SECONDS):
+            for caught_up in tuple(self._followers):
+                await caught_up()
 
     def check_writable(self) -> None:
         """Raise ReadOnly when the pool is latched. Every change begins with it."""

@@ -158,10 +158,12 @@ class Volume:
         """Turn an empty file or directory, a link or a special file with one name into what `mode` says (no device).
 
         `permit` as for `unlink`. Raises NotEmpty for what holds data, is being written to or has streams, NotPermitted for
-        several names, NotFound, InvalidArgument and NameTooLong for the target.
+        several names, NotFound, InvalidArgument and NameTooLong for the target. Returns when the kernel has forgotten what it
+        was: readlink(2) of what the kernel takes for a file is EINVAL without a question to us.
         """
         mode = checked_kind(mode, target)
         await self._namespace.kinds.change(self.id, self.origin, inode, mode, target, permit)
+        await self.pool.followed()
 
     # Named streams
 
