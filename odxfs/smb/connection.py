@@ -54,6 +54,7 @@ _TCPI_RTO = struct.Struct("=8xI")
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of 0 seconds: close(2) resets the connection."""
 
+_SUCCESS = Status.SUCCESS
 _numbers = count(1)
 
 logger = logging.getLogger(__name__)
@@ -249,7 +250,7 @@ class Connection:
             chain = self._received.popleft()
             response = try_now(self, chain) if len(chain.requests) == 1 else None
             if response is not None:
-                status = Status.SUCCESS
+                status = _SUCCESS
                 if isinstance(response, Answer):
                     status, response = response.status, response.response
                 self.gather(self.protocol.send(chain, (make_reply(chain.requests[0], status, response),)))

@@ -85,6 +85,10 @@ _CHANGING_OPENS = frozenset({Command.LOCK, Command.SET_INFO})
 _GOES_IN_EXPIRED_SESSION = frozenset({Command.LOGOFF, Command.CLOSE, Command.LOCK})
 
 
+_VALID = SessionState.VALID
+"""Of an enum, whose members Python 3.11 takes 50 ns to look up: asked for every request."""
+
+
 async def dispatch(context: RequestContext) -> Answer:
     """The answer to one request, whatever happens; only cancellation passes through."""
     try:
@@ -148,7 +152,7 @@ def _admit(context: RequestContext, route: Route) -> None:
 
 def _bind_session(context: RequestContext) -> None:
     session = context.connection.sessions.get(context.header.session_id)
-    if session is None or session.state is not SessionState.VALID:
+    if session is None or session.state is not _VALID:
         _admit_expired(context, session)
     context.bound_session = session
 

@@ -32,6 +32,8 @@ from odxfs.volume.quota import Quotas
 if TYPE_CHECKING:
     from odxfs.volume.tree.inodes import Inode
 
+_NO_SNAPSHOT, _NEVER = SnapshotId(0), SnapshotId(-1)
+
 _PAGES_PER_TURN = 8
 """Extent pages (4 GiB of file each) given back before other tasks get their turn."""
 
@@ -122,8 +124,8 @@ class Windows:
 
     def is_exclusive(self, extents: ExtentMap, window: int) -> bool:
         """Whether the file alone holds the leaf of a window: no other file, no pin, no snapshot."""
-        latest = self.latest_snapshots.get(volume_of(extents.number), SnapshotId(0))
-        written = extents.snapshots.get(page_of(window), SnapshotId(-1))
+        latest = self.latest_snapshots.get(volume_of(extents.number), _NO_SNAPSHOT)
+        written = extents.snapshots.get(page_of(window), _NEVER)
         return written >= latest and not self.references.is_shared(extents.get(window))
 
     # -- changing -------------------------------------------------------------------------------------------------
@@ -218,7 +220,7 @@ class Windows:
         body, written = row
         assert isinstance(body, bytes)
         assert isinstance(written, int)
-        latest = self.latest_snapshots.get(volume_of(number), SnapshotId(0))
+        latest = self.latest_snapshots.get(volume_of(number), _NO_SNAPSHOT)
         if written < latest:
             self.view.put(Table.EXTENTS_PAST, (latest, number, page), (1, body, written))
             return
@@ -261,7 +263,7 @@ class Windows:
 
         Costs one look into a dictionary, but 512 counts and a row the first time after a snapshot.
         """
-        latest = self.latest_snapshots.get(volume_of(extents.number), SnapshotId(0))
+        latest = self.latest_snapshots.get(volume_of(extents.number), _NO_SNAPSHOT)
         page = page_of(window)
         written = extents.snapshots.get(page)
         if written is not None and written >= latest:

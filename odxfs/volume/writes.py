@@ -271,7 +271,7 @@ class Writer:
     def _apply(self, inode: "Inode", extents: ExtentMap, staged: Staged) -> None:
         """Let the file's leaves name the staged blocks; frees what they named before."""
         block, runs, crcs = staged
-        stop = block + sum(count for _, count in runs)
+        stop = block + len(crcs)
         done = 0
         ready = -1
         for start, count in runs:

@@ -47,6 +47,13 @@ class Command(IntEnum):
     OPLOCK_BREAK = 0x0012
 
 
+NEGOTIATE = int(Command.NEGOTIATE)
+SESSION_SETUP = int(Command.SESSION_SETUP)
+TREE_CONNECT = int(Command.TREE_CONNECT)
+CANCEL = int(Command.CANCEL)
+"""What every message is compared with, as plain numbers: Python 3.11 looks a member of an enum up in 80 ns."""
+
+
 class HeaderFlags:
     """The bits of Flags. Plain ints: they are tested for every message."""
 

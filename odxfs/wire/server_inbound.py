@@ -7,7 +7,7 @@ from odxfs.ntstatus import Status
 from odxfs.wire.compound import split_compound
 from odxfs.wire.credits import CREDIT_BYTES
 from odxfs.wire.exchange import Chain, Request
-from odxfs.wire.header import PROTOCOL_ID, Command, Header, HeaderFlags
+from odxfs.wire.header import CANCEL, NEGOTIATE, PROTOCOL_ID, SESSION_SETUP, Command, Header, HeaderFlags
 from odxfs.wire.negotiate_smb1 import PROTOCOL_ID as SMB1_PROTOCOL_ID
 from odxfs.wire.negotiate_smb1 import Smb1NegotiateRequest
 from odxfs.wire.payload import payload_bytes
@@ -48,7 +48,7 @@ class ServerInbound:
         if not parsed.offers_wildcard:
             raise ProtocolError("an SMB1 client that does not speak SMB 2.1 or later", Status.NOT_SUPPORTED)
         self._state.window.take(0, 1)
-        header = Header(command=Command.NEGOTIATE, credits=1)
+        header = Header(command=NEGOTIATE, credits=1)
         return Chain([Request(header, frame, smb1_dialects=parsed.dialects)])
 
     def _accept_sealed(self, frame: memoryview) -> Chain:
@@ -86,7 +86,7 @@ class ServerInbound:
         """Check one request in the order of MS-SMB2 3.3.5.2; None for a CANCEL that proves nothing, which has no answer."""
         command = header.command
         self._check_state(header)
-        is_cancel = command == Command.CANCEL
+        is_cancel = command == CANCEL
         if not is_cancel:
             self._state.window.take(header.message_id, header.credit_charge or 1)
         signed = sealed is None and header.flags & HeaderFlags.SIGNED != 0
@@ -109,7 +109,7 @@ class ServerInbound:
         if header.flags & HeaderFlags.SERVER_TO_REDIR:
             raise ProtocolError("a response where a request was due")
         negotiated = self._state.negotiated
-        if negotiated == (header.command == Command.NEGOTIATE):
+        if negotiated == (header.command == NEGOTIATE):
             raise ProtocolError("NEGOTIATE twice" if negotiated else "a request before NEGOTIATE")
 
     def _check_security(
@@ -123,7 +123,7 @@ class ServerInbound:
             return Status.USER_SESSION_DELETED
         if signed and not verify(security, header, pdu, from_server=False):
             return Status.ACCESS_DENIED
-        if security.encrypt_data and command != Command.SESSION_SETUP:
+        if security.encrypt_data and command != SESSION_SETUP:
             return Status.ACCESS_DENIED
         if security.signing_required and not signed:
             return Status.ACCESS_DENIED

