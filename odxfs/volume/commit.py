@@ -86,7 +86,7 @@ class Committer:
     async def commit(self) -> None:
         """Return when everything up to this call is durable. Raises ReadOnly, NoSpace or StoreFailed."""
         self._pool.check_writable()
-        if not (self._running or self._pool.collect() or self._has_remains()):
+        if not (self._running or self._pool.has_changes or self._has_remains()):
             return
         attempt = self._next
         attempt.awaited = True
@@ -106,7 +106,7 @@ class Committer:
                 attempt, self._next = self._next, _Attempt()
                 attempt.begun.set()
                 if error is None and self._pool.failure is None:
-                    error = await self._make_durable()
+                    error = await self._make_durable(whole=not attempt.awaited)
                 if self._pool.failure is not None and error is None:
                     error = ReadOnly(self._pool.failure)
                 attempt.error = error
@@ -121,7 +121,7 @@ class Committer:
             if pool.failure is not None:
                 return  # what a failed sync may have lost must not be named by a commit after it
             clean = not len(pool.pins) and not pool.references.dead and not pool.namespace.orphans.waiting
-            error = await self._make_durable(clean=clean)
+            error = await self._make_durable(whole=True, clean=clean)
         if error is not None:
             raise error
 
@@ -187,9 +187,10 @@ class Committer:
             return error
         return None
 
-    async def _make_durable(self, *, clean: bool = False) -> VolumeError | None:
+    async def _make_durable(self, *, whole: bool, clean: bool = False) -> VolumeError | None:
+        """Not `whole`: somebody waits, so leaves go by their log where that is shorter."""
         pool = self._pool
-        if not pool.collect() and not clean:
+        if not pool.collect(whole=whole) and not clean:
             return None
         freed = pool.space.take_freed()
         preserving = pool.snapshots.freeze()

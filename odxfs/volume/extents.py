@@ -12,7 +12,8 @@ from odxfs.types import LeafId, SnapshotId
 from odxfs.volume.catalog.interface import Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.past import SeenView
-from odxfs.volume.leaf import Leaf
+from odxfs.volume.leaf import MAX_CHANGES, Leaf
+from odxfs.volume.leaf_log import MAX_LOGGED_LEAVES, MAX_LOGGED_SLOTS, Entry, LeafLog
 
 LeafReference = NewType("LeafReference", int)
 """Leaf id * 4096 + the blocks it allocates; 0 is a window that is all hole.
@@ -204,6 +205,11 @@ class LeafReferences:
         del self.counts[reference]
         self._changed.add(reference)
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether counts wait for a commit."""
+        return bool(self._changed)
+
     def collect(self, view: CatalogView) -> None:
         """Put the changed counts into the view."""
         for reference in self._changed:
@@ -227,6 +233,9 @@ class LeafCache:
         self.budget_bytes = budget_bytes
         self._leaves: OrderedDict[LeafId, Leaf] = OrderedDict()
         self._dirty: dict[LeafId, Leaf] = {}
+        self._logged: dict[LeafId, Leaf] = {}
+        """Leaves whose rows are older than what the log says of them."""
+        self._log = LeafLog()
         self.weight_bytes = 0
         self.get = self._leaves.get
 
@@ -250,6 +259,7 @@ class LeafCache:
         assert isinstance(kind, int)
         assert isinstance(body, bytes)
         leaf = Leaf.unpack(identifier, kind, body)
+        leaf.changes = []
         if leaf.allocated != allocated_blocks(reference):
             raise Corrupt(f"leaf {identifier} maps {leaf.allocated} blocks, its holder says otherwise")
         self.add(leaf)
@@ -271,6 +281,7 @@ class LeafCache:
         """The leaf is no more."""
         if self._leaves.pop(leaf.id, None) is not None:
             self.weight_bytes -= leaf.charged_bytes
+        self._logged.pop(leaf.id, None)
         if self._dirty.pop(leaf.id, None) is not None:
             leaf.dirty = False
 
@@ -282,14 +293,49 @@ class LeafCache:
     def __len__(self) -> int:
         return len(self._leaves)
 
-    def collect(self, view: CatalogView) -> None:
-        """Put the changed leaves into the view."""
-        for leaf in self._dirty.values():
-            view.put(Table.LEAF, (leaf.id,), leaf.pack())
-            leaf.dirty = False
-            self._charge(leaf)
+    def row(self, identifier: LeafId) -> Row | None:
+        """The row of a leaf that the view has not as it is now; None for any other."""
+        leaf = self._dirty.get(identifier) or self._logged.get(identifier)
+        return leaf.pack() if leaf is not None else None
+
+    def collect(self, view: CatalogView, *, whole: bool = True) -> None:
+        """Put the changed leaves into the view: `whole`, with the end of the log, or by the log where few slots changed."""
+        if not whole and self._fits_log:
+            self._collect_changes(view)
+        else:
+            for leaf in (self._dirty | self._logged).values():
+                self._put(view, leaf)
+            self._logged.clear()
+            self._log.clear(view)
         self._dirty.clear()
         self._evict()
+
+    @property
+    def _fits_log(self) -> bool:
+        """A leaf that the log tells of goes on by the log, or its row is written with the end of the log."""
+        return (
+            len(self._logged) + len(self._dirty) <= MAX_LOGGED_LEAVES
+            and self._log.slots + len(self._dirty) * MAX_CHANGES <= MAX_LOGGED_SLOTS
+            and all(leaf.changes is not None for leaf in self._dirty.values() if leaf.id in self._logged)
+        )
+
+    def _collect_changes(self, view: CatalogView) -> None:
+        entries: list[Entry] = []
+        for identifier, leaf in self._dirty.items():
+            if leaf.changes is None:
+                self._put(view, leaf)
+                continue
+            entries += [(identifier, change) for change in leaf.take_changes()]
+            self._logged[identifier] = leaf
+            leaf.dirty = False
+            self._charge(leaf)
+        if entries:
+            self._log.write(view, entries)
+
+    def _put(self, view: CatalogView, leaf: Leaf) -> None:
+        view.put(Table.LEAF, (leaf.id,), leaf.pack())
+        leaf.dirty, leaf.changes = False, []
+        self._charge(leaf)
 
     def _charge(self, leaf: Leaf) -> None:
         weight = leaf.weight_bytes
@@ -307,7 +353,7 @@ class LeafCache:
             if candidates <= 0 or excess <= 0:
                 break
             candidates -= 1
-            if not leaf.dirty:
+            if not leaf.dirty and leaf.id not in self._logged:
                 leaving.append(leaf)
                 excess -= leaf.charged_bytes
         for leaf in leaving:

@@ -11,6 +11,7 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,12 @@ Piece = tuple[int, int, int]
 
 Run = tuple[int, int]
 """(place, blocks)."""
+
+MAX_CHANGES = 16
+"""Changes that a leaf keeps for the log; one with more is written whole."""
+
+_LONGEST_CHANGE = 64
+"""Slots of such a change: longer ones come from writes that are no cheaper in the log."""
 
 MAX_RUNS = 64
 """Past this many runs a dense table is smaller to search and to change."""
@@ -55,10 +62,19 @@ def layout_of(kind: int) -> int:
     return _UNBOUND_KINDS.get(kind, kind)
 
 
+class SlotChange(NamedTuple):
+    """Slots from `first` on came to be the blocks from `place` on, with these checksums, or a hole (place 0)."""
+
+    first: int
+    slots: int
+    place: int
+    crcs: Sequence[int]
+
+
 class Leaf:
     """See the module. `runs` is None in dense form, `places` is None in runs form."""
 
-    __slots__ = ("allocated", "charged_bytes", "crcs", "dirty", "id", "places", "runs")
+    __slots__ = ("allocated", "changes", "charged_bytes", "crcs", "dirty", "id", "places", "runs")
 
     def __init__(self, identifier: LeafId) -> None:
         self.id = identifier
@@ -68,6 +84,8 @@ class Leaf:
         """Whether the catalog's view lacks the latest state; kept by the cache."""
         self.charged_bytes = 0
         """What the cache has counted for the leaf."""
+        self.changes: list[SlotChange] | None = None
+        """How it differs from its row and what the log says; None: not in few slots, or it has no row."""
         self.runs: list[Piece] | None = []
         self.places: array[int] | None = None
         self.crcs = array("I")
@@ -120,6 +138,8 @@ class Leaf:
         else:
             replaced = [(at, blocks) for _, blocks, at in self._dense_pieces(first, count)]
             self.places[first:end] = array("Q", range(place, place + count))
+        if self.changes is not None:
+            self._note_change(SlotChange(first, count, place, crcs))
         self.allocated += count - sum(blocks for _, blocks in replaced)
         return replaced
 
@@ -130,6 +150,8 @@ class Leaf:
         else:
             removed = [(at, blocks) for _, blocks, at in self._dense_pieces(first, count)]
             self.places[first : first + count] = array("Q", bytes(8 * count))
+        if self.changes is not None:
+            self._note_change(SlotChange(first, count, 0, ()))
         self.allocated -= sum(blocks for _, blocks in removed)
         return removed
 
@@ -141,7 +163,21 @@ class Leaf:
             [np.arange(place, place + count) for place, count in runs]
         )
         self.places = array("Q", slots.tobytes())
+        self.changes = None
         self._rejoin()
+
+    def take_changes(self) -> list[SlotChange]:
+        """What `changes` has, for the log, which knows the leaf as it is from then on."""
+        assert self.changes is not None, "a leaf that is to be written whole"
+        taken, self.changes = self.changes, []
+        return taken
+
+    def _note_change(self, change: SlotChange) -> None:
+        assert self.changes is not None
+        if len(self.changes) < MAX_CHANGES and change.slots <= _LONGEST_CHANGE:
+            self.changes.append(change)
+        else:
+            self.changes = None
 
     def copy(self, identifier: LeafId) -> "Leaf":
         """The same extents under another id."""

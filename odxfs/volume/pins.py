@@ -106,6 +106,11 @@ class Pins:
         """The same of all pins together, each leaf counted once."""
         return sum(allocated_blocks(reference) for reference in self._holds if self._is_alone(reference))
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether pins were made or released since the last commit."""
+        return bool(self._changed)
+
     def collect(self, view: CatalogView) -> None:
         """Put the pins alive at this moment into the view."""
         for identifier in self._changed:

@@ -30,6 +30,7 @@ from odxfs.volume.data import DataPath
 from odxfs.volume.directory import RESERVE_BYTES, Ballast, PoolDirectory
 from odxfs.volume.disk_condition import DiskCondition
 from odxfs.volume.identifiers import Identifiers
+from odxfs.volume.leaf_log import fold
 from odxfs.volume.ownership import make_lock
 from odxfs.volume.persistent_opens import PersistentOpens
 from odxfs.volume.pins import Pin, Pins
@@ -129,6 +130,7 @@ async def open_pool(
         segments = Segments(place.segments, uuid, files or Files())
         segments.guard = ownership.check
         try:
+            await _bring_up_to_date(engine, place)
             row = await engine.get(Table.POOL, (0,))
             if row is None:
                 raise UserError(f"{place.catalog} has no pool row", ExitCode.NEEDS_FSCK)
@@ -160,6 +162,16 @@ async def open_pool(
             segments.close()
             with trio.CancelScope(shield=True):
                 await engine.close()
+
+
+async def _bring_up_to_date(engine: SqliteEngine, place: PoolDirectory) -> None:
+    """What the last owner has left in the log of leaves; on a full disk in the room of the ballast."""
+    try:
+        await fold(engine)
+    except NoSpace:
+        if not Ballast(place.ballast, Files()).give_up():
+            raise
+        await fold(engine)
 
 
 class Pool:
@@ -406,9 +418,25 @@ class Pool:
         """Refuse every further change: what the disk holds can no longer be told. Reads go on."""
         self.condition.latch(reason)
 
-    def collect(self) -> bool:
-        """Put all that has changed in memory into the view; returns whether there is anything to commit."""
-        self.windows.collect()
+    @property
+    def has_changes(self) -> bool:
+        """Whether there is anything to commit. Cheap: asked by everybody who waits for a commit."""
+        return (
+            self.windows.has_changes
+            or self.space.has_changes
+            or self.namespace.has_changes
+            or self.pins.has_changes
+            or self.view.is_dirty
+            or self.snapshots.is_wanted
+        )
+
+    def collect(self, *, whole: bool = True) -> bool:
+        """Put all that has changed in memory into the view; returns whether there is anything to commit.
+
+        Without `whole` the rows of leaves may be left as they were, with their changes in the log: for commits alone. Whoever
+        reads leaves in the view wants them whole.
+        """
+        self.windows.collect(whole=whole)
         self.pins.collect(self.view)
         self.space.collect(self.view)
         self.namespace.freeze()

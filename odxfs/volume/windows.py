@@ -250,13 +250,18 @@ class Windows:
             if turn % 16 == 15:
                 await trio.lowlevel.checkpoint()
 
-    def collect(self) -> None:
-        """Put changed leaves, extent pages and holder counts into the view."""
-        self.leaves.collect(self.view)
+    def collect(self, *, whole: bool = True) -> None:
+        """Put changed leaves, extent pages and holder counts into the view; `whole` as LeafCache.collect."""
+        self.leaves.collect(self.view, whole=whole)
         for extents in self._changed.values():
             extents.collect(self.view)
         self._changed.clear()
         self.references.collect(self.view)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether `collect` would have anything to put."""
+        return bool(self.leaves.dirty_count or self._changed or self.references.has_changes)
 
     def _preserve(self, extents: ExtentMap, window: int) -> None:
         """Before a page of a map changes: keep it for the latest snapshot, if that holds it and has no row of its own.

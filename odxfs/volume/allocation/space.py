@@ -250,6 +250,11 @@ class Space:
 
     # -- commits --------------------------------------------------------------------------------------------------
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether groups wait for a commit."""
+        return bool(self._dirty or self._forgotten)
+
     def collect(self, view: CatalogView) -> None:
         """Put the changed groups into the view."""
         for number in self._forgotten:

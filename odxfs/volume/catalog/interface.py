@@ -80,6 +80,7 @@ class Table(Enum):
     ORPHAN = Shape("orphan", ("number",), ())
     EXTENTS = Shape("extents", ("number", "page"), ("leaves", "latest"))
     LEAF = Shape("leaf", ("id",), ("kind", "body"))
+    LEAF_LOG = Shape("leaf_log", ("id",), ("body",))
     LEAF_REFS = Shape("leaf_refs", ("id",), ("holders",))
     SPACE = Shape("space", ("block_group",), ("bitmap", "counts"))
     PIN = Shape("pin", ("id",), ("leaves",))

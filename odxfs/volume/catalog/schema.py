@@ -7,7 +7,7 @@ index. A number is signed 64 bit; names are bytes because POSIX names are.
 
 from odxfs.volume.catalog.interface import PAST, Shape, Table
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Kept in `claim.schema`. A larger one was written by a newer odxfs; this one must not touch it; smaller ones are migrated."""
 
 # The snapshots of volumes, ascending in time. `inodes` and `allocated_blocks` are the volume's at that moment; `state` is 0
@@ -21,6 +21,12 @@ _SNAPSHOT = """CREATE TABLE snapshot (
 # make the open again.
 _PERSISTENT_OPEN = """CREATE TABLE persistent_open (
         id BIGINT NOT NULL, number BIGINT NOT NULL, body BYTEA NOT NULL,
+        PRIMARY KEY (id))"""
+
+# Changes of leaves that their own rows lack yet, one row a commit, in the order of `id` (leaf_log.py). The next owner of the
+# pool brings the leaves up to date before anything else.
+_LEAF_LOG = """CREATE TABLE leaf_log (
+        id BIGINT NOT NULL, body BYTEA NOT NULL,
         PRIMARY KEY (id))"""
 
 # Named streams of files and directories: `number` is the base, `folded` the case-folded name, `stream` the stream's own inode.
@@ -147,6 +153,7 @@ TABLES = (
         PRIMARY KEY (id))""",
     _PERSISTENT_OPEN,
     _STREAM,
+    _LEAF_LOG,
     *(table for table, _ in _PAST_STATEMENTS.values()),
 )
 
@@ -169,5 +176,6 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     2: (),  # leaves of new kinds (leaf.py); those that are there stay as they are
     3: (_PERSISTENT_OPEN,),
     4: (_STREAM, *_PAST_STATEMENTS[Table.STREAM]),
+    5: (_LEAF_LOG,),
 }
 """Schema version -> what leads to the next one; a CREATE TABLE gets the engine's own ending."""

@@ -14,7 +14,7 @@ from odxfs.errors import Corrupt
 from odxfs.types import LeafId
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
-from odxfs.volume.catalog.interface import Key, PoolRow, Row, Table
+from odxfs.volume.catalog.interface import CatalogEngine, Key, PoolRow, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import SoundView, UsableRows
 from odxfs.volume.catalog.sqlite import SqliteEngine, find_damage
@@ -26,6 +26,7 @@ from odxfs.volume.checking.open_check import check_persistent_opens
 from odxfs.volume.checking.snapshot_check import check_snapshots
 from odxfs.volume.checking.tree_check import check_tree
 from odxfs.volume.directory import PoolDirectory
+from odxfs.volume.leaf_log import fold
 from odxfs.volume.whereabouts import holder_texts, holders_of
 
 if TYPE_CHECKING:
@@ -41,10 +42,20 @@ async def check_directory(directory: Path, *, read_data: bool = False) -> list[F
         engine = SqliteEngine.open(place.catalog, "odxfs fsck")
         segments = Segments(place.segments, uuid, Files())
         try:
-            return await check_catalog(CatalogView(engine), segments, read_data=read_data)
+            damaged = await folded(engine)
+            return damaged + await check_catalog(CatalogView(engine), segments, read_data=read_data)
         finally:
             segments.close()
             await engine.close()
+
+
+async def folded(engine: CatalogEngine) -> list[Finding]:
+    """Bring the leaves up to date with their log; where that is damaged, they stay as they were."""
+    try:
+        await fold(engine)
+    except Corrupt as error:
+        return [Finding("log", str(error))]
+    return []
 
 
 def require_sound(catalog: Path) -> None:

@@ -20,6 +20,7 @@ from odxfs.volume.catalog.reading import CommittedCatalog
 from odxfs.volume.catalog.sound import SoundView, all_rows
 from odxfs.volume.extents import LeafReference, allocated_blocks, leaf_id, unpack_page, unpack_pin
 from odxfs.volume.leaf import KIND_RUNS, Leaf, layout_of
+from odxfs.volume.leaf_log import apply, read_log
 from odxfs.volume.tree.inodes import Inode
 from odxfs.volume.whereabouts import holder_texts, holders_of, paths_of, place_text, readable
 
@@ -145,8 +146,13 @@ async def dump_leaf(catalog: CommittedCatalog, identifier: int) -> Lines:
     for found in holders.values():
         for text in await holder_texts(catalog, catalog.past, found, 0):
             yield f"  held by {text}"
+    log = await read_log(catalog)
+    number = leaf_id(LeafReference(identifier << 12))
+    for first, count, place, _ in log.changes.get(number, ()):
+        where = f"blocks at {place_text(place)}" if place else "a hole"
+        yield f"  changed by the log, not in the body yet: slot {first}, {count} blocks, {where}"
     try:
-        leaf = Leaf.unpack(leaf_id(LeafReference(identifier << 12)), kind, body)
+        leaf = Leaf.unpack(number, kind, body)
     except VolumeError as error:
         yield f"  damaged: {error}"
         return
@@ -207,7 +213,9 @@ async def _of_inode(catalog: CommittedCatalog, table: Table, number: int) -> Asy
 
 async def _leaf(catalog: CommittedCatalog, identifier: Any) -> Leaf | None:  # noqa: ANN401
     row: Any = await catalog.get(Table.LEAF, (identifier,))
-    return Leaf.unpack(identifier, *row) if row is not None else None
+    if row is None:
+        return None
+    return apply(identifier, row, (await read_log(catalog)).changes.get(identifier, ()))
 
 
 def _reference_text(reference: LeafReference) -> str:

@@ -26,7 +26,7 @@ from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.sound import CatalogReader, UsableRows, all_rows
 from odxfs.volume.catalog.sqlite import SqliteEngine
 from odxfs.volume.checking.backup import back_up, free_name
-from odxfs.volume.checking.check import check_catalog, require_sound
+from odxfs.volume.checking.check import check_catalog, folded, require_sound
 from odxfs.volume.checking.counters import BOUNDS, largest_numbers
 from odxfs.volume.checking.findings import Finding
 from odxfs.volume.checking.open_check import drop_persistent_opens
@@ -40,6 +40,7 @@ from odxfs.volume.checking.repair_rows import (
 from odxfs.volume.checking.repair_tree import TREE_TABLES, Counters, Rows, TreeRepair
 from odxfs.volume.directory import PoolDirectory
 from odxfs.volume.extents import allocated_blocks, unpack_page
+from odxfs.volume.leaf_log import fold
 from odxfs.volume.whereabouts import inode_text
 
 _ROUNDS = 3
@@ -75,7 +76,9 @@ async def repair_directory(directory: Path, *, read_data: bool = False) -> Repai
         segments = Segments(place.segments, uuid, Files())
         engine = SqliteEngine.open(place.catalog, "odxfs fsck --repair")
         try:
-            found = await check_catalog(CatalogView(engine), segments, read_data=read_data)
+            found = await folded(engine) + await check_catalog(
+                CatalogView(engine), segments, read_data=read_data
+            )
             if all(finding.kind == "data" for finding in found):
                 backup.unlink()
                 return RepairReport(found, [], found, None)
@@ -106,6 +109,8 @@ class _Repair:
         ill_formed = await ill_formed_rows(CatalogView(self._engine), self._note)
         if ill_formed:
             await self._engine.commit(ill_formed)
+        for sentence in await fold(self._engine, drop_damaged=True):
+            self._note("log", f"{sentence}: what it said of changes of files is lost", "")
         async with self._commit() as view:
             await drop_senseless_rows(view, self._note)
         async with self._commit() as view:

@@ -138,7 +138,9 @@ class Scrub:
     async def _read_part(self, identifier: LeafId, slot: int) -> "_Part | None":
         """Read up to a MiB of a leaf's blocks; None when it has no more. Raises Corrupt for the leaf itself."""
         with self._pool.in_flight.read():
-            row = await self._pool.view.get(Table.LEAF, (identifier,))
+            row = self._pool.windows.leaves.row(identifier)
+            if row is None:
+                row = await self._pool.view.get(Table.LEAF, (identifier,))
             if row is None:
                 return None
             leaf = Leaf.unpack(identifier, *row)  # type: ignore[arg-type]
@@ -215,6 +217,7 @@ class Scrub:
         """Leaf -> slot, of every leaf that names a block."""
         found: dict[LeafId, int] = {}
         turn = 0
+        self._pool.collect()
         async for (number,), row in all_rows(SoundView(self._pool.view), Table.LEAF):
             turn += 1
             if turn % _LEAVES == 0:

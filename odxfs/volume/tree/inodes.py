@@ -273,6 +273,11 @@ class InodeCache:
         for kept in (self._recent, self._dirty, self._live):
             kept.pop(inode.number, None)
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether rows of inodes wait for a commit."""
+        return bool(self._dirty)
+
     def freeze(self, view: CatalogView) -> None:
         """Put the row of each changed inode into the view."""
         for number, inode in self._dirty.items():

@@ -113,6 +113,16 @@ class Namespace(Tree):
         """Give back the data of huge deleted files; a task of the pool, until cancelled."""
         await self.orphans.reap()
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether inodes or volumes wait for a commit."""
+        allocated = self._pool.windows.allocated_blocks
+        return (
+            self.inodes.has_changes
+            or bool(self._counted)
+            or any(allocated[volume] != record.allocated_blocks for volume, record in self._volumes.items())
+        )
+
     def freeze(self) -> None:
         """Put every changed inode and volume into the view."""
         self.inodes.freeze(self._pool.view)
