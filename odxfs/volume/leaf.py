@@ -119,6 +119,15 @@ class Leaf:
                 found.append((low, high - low, place + low - start))
         return found
 
+    def count_pieces(self) -> int:
+        """How many pieces the whole leaf has: `len(pieces(0, BLOCKS_PER_LEAF))` without making them."""
+        if self.runs is not None:
+            return len(self.runs)
+        assert self.places is not None
+        slots = np.frombuffer(self.places, dtype=np.int64)
+        begins = ((np.diff(slots) != 1) | (slots[:-1] == 0)) & (slots[1:] != 0)
+        return int(np.count_nonzero(begins)) + int(slots[0] != 0)
+
     def map(self, first: int, count: int, place: int, crcs: Sequence[int]) -> list[Run]:
         """Let `count` slots from `first` be the blocks from `place` on; returns the runs they held before."""
         end = first + count
@@ -332,10 +341,5 @@ class Leaf:
         """Back to runs when few are left."""
         if self.places is None:
             return
-        slots = np.frombuffer(self.places, dtype=np.int64)
-        starts = np.count_nonzero(((np.diff(slots) != 1) | (slots[:-1] == 0)) & (slots[1:] != 0)) + int(
-            slots[0] != 0
-        )
-        if starts <= _REJOIN_RUNS:
-            del slots
+        if self.count_pieces() <= _REJOIN_RUNS:
             self.runs, self.places = self._dense_pieces(0, BLOCKS_PER_LEAF), None

@@ -1,6 +1,6 @@
 """The log of leaves: what a commit changes in few slots of a leaf is durable before the leaf's own row is written.
 
-A dense leaf has a row of 24 KiB, the change of a slot 26 bytes. A commit that somebody waits for writes the changes of all
+A dense leaf has a row of 24 KiB, the change of a slot 24 bytes. A commit that somebody waits for writes the changes of all
 leaves as one row of the log; a later one, once many have gathered or nobody waits, writes the leaves and takes the log away
 in the same step. 64 writers that sync after every 4 KiB: twice as many writes a second.
 
@@ -8,11 +8,10 @@ Until then the leaves stay in memory (LeafCache), and the next owner of a pool b
 else reads the catalog (`fold`). FORMAT.md has the bytes.
 """
 
+import struct
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from struct import Struct
-from struct import error as StructError
 from typing import NamedTuple
 
 from odxfs.errors import Corrupt
@@ -28,10 +27,10 @@ MAX_LOGGED_LEAVES = 512
 """What may gather in the log: 12 MiB of leaves that stay in memory; 30 ms to write them, or to bring them up to date after a
 crash."""
 
-_ENTRY = Struct("<QHHQ")
+_ENTRY = struct.Struct("<QHHQ")
 """Leaf, first slot, slots, place of the first block or 0 for a hole; then, but for a hole, a u32 crc32c for each slot."""
 
-_CHECKSUM = Struct("<I")
+_CHECKSUM = struct.Struct("<I")
 _CRC_MASK = 0xFFFF_FFFF
 
 Entry = tuple[LeafId, SlotChange]
@@ -93,10 +92,10 @@ def unpack_row(number: int, body: bytes) -> list[Entry]:
             at += _ENTRY.size
             crcs: tuple[int, ...] = ()
             if place:
-                crcs = Struct(f"<{count}I").unpack_from(content, at)
+                crcs = struct.Struct(f"<{count}I").unpack_from(content, at)
                 at += 4 * count
             entries.append((LeafId(leaf), SlotChange(first, count, place, crcs)))
-    except StructError as error:
+    except struct.error as error:
         raise Corrupt(f"row {number} of the log of leaves makes no sense") from error
     return entries
 
@@ -135,7 +134,9 @@ async def fold(engine: CatalogEngine, *, drop_damaged: bool = False) -> list[str
         row = await view.get(Table.LEAF, (identifier,))
         if row is None:
             continue  # it was deleted, later than changed
-        with suppress(Corrupt):  # its row is damaged: that is for the checks, and for whoever reads the file, to say
+        with suppress(
+            Corrupt
+        ):  # its row is damaged: that is for the checks, and for whoever reads the file, to say
             view.put(Table.LEAF, (identifier,), apply(identifier, row, changes).pack())
     for key in log.rows:
         view.delete(Table.LEAF_LOG, key)

@@ -106,7 +106,9 @@ class ServerOutbound:
         return OutgoingMessage(head + reply.body, reply.payload, header.message_id, signer)
 
     def _ends_login(self, reply: Reply) -> bool:
-        """Whether the login that `reply` is of, be it a first or a repeated one, ends here: its client is to see that the server has the keys."""
+        """Whether the login that `reply` is of, a first or a repeated one, ends here: its client is to see that the server
+        has the keys.
+        """
         return reply.status == Status.SUCCESS and self._state.dialect >= Dialect.SMB_3_0
 
     def _login_security(self, reply: Reply, session_id: int) -> SessionSecurity | None:

@@ -7,7 +7,16 @@ from pathlib import Path
 from odxfs.volume.catalog.interface import Table
 
 _BY_LEAF = frozenset(
-    {Table.POOL, Table.LEAF, Table.LEAF_REFS, Table.SPACE, Table.PIN, Table.VOLUME, Table.SNAPSHOT}
+    {
+        Table.POOL,
+        Table.LEAF,
+        Table.LEAF_LOG,
+        Table.LEAF_REFS,
+        Table.SPACE,
+        Table.PIN,
+        Table.VOLUME,
+        Table.SNAPSHOT,
+    }
 )
 """Tables whose keys are not inode numbers."""
 

@@ -106,7 +106,8 @@ def test_what_a_read_under_way_may_want_is_held(space: Space) -> None:
 
 def test_a_run_of_which_a_part_is_named_is_held(space: Space) -> None:
     ((place, count),) = space.allocate(256)
-    space.adopt(place, 10)  # as if by an earlier write that was short
+    space.adopt(place, 10)
+    collect(space)
     space.adopt(place + 10, count - 10)
     space.release(place, count)
     assert space.held_blocks == 256

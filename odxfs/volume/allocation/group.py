@@ -86,7 +86,7 @@ class Group:
         self.used = bytearray(used)
         self.busy = bytearray(used)
         self.unborn: bytearray | None = None
-        """Blocks that came into use, many at a time, since the last commit began: no commit names them. None for none."""
+        """Blocks that came into use since the last commit began: no commit names them. None for none."""
         if number % GROUPS_PER_SEGMENT == 0:
             set_bits(self.busy, 0, 1)  # the segment's header
         self.used_blocks = int.from_bytes(used, "little").bit_count()

@@ -137,18 +137,21 @@ class Space:
         group.used_blocks += count
         self.used_blocks += count
         self._dirty.add(group.number)
-        if count >= LARGE_BLOCKS:
-            if group.unborn is None:
-                group.unborn = bytearray(len(group.used))
-            set_bits(group.unborn, place & SLOT_MASK, count)
+        if group.unborn is None:
+            group.unborn = bytearray(len(group.used))
+        set_bits(group.unborn, place & SLOT_MASK, count)
 
     def give_back(self, runs: Iterable[Run]) -> None:
         """Allocated blocks that nothing came to name are free again, at once."""
+        numbers: set[int] = set()
         for place, count in runs:
-            group = self._groups[place >> GROUP_SHIFT]
+            number = place >> GROUP_SHIFT
+            group = self._groups[number]
             clear_bits(group.busy, place & SLOT_MASK, count)
             group.free_blocks += count
-            self._settle(group)
+            numbers.add(number)
+        for number in numbers:
+            self._settle(self._groups[number])
 
     @contextmanager
     def staging(self, runs: Iterable[Run]) -> Iterator[None]:
@@ -476,21 +479,29 @@ class Space:
         group.used_blocks -= count
         self.used_blocks -= count
         self._dirty.add(group.number)
-        if count >= LARGE_BLOCKS and self._is_unborn(group, first, count):
-            self.give_back([((group.number << GROUP_SHIFT) + first, count)])
+        if self._is_unborn(group, first, count):
             self._given_up_blocks += count
+            place = (group.number << GROUP_SHIFT) + first
+            if count > 1 or not self.streams.keep(place):
+                self.give_back([(place, count)])
+            self._suspects.add(group.number)
             return
         self.freed.append(((group.number << GROUP_SHIFT) + first, count))
         self.freed_blocks += count
         self.held_blocks += count
 
     def _is_unborn(self, group: Group, first: int, count: int) -> bool:
-        """Whether a long run that is freed was never named by a commit, and no read can still want it: it is free at once.
+        """Whether a run that is freed was never named by a commit, and no read can still want it: it is free at once.
 
         So what is written over and over, or deleted soon, comes back to pages that are cached, and most of it never to the disk.
         """
         unborn = group.unborn
-        return unborn is not None and not self.running_reads and all_set(unborn, first, count)
+        return (
+            unborn is not None
+            and not self.running_reads
+            and self._pressed is None
+            and all_set(unborn, first, count)
+        )
 
     def _release_counted(self, group: Group, first: int, count: int) -> None:
         counts = self._counts_to_change(group)

@@ -5,8 +5,11 @@ written at several places at once, would be in pieces of one write each. Here a 
 blocks from a run that is kept back for the stream: 128 KiB at first, twice as much each time it is used up, to 1 MiB.
 
 A random write costs a look into a dictionary; nothing is kept back for it, since placing it beside neighbours that are
-overwritten elsewhere soon gains nothing. What is kept back is busy in memory only: free for statfs, and given back when the
-disk is full, when the pool is idle, and when more streams have begun since than are remembered.
+overwritten elsewhere soon gains nothing. It gets the block that was freed last of those that no commit has named: its page is
+in memory, and goes to the disk once however often it is written between two commits.
+
+What is kept back is busy in memory only: free for statfs, and given back when the disk is full, when the pool is idle, and when
+more streams have begun since than are remembered.
 """
 
 from typing import TYPE_CHECKING
@@ -27,6 +30,9 @@ _MOST_BLOCKS = 256
 """Kept back for a stream at first, and at most."""
 
 
+_MOST_WARM = 1024
+"""Freed blocks that are kept for the next random writes: 4 MiB."""
+
 End = tuple[int, int, int, int, int]
 """Where a write ended: block and inode; what is kept back for the one that goes on there: place, blocks, and how many blocks
 to keep back next. No NamedTuple: one is made for each small write."""
@@ -39,6 +45,7 @@ class Streams:
         self._space = space
         self._ends: list[End | None] = [None] * _REMEMBERED
         """By inode and MiB of the file, mixed: a table in which newer ends drive out older ones, since a look must be fast."""
+        self._warm: list[int] = []
         self.blocks = 0
         """Blocks that are kept back."""
 
@@ -49,7 +56,12 @@ class Streams:
         end, stop = ends[index], block + count
         new: End
         if end is None or end[0] != block or end[1] != inode or space.is_pressed:
-            runs, new = space.allocate(count), (stop, inode, 0, 0, _FIRST_BLOCKS)
+            if count == 1 and self._warm:
+                self.blocks -= 1
+                runs = [(self._warm.pop(), 1)]
+            else:
+                runs = space.allocate(count)
+            new = (stop, inode, 0, 0, _FIRST_BLOCKS)
         else:
             ends[index] = None
             runs, new = self._go_on(end, count)
@@ -59,8 +71,19 @@ class Streams:
             self._give_back(old)
         return runs
 
+    def keep(self, place: int) -> bool:
+        """Keep a block that was freed and is nobody's, busy still, for the next random write; False when there are enough."""
+        if len(self._warm) >= _MOST_WARM:
+            return False
+        self._warm.append(place)
+        self.blocks += 1
+        return True
+
     def dissolve(self) -> None:
         """Give everything back that is kept back; streams that go on begin anew."""
+        warm, self._warm = self._warm, []
+        self.blocks -= len(warm)
+        self._space.give_back([(place, 1) for place in warm])
         ends, self._ends = self._ends, [None] * _REMEMBERED
         for end in ends:
             if end is not None and end[3]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import trio
 
 from odxfs.errors import Corrupt
-from odxfs.types import BLOCKS_PER_LEAF, InodeNumber
+from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Key, Table, successor
 from odxfs.volume.checksums import crc32c
 from odxfs.volume.extents import LeafReference, allocated_blocks, leaf_id, unpack_page
@@ -120,7 +120,7 @@ class Survey:
             return None
 
     def _count(self, leaf: Leaf) -> int:
-        pieces = len(leaf.pieces(0, BLOCKS_PER_LEAF))
+        pieces = leaf.count_pieces()
         self._leaves += 1
         self._pieces += pieces
         return pieces

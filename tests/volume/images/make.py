@@ -2,7 +2,7 @@
 
 `python -m tests.volume.images.make` writes format-N.tar.xz and format-N.json (what is in it) beside this file; N is the
 catalog's schema version. An image is made once, when a format is new, and never made again. The pool in it was killed: it has
-a write-ahead log, a pin and an orphan.
+a write-ahead log, a pin, an orphan and a leaf whose last change is in the log of leaves.
 """
 
 import json
@@ -65,6 +65,10 @@ async def fill_and_die(directory: Path) -> None:
         await _take_snapshots(pool)
         await pool.volumes.set_quota("clone", 1 << 40)
         await pool.commit()
+        dense = await volume.lookup(volume.root, b"changed clone of dense")
+        for change in (b"its own leaf", b"changed by the log of leaves"):
+            await volume.write(dense, 37 * BLOCK_BYTES + 200, change)
+            await pool.commit()
         print(json.dumps(await describe_pool(pool), indent=1), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
