@@ -11,7 +11,6 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,13 +61,8 @@ def layout_of(kind: int) -> int:
     return _UNBOUND_KINDS.get(kind, kind)
 
 
-class SlotChange(NamedTuple):
-    """Slots from `first` on came to be the blocks from `place` on, with these checksums, or a hole (place 0)."""
-
-    first: int
-    slots: int
-    place: int
-    crcs: Sequence[int]
+SlotChange = tuple[int, int, int, Sequence[int]]
+"""(first slot, slots, place of the first block or 0 for a hole, a crc32c for each slot that is none)."""
 
 
 class Leaf:
@@ -148,7 +142,7 @@ class Leaf:
             replaced = [(at, blocks) for _, blocks, at in self._dense_pieces(first, count)]
             self.places[first:end] = array("Q", range(place, place + count))
         if self.changes is not None:
-            self._note_change(SlotChange(first, count, place, crcs))
+            self._note_change((first, count, place, crcs))
         self.allocated += count - sum(blocks for _, blocks in replaced)
         return replaced
 
@@ -160,7 +154,7 @@ class Leaf:
             removed = [(at, blocks) for _, blocks, at in self._dense_pieces(first, count)]
             self.places[first : first + count] = array("Q", bytes(8 * count))
         if self.changes is not None:
-            self._note_change(SlotChange(first, count, 0, ()))
+            self._note_change((first, count, 0, ()))
         self.allocated -= sum(blocks for _, blocks in removed)
         return removed
 
@@ -183,7 +177,7 @@ class Leaf:
 
     def _note_change(self, change: SlotChange) -> None:
         assert self.changes is not None
-        if len(self.changes) < MAX_CHANGES and change.slots <= _LONGEST_CHANGE:
+        if len(self.changes) < MAX_CHANGES and change[1] <= _LONGEST_CHANGE:
             self.changes.append(change)
         else:
             self.changes = None

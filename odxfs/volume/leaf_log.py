@@ -94,7 +94,7 @@ def unpack_row(number: int, body: bytes) -> list[Entry]:
             if place:
                 crcs = struct.Struct(f"<{count}I").unpack_from(content, at)
                 at += 4 * count
-            entries.append((LeafId(leaf), SlotChange(first, count, place, crcs)))
+            entries.append((LeafId(leaf), (first, count, place, crcs)))
     except struct.error as error:
         raise Corrupt(f"row {number} of the log of leaves makes no sense") from error
     return entries

@@ -255,7 +255,8 @@ class Writer:
 
     def _stage(self, first: int, runs: list[Run], buffers: list[memoryview]) -> Staged:
         """Write `buffers` to the blocks of `runs`. Blocking; changes no state, but notes how long a long one took."""
-        begun = perf_counter()
+        is_long = runs[0][1] >= LARGE_BLOCKS
+        begun = perf_counter() if is_long else 0.0
         if len(runs) == 1:
             self._segments.write(runs[0][0], buffers)
         else:
@@ -263,7 +264,7 @@ class Writer:
                 self._segments.write(place, parts)
         if len(buffers) == 1 and len(buffers[0]) == BLOCK_BYTES:
             return Staged(first, runs, (crc32c(buffers[0]),))
-        if runs[0][1] >= LARGE_BLOCKS:
+        if is_long:
             self._is_quick = perf_counter() - begun < _QUICK_SECONDS
         crcs = [crc for buffer in buffers for crc in crcs_of(buffer)]
         return Staged(first, runs, array("I", crcs))

@@ -225,7 +225,7 @@ async def test_a_repair_gives_up_what_is_damaged_of_the_log_alone(tmp_path: Path
 
 
 changes = st.builds(
-    lambda first, place, crcs: SlotChange(first, len(crcs), place, tuple(crcs) if place else ()),
+    lambda first, place, crcs: (first, len(crcs), place, tuple(crcs) if place else ()),
     st.integers(0, BLOCKS - 64),
     st.integers(0, 2**63),
     st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=64),

@@ -44,6 +44,8 @@ def clear_bits(bits: bytearray, first: int, count: int) -> None:
 
 def all_set(bits: bytearray, first: int, count: int) -> bool:
     """Whether `count` bits from `first` on are all set."""
+    if count == 1:
+        return bool(bits[first >> 3] >> (first & 7) & 1)
     mask = ((1 << count) - 1) << (first & 7)
     number = int.from_bytes(bits[first >> 3 : (first + count + 7) >> 3], "little")
     return number & mask == mask
