@@ -188,10 +188,11 @@ class Committer:
         return None
 
     async def _make_durable(self, *, whole: bool, clean: bool = False) -> VolumeError | None:
-        """Not `whole`: somebody waits, so leaves go by their log where that is shorter."""
+        """Not `whole`: somebody waits, so leaves go by their log where that is shorter. The log alone calls for no commit."""
         pool = self._pool
-        if not pool.collect(whole=whole) and not clean:
+        if not (pool.has_changes or clean):
             return None
+        pool.collect(whole=whole)
         freed = pool.space.take_freed()
         preserving = pool.snapshots.freeze()
         pool.view.put(Table.POOL, (0,), pool.row(clean=clean))

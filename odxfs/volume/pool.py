@@ -430,8 +430,8 @@ class Pool:
             or self.snapshots.is_wanted
         )
 
-    def collect(self, *, whole: bool = True) -> bool:
-        """Put all that has changed in memory into the view; returns whether there is anything to commit.
+    def collect(self, *, whole: bool = True) -> None:
+        """Put all that has changed in memory into the view.
 
         Without `whole` the rows of leaves may be left as they were, with their changes in the log: for commits alone. Whoever
         reads leaves in the view wants them whole.
@@ -440,7 +440,6 @@ class Pool:
         self.pins.collect(self.view)
         self.space.collect(self.view)
         self.namespace.freeze()
-        return self.view.is_dirty or self.snapshots.is_wanted
 
     def row(self, *, clean: bool) -> Row:
         """The columns of Table.POOL for a commit about to begin."""

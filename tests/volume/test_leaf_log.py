@@ -149,6 +149,16 @@ async def test_the_log_is_bounded_and_ends_when_nobody_waits(
     assert await content_of(tmp_path / "crashed") == content
 
 
+async def test_an_idle_pool_leaves_the_log_alone(volume: Volume) -> None:
+    inode, content = await make_disk(volume)
+    await overwrite(volume, inode, content, 3)
+    await volume.sync(inode)
+    commits = volume.pool.committer.commits
+    await volume.pool.committer.commit_once()
+    assert volume.pool.committer.commits == commits
+    assert logged(volume.pool.directory) == 1
+
+
 async def test_leaves_of_the_log_stay_in_memory(volume: Volume) -> None:
     inode, content = await make_disk(volume)
     await overwrite(volume, inode, content, 3)
