@@ -3,7 +3,8 @@
     load.py HOST PORT SHARE USER FILE MODE [--block BYTES] [--depth N] [--seconds S] [--protection KIND]
 
 KIND is unsigned, signed (AES-GMAC, as Windows 11 and Server 2022 offer it), signed-cmac (as clients before them) or encrypted.
-MODE is seqread, seqwrite, randread or randwrite; the password comes from LOAD_PASSWORD. Keeps N requests in flight over the
+MODE is seqread, seqwrite, randread, randwrite or randthrough (writes that are durable when they are answered, as Hyper-V's
+are: SMB2_WRITEFLAG_WRITE_THROUGH); the password comes from LOAD_PASSWORD. Keeps N requests in flight over the
 project's own sans-IO client on a blocking socket, and prints one JSON line.
 """
 
@@ -30,7 +31,7 @@ from odxfs.wire.negotiation import PREFERRED_SIGNING
 from odxfs.wire.read import ReadRequest
 from odxfs.wire.session_setup import SessionSetupRequest, SessionSetupResponse
 from odxfs.wire.tree_connect import TreeConnectRequest
-from odxfs.wire.write import WriteRequest
+from odxfs.wire.write import WriteFlags, WriteRequest
 
 OPEN_IF = 3
 BULK_CHARGE_BYTES = 65536
@@ -140,7 +141,8 @@ class Load:
     def __init__(self, peer: Peer, arguments: argparse.Namespace, file_id: FileId, size: int) -> None:
         self.peer, self.file_id = peer, file_id
         self.block, self.blocks = arguments.block, size // arguments.block
-        self.writes = arguments.mode.endswith("write")
+        self.writes = arguments.mode.endswith(("write", "through"))
+        self.flags = WriteFlags.WRITE_THROUGH if arguments.mode.endswith("through") else 0
         self.charge = max(1, (self.block + BULK_CHARGE_BYTES - 1) // BULK_CHARGE_BYTES)
         self.data = random.randbytes(self.block)
         self.is_random = arguments.mode.startswith("rand")
@@ -154,7 +156,7 @@ class Load:
             index, self.position = self.position, (self.position + 1) % self.blocks
         offset = index * self.block
         if self.writes:
-            request = WriteRequest(offset=offset, file_id=self.file_id, data=self.data)
+            request = WriteRequest(self.file_id, offset, self.data, self.flags)
             return self.peer.send(Command.WRITE, request.pack_head(), self.data, self.charge)
         body = ReadRequest(length=self.block, offset=offset, file_id=self.file_id, minimum_count=0).pack()
         return self.peer.send(Command.READ, body, None, self.charge)

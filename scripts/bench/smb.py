@@ -96,6 +96,9 @@ def _loads(seconds: float) -> Iterator[Load]:
                 label = f"4 KiB random {name}, {depth} in flight, {protection}"
                 measure, promised = small(mode, depth, protection), 1.5 if depth > 1 else None
                 yield Load(label, measure, "ops/s", operations=seconds, goal_ratio=promised)
+    for depth in (1, 16, 64):
+        label = f"4 KiB random write-through, {depth} in flight, signed"
+        yield Load(label, small("randthrough", depth, "signed"), "ops/s", operations=seconds)
     yield Load("copy of 1 GiB on the share", _copy_seconds, "s", higher_is_better=False)
     yield Load("10,000 files of 4 KiB: open, write, close", _small_files, "files/s")
     yield Load("listing of 100,000 entries", _listing, "entries/s", prepare=_make_listed)
