@@ -9,6 +9,7 @@ import socket
 import struct
 import termios
 from collections import deque
+from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -17,6 +18,7 @@ import trio
 
 from odxfs.errors import ProtocolError
 from odxfs.ntstatus import Status
+from odxfs.smb.after_commit import AnswersAfterCommit
 from odxfs.smb.closing import lose_channel
 from odxfs.smb.compound import CompoundRun, make_reply
 from odxfs.smb.dispatch import try_now
@@ -30,7 +32,7 @@ from odxfs.smb.limits import (
     MIN_ROUND_SECONDS,
 )
 from odxfs.smb.pending import PendingRequest, PendingRequests
-from odxfs.smb.request import Answer
+from odxfs.smb.request import AfterCommit, Answer
 from odxfs.smb.sending import PeerStalled, Sender
 from odxfs.smb.settings import Encryption
 from odxfs.types import Buffer
@@ -93,6 +95,7 @@ class Connection:
         self._working_credits = 0
         self._released = trio.Event()
         self._detached: set[CompoundRun] = set()
+        self._after_commit = AnswersAfterCommit(self)
         server.connections.add(self)
 
     def __str__(self) -> str:
@@ -179,6 +182,7 @@ class Connection:
         """The disk keeps requests waiting: their client is to know."""
         for run in list(self._detached):
             run.tell_waiting()
+        self._after_commit.tell_waiting()
 
     async def run(self) -> None:
         """Serve until either side closes; then everything the client had open is closed."""
@@ -249,7 +253,9 @@ class Connection:
         while self._received:
             chain = self._received.popleft()
             response = try_now(self, chain) if len(chain.requests) == 1 else None
-            if response is not None:
+            if isinstance(response, AfterCommit):
+                self._after_commit.add(chain, response)
+            elif response is not None:
                 status = _SUCCESS
                 if isinstance(response, Answer):
                     status, response = response.status, response.response
@@ -299,6 +305,10 @@ class Connection:
             run.detached = True
             self._detached.add(run)
             await self._lead()
+
+    def start(self, task: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Run a task that ends with the connection."""
+        self._nursery.start_soon(task, *arguments)
 
     def gather(self, buffers: list[Buffer]) -> None:
         """Keep a reply for the next send of whoever leads."""

@@ -15,7 +15,7 @@ from odxfs.smb.handlers.change_notify import change_notify
 from odxfs.smb.handlers.close import close
 from odxfs.smb.handlers.create import create
 from odxfs.smb.handlers.echo import echo
-from odxfs.smb.handlers.flush import flush
+from odxfs.smb.handlers.flush import flush, flush_now
 from odxfs.smb.handlers.ioctl import ioctl
 from odxfs.smb.handlers.lock import lock
 from odxfs.smb.handlers.logoff import logoff
@@ -29,7 +29,7 @@ from odxfs.smb.handlers.set_info import set_info
 from odxfs.smb.handlers.tree_connect import tree_connect
 from odxfs.smb.handlers.tree_disconnect import tree_disconnect
 from odxfs.smb.handlers.write import write, write_now
-from odxfs.smb.request import Answer, Handler, RequestContext, Response, SmbError
+from odxfs.smb.request import AfterCommit, Answer, Handler, RequestContext, Response, SmbError
 from odxfs.smb.rpc.pipe import PipeError
 from odxfs.smb.sessions import SessionState
 from odxfs.smb.token_share import check_command
@@ -52,7 +52,7 @@ class Route:
     handler: Handler
     needs_session: bool = True
     needs_tree: bool = True
-    now: Callable[[RequestContext], Response | None] | None = None
+    now: Callable[[RequestContext], Response | AfterCommit | None] | None = None
 
 
 ROUTES: dict[int, Route] = {
@@ -63,7 +63,7 @@ ROUTES: dict[int, Route] = {
     Command.TREE_DISCONNECT: Route(tree_disconnect),
     Command.CREATE: Route(create),
     Command.CLOSE: Route(close),
-    Command.FLUSH: Route(flush),
+    Command.FLUSH: Route(flush, now=flush_now),
     Command.READ: Route(read, now=read_now),
     Command.WRITE: Route(write, now=write_now),
     Command.LOCK: Route(lock),
@@ -181,8 +181,8 @@ def _bind_tree(context: RequestContext) -> None:
     context.bound_tree = tree
 
 
-def try_now(connection: Connection, chain: Chain) -> Response | Answer | None:
-    """The answer to a lone READ or WRITE when nothing has to be waited for.
+def try_now(connection: Connection, chain: Chain) -> Response | Answer | AfterCommit | None:
+    """The answer to a lone READ, WRITE or FLUSH when nothing has to be waited for.
 
     None sends it the long way, also where it is to be refused: the handler finds the reason again, nothing has changed. But for
     a disk that fails: it is write-protected from then on, and this client is to be told of the failure.

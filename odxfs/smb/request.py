@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
+    from odxfs.volume import Volume
     from odxfs.wire.exchange import Request
     from odxfs.wire.header import Header
 
@@ -134,6 +135,15 @@ class RequestContext:
         """
         assert self.pender is not None, "a fast path never pends"
         await self.pender()
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCommit:
+    """A response that may leave when all that has been written to `volume` by now is durable."""
+
+    context: RequestContext
+    response: Response
+    volume: Volume
 
 
 Handler = Callable[[RequestContext], Awaitable[Response | Answer]]

@@ -10,7 +10,7 @@ from odxfs.smb.caching.waiting import break_caching, must_wait
 from odxfs.smb.handlers.read import MAX_OFFSET
 from odxfs.smb.information.write_times import kept_write_time
 from odxfs.smb.opens import SmbOpen
-from odxfs.smb.request import RequestContext, SmbError
+from odxfs.smb.request import AfterCommit, RequestContext, SmbError
 from odxfs.wire.create import CreateOptions
 from odxfs.wire.read import Channel
 from odxfs.wire.write import WriteFlags, WriteRequest, WriteResponse
@@ -19,18 +19,22 @@ AT_END_OF_FILE = 2**64 - 1
 """The offset that means "append" (MS-FSA 2.1.5.4)."""
 
 
-def write_now(context: RequestContext) -> WriteResponse | None:
-    """The answer without waiting when nothing must be read or synced first; None for everything else."""
+def write_now(context: RequestContext) -> WriteResponse | AfterCommit | None:
+    """The answer without waiting when nothing must be read or waited for first; None for everything else.
+
+    With write-through it is to leave when it is durable.
+    """
     request = WriteRequest.unpack(context.pdu)
     opened, offset = _check(context, request)
-    if opened.is_pipe or not request.data or opened.keeps_write_time or _wants_durable(opened, request):
+    if opened.is_pipe or not request.data or opened.keeps_write_time:
         return None
     if context.server.opens.cached and must_wait(context, opened, Use.CHANGE):
         return None
     if not opened.volume.write_nowait(opened.inode, offset, request.data):
         return None
     opened.position = offset + len(request.data)
-    return WriteResponse(len(request.data))
+    response = WriteResponse(len(request.data))
+    return AfterCommit(context, response, opened.volume) if _wants_durable(opened, request) else response
 
 
 async def write(context: RequestContext) -> WriteResponse:
