@@ -2,7 +2,7 @@
 
 1. freeze: all that changed is put into the catalog's view and taken out of it as one set of rows (no checkpoint);
 2. the segments written since the last commit are synced (worker thread);
-3. the rows are committed (worker thread);
+3. the rows are committed (the same thread);
 4. thaw: blocks that this commit freed may be used again.
 
 Changes go on during 2 and 3; they belong to the next commit. All who wait for durability share the next commit to begin.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from odxfs.errors import NoSpace, ReadOnly, StoreFailed, VolumeError
+from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.catalog.interface import Changes, Preserving, Table
 from odxfs.volume.leaf import Run
 
@@ -56,6 +57,22 @@ class _Attempt:
         self.done = trio.Event()
         self.error: VolumeError | None = None
         self.awaited = False
+
+
+class _Sync:
+    """Makes the data durable that a commit is going to name."""
+
+    def __init__(self, segments: Segments, descriptors: list[int], created: bool) -> None:
+        self._segments = segments
+        self._descriptors = descriptors
+        self._created = created
+        self.is_done = False
+
+    def run(self) -> None:
+        """For a worker thread. Raises StoreFailed or NoSpace."""
+        if self._descriptors:
+            self._segments.sync(self._descriptors, self._created)
+        self.is_done = True
 
 
 class Committer:
@@ -204,9 +221,7 @@ class Committer:
         self.is_overrun = False
         self._running = True
         try:
-            if descriptors:
-                await pool.threads.run_to_the_end("a sync", pool.segments.sync, descriptors, created)
-            await self._commit_rows(changes, preserving)
+            await self._commit_rows(changes, preserving, _Sync(pool.segments, descriptors, created))
         except VolumeError as error:
             self._failed(error, freed)
             return error
@@ -234,15 +249,17 @@ class Committer:
             _log.warning("the disk space of a segment that is not needed stays taken: %s", error)
         self._pool.disk_space_changed()
 
-    async def _commit_rows(self, changes: Changes, preserving: Preserving) -> None:
+    async def _commit_rows(self, changes: Changes, preserving: Preserving, sync: "_Sync") -> None:
+        """In one worker thread: a second one would take as long to wake as a fast disk to sync."""
+        pool = self._pool
         try:
-            await self._pool.engine.commit(changes, preserving)
+            await pool.engine.commit(changes, preserving, before=sync.run)
         except NoSpace:
-            if not self._pool.ballast.give_up():
-                raise
+            if not sync.is_done or not pool.ballast.give_up():
+                raise  # the kernel drops what it could not write: what is not synced is not tried again
             _log.warning("the disk is full: the reserve is given up to commit")
-            self._pool.space.press()  # what the reserve leaves is the catalog's
-            await self._pool.engine.commit(changes, preserving)
+            pool.space.press()  # what the reserve leaves is the catalog's
+            await pool.engine.commit(changes, preserving)
 
     def _failed(self, error: VolumeError, freed: list[Run]) -> None:
         self._pool.view.thaw(durable=False)

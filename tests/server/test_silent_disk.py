@@ -188,7 +188,7 @@ async def test_the_log_and_the_status_say_so_once(served: Served, clean_log: Log
         await until(lambda: served.pool.threads.is_hanging)
         (trouble,) = pool_as_json(served.pool)["troubles"]
         assert trouble["condition"] == "silent"
-        assert "a sync has taken" in trouble["error"]
+        assert "a commit has taken" in trouble["error"]
         await until(lambda: any("does not answer: a sync" in line for line in clean_log.lines))
         disk(served).answer()
         assert (await peer.final(flush)).header.status == Status.SUCCESS

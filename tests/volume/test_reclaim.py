@@ -307,7 +307,7 @@ async def test_a_commit_without_room_keeps_the_segments_that_it_would_have_forgo
     await volume.unlink(volume.root, b"last")
     await settle(pool)
 
-    async def refuse(*_: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise NoSpace("the disk is full: the catalog cannot be written")
 
     monkeypatch.setattr(SqliteEngine, "commit", refuse)

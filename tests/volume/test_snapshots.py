@@ -432,7 +432,7 @@ async def test_a_snapshot_that_no_commit_could_make_leaves_nothing(
         before = await tree_of(volume)
         commit, begun, go_on = pool.engine.commit, trio.Event(), trio.Event()
 
-        async def without_room(*_changes: object) -> None:
+        async def without_room(*_changes: object, **_before: object) -> None:
             begun.set()
             await go_on.wait()
             raise NoSpace("no room")

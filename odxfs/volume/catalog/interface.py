@@ -5,7 +5,7 @@ memcmp), which is also the order of SQLite's WITHOUT ROWID tables and of Postgre
 `range` may be a prefix of a whole key: `low=(5,)`, `high=(6,)` is everything whose first column is 5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -153,8 +153,17 @@ class CatalogEngine(Protocol):
         """Like `range`, as a snapshot holds the rows. Raises StoreFailed or Corrupt."""
         ...
 
-    async def commit(self, changes: Changes, preserving: Preserving | None = None) -> None:
+    async def commit(
+        self,
+        changes: Changes,
+        preserving: Preserving | None = None,
+        *,
+        before: Callable[[], None] | None = None,
+    ) -> None:
         """Make all of `changes` durable, or none of them.
+
+        `before` may block, and is called first, where the engine does its own work (a thread or a connection to somewhere else);
+        what it raises is raised.
 
         What a row of a file tree was before is kept for the latest snapshot of its volume, which `preserving` names, if no
         snapshot at or behind that one has kept the row before. Of extent pages only absence is kept so: who changes one

@@ -16,8 +16,17 @@ from odxfs.volume.catalog.past import PastView
 
 _ABSENT: Any = object()
 
-Layer = dict[Table, Any]
-"""Table -> SortedDict of key -> Row | None (sortedcontainers has no types)."""
+
+class Layer(dict[Table, Any]):
+    """Table -> SortedDict of key -> Row | None (sortedcontainers has no types), made when it is asked for.
+
+    Each commit has a layer of its own, and most of them touch four tables of twenty-five.
+    """
+
+    def __missing__(self, table: Table) -> Any:  # noqa: ANN401
+        made = self[table] = SortedDict()
+        return made
+
 
 _LARGEST_READ = 1024
 _SMALLEST_READ = 32
@@ -25,16 +34,12 @@ _SMALLEST_READ = 32
 deleted rows still moves on."""
 
 
-def _new_layer() -> Layer:
-    return {table: SortedDict() for table in Table}
-
-
 class CatalogView:
     """Reads through the layers; `put`, `delete` and `freeze` change memory only and have no checkpoint."""
 
     def __init__(self, engine: CatalogEngine) -> None:
         self._engine = engine
-        self._active = _new_layer()
+        self._active = Layer()
         self._frozen: Layer | None = None
         self._durable_commits = 0
         self.changes = 0
@@ -97,7 +102,7 @@ class CatalogView:
         """
         assert self._frozen is None, "a commit is already under way"
         self._frozen = self._active
-        self._active = _new_layer()
+        self._active = Layer()
         self.changes = 0
         return {table: rows for table, rows in self._frozen.items() if rows}
 

@@ -8,7 +8,7 @@ neither waits for it nor disturbs it.
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -133,11 +133,21 @@ class SqliteEngine:
         )
         return [(row[:columns], row[columns:]) for row in found]
 
-    async def commit(self, changes: Changes, preserving: Preserving | None = None) -> None:
+    async def commit(
+        self,
+        changes: Changes,
+        preserving: Preserving | None = None,
+        *,
+        before: Callable[[], None] | None = None,
+    ) -> None:
         """See CatalogEngine.commit. Once begun it is not cut short by a cancellation."""
-        await self._condition.threads.run_to_the_end(
-            "a commit of the catalog", self.commit_blocking, changes, preserving or {}
-        )
+
+        def work() -> None:
+            if before is not None:
+                before()
+            self.commit_blocking(changes, preserving or {})
+
+        await self._condition.threads.run_to_the_end("a commit", work)
 
     def commit_blocking(self, changes: Changes, preserving: Preserving) -> None:
         """The commit itself, for a worker thread; one at a time."""
