@@ -189,7 +189,7 @@ async def test_the_log_and_the_status_say_so_once(served: Served, clean_log: Log
         (trouble,) = pool_as_json(served.pool)["troubles"]
         assert trouble["condition"] == "silent"
         assert "a commit has taken" in trouble["error"]
-        await until(lambda: any("does not answer: a sync" in line for line in clean_log.lines))
+        await until(lambda: any("does not answer: a commit" in line for line in clean_log.lines))
         disk(served).answer()
         assert (await peer.final(flush)).header.status == Status.SUCCESS
         await until(lambda: any("answers again" in line for line in clean_log.lines))
