@@ -125,6 +125,42 @@ async def test_write_through_and_flush_wait_until_it_is_durable(
         assert synced == [0, 0, 0]
 
 
+async def test_writes_through_that_are_in_flight_share_commits(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, _session(served) as peer, _session(served) as second:
+        fid, other = await peer.open("file"), await second.open("file")
+        content = [bytes([number]) * 4096 for number in range(32)]
+        before = served.pool.committer.commits
+        sent = []
+        for number, block in enumerate(content):
+            writer, opened = (peer, fid) if number % 2 else (second, other)
+            request = WriteRequest(opened, number * 4096, block, WriteFlags.WRITE_THROUGH)
+            sent.append((writer, await writer.send(Command.WRITE, request)))
+        for writer, message_id in sent:
+            assert (await writer.final(message_id)).header.status == Status.SUCCESS
+        assert served.pool.committer.commits - before < 16
+        assert served.pool.statistics().uncommitted_bytes == 0
+        assert await peer.read(fid, 0, 32 * 4096) == b"".join(content)
+
+
+async def test_a_client_that_leaves_before_its_write_is_durable_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        async with _session(served) as peer:
+            fid = await peer.open("file")
+            for number in range(8):
+                request = WriteRequest(fid, number * 4096, b"x" * 4096, WriteFlags.WRITE_THROUGH)
+                await peer.send(Command.WRITE, request)
+            (session,) = next(iter(served.server.connections)).sessions.values()
+            with trio.move_on_after(1):  # a quick disk may have answered already
+                while not session.running:
+                    await trio.lowlevel.checkpoint()
+        with trio.fail_after(60):
+            while served.server.connections:
+                await trio.sleep(0.01)
+        assert not session.running
+        async with _session(served) as peer:
+            assert await peer.read(await peer.open("file"), 0, 4096) == b"x" * 4096
+
+
 async def test_many_requests_at_once_are_answered_each(tmp_path: Path) -> None:
     async with serve(tmp_path) as served, _session(served) as peer:
         fid = await peer.open("file")
