@@ -40,12 +40,16 @@ class _Waiting:
     is_taken: bool = False
 
     def enter(self) -> None:
-        """Count as at work in the session, as requests with a handler do."""
-        self.after.context.session.running[id(self)] = self.after.context
+        """Count as at work in the session and on the connection, as requests with a handler do."""
+        context = self.after.context
+        context.session.running[id(self)] = context
+        context.connection.take(context.header.credit_charge or 1)
 
     def leave(self) -> None:
-        """The request is answered, or will not be."""
-        self.after.context.session.running.pop(id(self), None)
+        """The request is answered, or will not be. Once only counts."""
+        context = self.after.context
+        if context.session.running.pop(id(self), None) is not None:
+            context.connection.give_back(context.header.credit_charge or 1)
 
 
 class AnswersAfterCommit:

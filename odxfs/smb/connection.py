@@ -252,7 +252,8 @@ class Connection:
         """Work through `_received`, with one send for all that was answered; False when another task leads by now."""
         while self._received:
             chain = self._received.popleft()
-            response = try_now(self, chain) if len(chain.requests) == 1 else None
+            is_alone = len(chain.requests) == 1 and self._working_credits < MAX_WORKING_CREDITS
+            response = try_now(self, chain) if is_alone else None
             if isinstance(response, AfterCommit):
                 self._after_commit.add(chain, response)
             elif response is not None:
@@ -283,7 +284,7 @@ class Connection:
             await self._send_gathered()
             self._released = trio.Event()
             await self._released.wait()
-        self._working_credits += run.credits
+        self.take(run.credits)
         self._leading_run = run
         if not self._successor_waits:
             self._successor_waits = True
@@ -369,6 +370,10 @@ class Connection:
         if self._gathered:
             gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
             await self.sender.send(gathered)
+
+    def take(self, taken: int) -> None:
+        """What these credits were spent on is at work: past MAX_WORKING_CREDITS nothing more begins."""
+        self._working_credits += taken
 
     def give_back(self, given: int) -> None:
         """A run is over, or waits for something that is not this connection's."""

@@ -198,6 +198,7 @@ async def test_connections_without_a_login_make_room_for_new_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("odxfs.smb.listener.MAX_UNAUTHENTICATED_CONNECTIONS", 2)
+    monkeypatch.setattr("odxfs.smb.connection.LOGIN_SECONDS", 3600.0)  # else that ends it, too
     async with (
         serve(tmp_path) as served,
         connect(served.port) as first,
@@ -271,6 +272,7 @@ async def _no_wait(moment: float) -> None:
 
 async def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("odxfs.smb.listener.MAX_CONNECTIONS", 1)
+    monkeypatch.setattr("odxfs.smb.connection.LOGIN_SECONDS", 3600.0)  # else that ends it, too
     async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
         async with await trio.open_tcp_stream("127.0.0.1", served.port) as stream:
             with trio.fail_after(60):
@@ -282,6 +284,7 @@ async def test_who_has_not_logged_in_makes_room_when_all_places_are_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("odxfs.smb.listener.MAX_CONNECTIONS", 2)
+    monkeypatch.setattr("odxfs.smb.connection.LOGIN_SECONDS", 3600.0)  # else that ends it, too
     async with (
         serve(tmp_path) as served,
         logged_in(served.port, USER, PASSWORD, SHARE) as first,

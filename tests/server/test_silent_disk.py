@@ -177,6 +177,24 @@ async def test_what_waits_is_bounded(served: Served) -> None:
             assert (await peer.final(message)).header.status == Status.SUCCESS
 
 
+async def test_what_waits_to_be_durable_is_bounded(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odxfs.smb.connection.MAX_WORKING_CREDITS", 16)
+    monkeypatch.setattr("odxfs.volume.blocks.threads.SLOW_SECONDS", 3600.0)  # not known yet
+    async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        fid = await peer.open("file")
+        await peer.write(fid, 0, BLOCK)
+        session = next(iter(connection_of(served).sessions.values()))
+        disk(served).silence()
+        messages = [await peer.send(Command.FLUSH, FlushRequest(fid)) for _ in range(64)]
+        await until(lambda: len(session.running) >= 16)
+        for _ in range(100):
+            await trio.lowlevel.checkpoint()
+        assert len(session.running) == 16
+        disk(served).answer()
+        for message in messages:
+            assert (await peer.final(message)).header.status == Status.SUCCESS
+
+
 def connection_of(served: Served) -> Connection:
     (connection,) = served.server.connections
     return connection
