@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """One request. `is_taken`: a task of its own answers it."""
+    """One request. `alone` is set when its commit is done, where a task of its own is to answer it then."""
 
     chain: Chain
     after: AfterCommit
-    is_taken: bool = False
+    alone: trio.Event | None = None
+    is_answered: bool = False
+    failure: VolumeError | None = None
 
     def enter(self) -> None:
         """Count as at work in the session and on the connection, as requests with a handler do."""
@@ -74,9 +76,9 @@ class AnswersAfterCommit:
     def tell_waiting(self) -> None:
         """The disk is slow: from here on each request waits in a task of its own."""
         for waiting in (*self._under_way, *self._next):
-            if not waiting.is_taken:
-                waiting.is_taken = True
-                self._connection.start(self._wait_alone, waiting)
+            if waiting.alone is None and not waiting.is_answered:
+                waiting.alone = trio.Event()
+                self._connection.start(self._wait_alone, waiting, waiting.alone)
 
     async def _run(self) -> None:
         try:
@@ -87,7 +89,7 @@ class AnswersAfterCommit:
             self._connection.abort(f"the peer is gone: {error}")
         finally:
             for waiting in (*self._under_way, *self._next):  # none, unless the connection is lost
-                if not waiting.is_taken:
+                if waiting.alone is None:
                     waiting.leave()
             self._runs, self._under_way = False, []
 
@@ -97,9 +99,14 @@ class AnswersAfterCommit:
             failure = await _failure_of_commit(volume)
             buffers: list[Buffer] = []
             for waiting in batch:
-                if waiting.after.volume.pool is volume.pool and not waiting.is_taken:
-                    waiting.is_taken = True
-                    buffers += self._packed(waiting, _outcome(waiting, failure))
+                if waiting.after.volume.pool is not volume.pool:
+                    continue
+                waiting.failure = failure
+                if waiting.alone is not None:
+                    waiting.alone.set()
+                else:
+                    waiting.is_answered = True
+                    buffers += self._packed(waiting, _outcome(waiting))
             if buffers:
                 await self._connection.sender.send(buffers)
 
@@ -109,7 +116,7 @@ class AnswersAfterCommit:
         reply.async_id = async_id
         return self._connection.protocol.send(waiting.chain, (reply,))
 
-    async def _wait_alone(self, waiting: _Waiting) -> None:
+    async def _wait_alone(self, waiting: _Waiting, committed: trio.Event) -> None:
         connection, after = self._connection, waiting.after
         try:
             with trio.CancelScope() as scope:
@@ -123,7 +130,8 @@ class AnswersAfterCommit:
                     )
                     connection.post(interim)
                     pending.arm()
-                answer = _outcome(waiting, await _failure_of_commit(after.volume))
+                await committed.wait()
+                answer = _outcome(waiting)
             if scope.cancelled_caught:
                 answer = Answer(Status.CANCELLED, ErrorResponse())
             async_id = pending.async_id if pending is not None else 0
@@ -144,7 +152,7 @@ async def _failure_of_commit(volume: Volume) -> VolumeError | None:
     return None
 
 
-def _outcome(waiting: _Waiting, failure: VolumeError | None) -> Answer:
-    if failure is not None:
-        return refuse(waiting.after.context, failure)
+def _outcome(waiting: _Waiting) -> Answer:
+    if waiting.failure is not None:
+        return refuse(waiting.after.context, waiting.failure)
     return Answer(Status.SUCCESS, waiting.after.response)
