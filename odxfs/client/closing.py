@@ -1,12 +1,13 @@
 """Closing what was opened, also when the task that opened it is cancelled."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
 import trio
 
+from odxfs.client.nursery import open_nursery
 from odxfs.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,26 @@ async def closing(file: Opened) -> AsyncIterator[Opened]:
             await close_quietly(file)
         raise
     await file.close()
+
+
+async def to_its_end(call: Callable[[], Awaitable[Opened]], done: Callable[[Opened], None]) -> None:
+    """Hand what `call` returns to `done`, also when the task is cancelled meanwhile: it has CLEANING_SECONDS more then.
+
+    A file that a server has made, and of which nobody has heard, could not be removed. Raises what `call` raises.
+    """
+    scope = trio.CancelScope(shield=True)
+
+    async def shorten() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            scope.deadline = trio.current_time() + CLEANING_SECONDS
+
+    async with open_nursery() as nursery:
+        nursery.start_soon(shorten)
+        with scope:
+            done(await call())
+        nursery.cancel_scope.cancel()
 
 
 async def close_quietly(file: Closable) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import trio
 
-from odxfs.client.closing import CLEANING_SECONDS, close_quietly, closing
+from odxfs.client.closing import CLEANING_SECONDS, close_quietly, closing, to_its_end
 from odxfs.client.entry import Kind
 from odxfs.client.nursery import open_nursery
 from odxfs.client.partial import RECORD_BYTES, PartialRecord, partial_size, record_offset
@@ -36,17 +36,20 @@ async def direct_target(place: Place, size: int, check: Check, finish: Finish) -
 
     `check` may refuse before anything is changed; then a file that was there stays as it is.
     """
-    file = await place.open_to_write()
-    begun = file.created
+    opened: list[File] = []
+    is_begun = False
     try:
+        await to_its_end(place.open_to_write, opened.append)
+        (file,) = opened
         await check(file)
-        begun = True
+        is_begun = True
         await make_zeros(file, size)
         yield file
         await finish(place, file)
         await file.close()
     except BaseException:
-        await _clean_up(place, file, delete=begun)
+        for file in opened:
+            await _clean_up(place, file, delete=is_begun or file.created)
         raise
 
 

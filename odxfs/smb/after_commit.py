@@ -10,6 +10,7 @@ client may cancel it.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from odxfs.volume import Volume
     from odxfs.wire.exchange import Chain
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
@@ -39,7 +42,7 @@ class _Waiting:
     after: AfterCommit
     alone: trio.Event | None = None
     is_answered: bool = False
-    failure: VolumeError | None = None
+    failure: Exception | None = None
 
     def enter(self) -> None:
         """Count as at work in the session and on the connection, as requests with a handler do."""
@@ -144,15 +147,20 @@ class AnswersAfterCommit:
             waiting.leave()
 
 
-async def _failure_of_commit(volume: Volume) -> VolumeError | None:
+async def _failure_of_commit(volume: Volume) -> Exception | None:
     try:
         await volume.sync()
     except VolumeError as error:
+        return error
+    except Exception as error:
+        logger.exception("a commit failed for a reason that is no client's")
         return error
     return None
 
 
 def _outcome(waiting: _Waiting) -> Answer:
-    if waiting.failure is not None:
+    if isinstance(waiting.failure, VolumeError):
         return refuse(waiting.after.context, waiting.failure)
+    if waiting.failure is not None:
+        return Answer(Status.INTERNAL_ERROR, ErrorResponse())
     return Answer(Status.SUCCESS, waiting.after.response)

@@ -21,7 +21,7 @@ from odxfs.wire.logoff import LogoffRequest
 from odxfs.wire.read import ReadRequest, ReadResponse
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 from odxfs.wire.write import WriteRequest
-from tests.support.peer import FILE_ALL_ACCESS, Peer, connect, logged_in
+from tests.support.peer import FILE_ALL_ACCESS, SHARE_ALL, Peer, connect, logged_in
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
 
 
@@ -196,9 +196,13 @@ async def test_a_handler_that_breaks_is_a_bug_and_not_the_end(
     async def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
+    expect_log("a commit failed for a reason that is no client's")
     expect_log("a request failed for a reason that is no client's")
     async with serve(tmp_path) as served, _session(served) as peer:
         fid = await peer.open("file")
+        monkeypatch.setattr(Volume, "lookup", broken)
+        found = await peer.answer(Command.CREATE, CreateRequest("other", FILE_ALL_ACCESS, SHARE_ALL, 1))
+        assert found.header.status == Status.INTERNAL_ERROR
         monkeypatch.setattr(Volume, "sync", broken)
         response = await peer.answer(Command.FLUSH, FlushRequest(fid))
         assert response.header.status == Status.INTERNAL_ERROR
