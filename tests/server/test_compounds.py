@@ -200,7 +200,7 @@ async def test_a_handler_that_breaks_is_a_bug_and_not_the_end(
     expect_log("a request failed for a reason that is no client's")
     async with serve(tmp_path) as served, _session(served) as peer:
         fid = await peer.open("file")
-        monkeypatch.setattr(Volume, "lookup", broken)
+        monkeypatch.setattr(Volume, "lookup_ignoring_case", broken)
         found = await peer.answer(Command.CREATE, CreateRequest("other", FILE_ALL_ACCESS, SHARE_ALL, 1))
         assert found.header.status == Status.INTERNAL_ERROR
         monkeypatch.setattr(Volume, "sync", broken)
