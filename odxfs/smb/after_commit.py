@@ -1,8 +1,8 @@
 """Answers that leave when a commit has made durable what they are about: writes through the cache, and FLUSH.
 
 The request has done its work; what is left is to wait, which takes no task of its own: one task a connection waits for the
-commit and sends all that it answers with one call. Hyper-V writes nothing but so. 16 in flight cost a third of what a task a
-request did.
+commit and sends all that it answers with one call. Hyper-V writes nothing but so. With 16 in flight a write took 127 us of
+processor time where a task a request took 224.
 
 Where the disk keeps them waiting for long, each goes on in a task of its own after all: it gets an interim answer, and its
 client may cancel it.

@@ -29,7 +29,7 @@ MAX_CHANGES = 16
 """Changes that a leaf keeps for the log; one with more is written whole."""
 
 _LONGEST_CHANGE = 64
-"""Slots of such a change: longer ones come from writes that are no cheaper in the log."""
+"""Slots of such a change, 256 KiB: it keeps a checksum for each until the commit."""
 
 MAX_RUNS = 64
 """Past this many runs a dense table is smaller to search and to change."""
