@@ -1,25 +1,27 @@
-"""Requests of the kernel that wait already, taken without a turn of the event loop.
+"""Requests of the kernel that wait already or come at once, taken without a turn of the event loop.
 
 pyfuse3 waits for its descriptor before every request: a task switch, two epoll calls and a lock, which take longer than most
 of our answers. Under load the next request is there before the last one is answered, or a moment later. So we ask
-poll(2) first, about 1 us, and only go to sleep when nothing is there: twice as many small requests a second as pyfuse3 alone.
+poll(2) first, look for a moment where that pays (`odxfs.busy_polling`), and only go to sleep when nothing comes.
 
 It replaces pyfuse3's `_wait_fuse_readable`, a private function that each of its tasks calls for every request. A
 pyfuse3 without it is left as it is.
 """
 
-import select
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 
 import pyfuse3
 import trio
 
+from odxfs.busy_polling import BusyPolling
+
 _NAME = "_wait_fuse_readable"
 
-_REQUESTS_PER_TURN = 16
-"""Requests that one of pyfuse3's tasks takes one after the other before other tasks get their turn: about a millisecond."""
+_TURN_SECONDS = 250e-6
+"""For how long requests are taken one after the other before other tasks get their turn, which costs 10 to 20 us."""
 
 _pyfuse3_waits: Callable[[], Awaitable[bool]] | None = getattr(pyfuse3, _NAME, None)
 
@@ -32,15 +34,15 @@ class Backlog:
 
     def __init__(self, work: Callable[[], bool]) -> None:
         self._work = work
-        self._poll = select.poll()
-        self._taken = 0
+        self._polling: BusyPolling
+        self._turn_ends = 0.0
 
     def begin(self) -> None:
         """Take requests this way from now on. Without effect where pyfuse3 or the system is not as we know them."""
         descriptor = _session_descriptor()
         if _pyfuse3_waits is None or descriptor is None:
             return
-        self._poll.register(descriptor, select.POLLIN)
+        self._polling = BusyPolling(descriptor)
         setattr(pyfuse3, _NAME, self.wait)
 
     def end(self) -> None:
@@ -55,16 +57,21 @@ class Backlog:
         that another has taken meanwhile is looked for once more, since reading in vain would block the whole process.
         """
         assert _pyfuse3_waits is not None
-        self._taken += 1
-        if self._taken >= _REQUESTS_PER_TURN:
-            self._taken = 0
+        polling = self._polling
+        if perf_counter() > self._turn_ends:
+            polling.sleeps()  # for those of us who do: one of them may wake up
             await trio.lowlevel.checkpoint()
-        while not self._poll.poll(0):
+            self._turn_ends = perf_counter() + _TURN_SECONDS
+        while not polling.is_ready():
             if self._work():
                 continue
-            self._taken = 0
+            if polling.comes_at_once():
+                break
+            polling.sleeps()
             if not await _pyfuse3_waits():
                 return False
+            polling.woke()
+            self._turn_ends = perf_counter() + _TURN_SECONDS
         return True
 
 
