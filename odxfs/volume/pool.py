@@ -12,6 +12,7 @@ import trio
 
 from odxfs.errors import ExitCode, NoSpace, ReadOnly, StoreFailed, UserError, VolumeError
 from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
+from odxfs.volume.allocation.next_segment import NextSegment
 from odxfs.volume.allocation.reclaim import Reclaimer
 from odxfs.volume.allocation.repack import Repacker
 from odxfs.volume.allocation.reuse import InFlightReads
@@ -141,6 +142,7 @@ async def open_pool(
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(pool.condition.watch)
                     nursery.start_soon(pool.committer.run)
+                    nursery.start_soon(pool.next_segment.run)
                     nursery.start_soon(pool.reclaimer.run)
                     nursery.start_soon(pool.repacker.run)
                     nursery.start_soon(pool.namespace.reap)
@@ -207,6 +209,7 @@ class Pool:
         self._is_reserving = False
         self.space = Space(segments)
         self.space.on_damage = self.latch
+        self.next_segment = NextSegment(self.space, segments, condition)
         self.windows = Windows(self.view, self.space, self.identifiers)
         self.references = self.windows.references
         self.pins = Pins(self.references)
@@ -371,9 +374,10 @@ class Pool:
     async def make_room(self, turn: int) -> None:
         """After NoSpace for the `turn`th time in one operation: find room in other ways. Raises NoSpace when there is none.
 
-        First blocks that are free and have disk space, then those that deletions under way and a commit set free.
+        First a segment that is being made, then blocks that are free and have disk space, then those that deletions under way
+        and a commit set free.
         """
-        if turn == 1 and await self.relax_if_room():
+        if await self.next_segment.made() or (turn == 1 and await self.relax_if_room()):
             return
         if turn <= 2:
             self.space.press()

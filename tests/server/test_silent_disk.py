@@ -2,16 +2,19 @@
 
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 import trio
 
+from odxfs.errors import NoSpace
 from odxfs.ntstatus import Status
 from odxfs.observe.status import pool_as_json
 from odxfs.smb.connection import Connection
 from odxfs.volume import check_directory
+from odxfs.volume.allocation.space import LARGE_BLOCKS, Space
+from odxfs.volume.leaf import Run
 from odxfs.wire.create import CreateRequest
 from odxfs.wire.echo import EchoRequest
 from odxfs.wire.flush import FlushRequest
@@ -105,6 +108,32 @@ async def test_nothing_waits_for_the_disk_on_the_trio_thread(served: Served) -> 
         for message in [flush, *waiting]:
             assert (await peer.final(message)).header.status == Status.SUCCESS
         assert await peer.read(fid, 0, 8192) == BLOCK * 2
+
+
+def take_all(space: Space) -> list[Run]:
+    """Take blocks until that needs a segment."""
+    taken: list[Run] = []
+    with suppress(NoSpace):
+        while True:
+            taken += space.allocate(LARGE_BLOCKS)
+    return taken
+
+
+async def test_who_needs_a_new_segment_waits_alone(served: Served) -> None:
+    data = b"z" * (LARGE_BLOCKS * 4096)
+    async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        fid = await peer.open("file")
+        await peer.write(fid, 0, data)
+        flush = await hang(served, peer)
+        taken = take_all(served.pool.space)
+        write = await peer.send(Command.WRITE, WriteRequest(fid, len(data), data), charge=4)
+        assert (await peer.next_response(write)).header.status == Status.PENDING
+        await peer.call(Command.ECHO, EchoRequest())
+        disk(served).answer()
+        for message in (flush, write):
+            assert (await peer.final(message)).header.status == Status.SUCCESS
+        served.pool.space.give_back(taken)
+        assert await peer.read(fid, 0, 2 * len(data)) == data * 2
 
 
 async def test_a_client_may_cancel_what_waits(served: Served) -> None:

@@ -39,6 +39,9 @@ LARGE_BLOCKS = 64
 _WORTH_OPENING = {False: 64, True: 1024}
 """Free blocks that make a group worth opening for small and for large requests: below that the pieces are too short."""
 
+_FEW_GROUPS = 2
+"""Groups, 128 MiB together, that last until the next segment has been made."""
+
 WIDE_BLOCKS = 256
 """Free runs of 1 MiB and more are worth a hole in the segment; a hole costs the kernel milliseconds, whatever its size."""
 
@@ -74,6 +77,8 @@ class Space:
         self.streams = Streams(self)
         self.on_damage: Callable[[str], None] = lambda _: None
         """Told of damaged counts, which are met in the middle of a change: nothing may be committed from then on."""
+        self.on_little_room: Callable[[], None] = lambda: None
+        """Told when a group is opened while `has_little_room`."""
         self.used_blocks = 0
         self.freed: list[Run] = []
         """Freed since the last commit began: busy, no longer used."""
@@ -183,6 +188,11 @@ class Space:
     @property
     def is_pressed(self) -> bool:
         return self._pressed is not None
+
+    @property
+    def has_little_room(self) -> bool:
+        """Whether few groups are left that are worth opening for large requests: a segment will be needed soon."""
+        return len(self._roomy[True]) <= _FEW_GROUPS
 
     # -- sharing and freeing --------------------------------------------------------------------------------------
 
@@ -396,6 +406,8 @@ class Space:
             if not roomy:
                 self._segments.add_next()
                 self._grow(self._segments.count * GROUPS_PER_SEGMENT)
+            if self.has_little_room:
+                self.on_little_room()
             index = 0 if cursor.large or last is None else roomy.bisect_right(last.number) % len(roomy)
             group = self._groups[roomy[index]]
             runs = self._take_free(group)

@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from odxfs.descriptors import allow_descriptors
-from odxfs.errors import Corrupt, VolumeError
+from odxfs.errors import Corrupt, NoSpace, VolumeError
 from odxfs.types import BLOCK_BYTES, Buffer
 from odxfs.volume.blocks.files import Files, translated
 from odxfs.volume.checksums import crc32c
@@ -57,22 +57,39 @@ class Segments:
         self._descriptors: dict[int, int] = {}
         self.guard: Callable[[], None] = lambda: None
         """Called before anything is written; raises StoreFailed when the segments are another owner's by now."""
+        self.may_wait: Callable[[], bool] = lambda: True
+        """Whether a segment may be made where it is needed, on the trio thread. Else it is made beforehand (`NextSegment`)."""
         self.touched: set[int] = set()
         """Segments written since `take_touched`."""
         self._created = False
+        self._next: tuple[int, int] | None = None
+        """Number and descriptor of a file that is to be the next segment. It is nobody's yet: the next owner removes it."""
         self._retired: list[int] = []
         self._removed: list[int] = []
         self.count = self._found()
         """Segments in a row; what lies behind a gap was never committed and is made anew."""
         allow_descriptors(self.count + _OTHER_DESCRIPTORS)
 
+    @property
+    def has_next(self) -> bool:
+        """Whether `add_next` has only to take what is there."""
+        return bool(self._retired) or self._next is not None
+
     def add_next(self) -> None:
-        """One segment more: the one retired last, if its file is still there, else a new one. Raises as `create_next`."""
+        """One segment more: the one retired last, if its file is still there, the one that was prepared, or a new one.
+
+        Raises as `create_next`, and NoSpace where that might have to wait for the disk (`may_wait`).
+        """
         if self._retired:
             self._retired.pop()
             self.count += 1
-        else:
+        elif self._next is not None and self._next[0] == self.count:
+            descriptor, self._next = self._next[1], None
+            self._take(descriptor)
+        elif self.may_wait():
             self.create_next()
+        else:
+            raise NoSpace("the next segment is being made")
 
     def retire_last(self) -> None:
         """One segment less. Its file stays until a commit is durable that no longer knows it (`take_retired`)."""
@@ -90,6 +107,11 @@ class Segments:
         Raises StoreFailed.
         """
         self.guard()
+        if forgotten and self._next is not None:
+            segment, descriptor = self._next
+            self.files.remove(self._path(segment))
+            self._removed.append(descriptor)
+            self._next = None
         for segment in forgotten:  # the last one first: a crash leaves no gap
             if segment in self._retired:
                 self.files.remove(self._path(segment))
@@ -104,10 +126,18 @@ class Segments:
 
     def create_next(self) -> int:
         """Add a segment; durable with the next `sync`. Raises NoSpace or StoreFailed, then nothing has changed."""
+        self._take(self.prepare_next()[1])
+        return self.count - 1
+
+    def prepare_next(self) -> tuple[int, int]:
+        """Make the file of the next segment; its number and descriptor are for `keep_next`. Blocking; may run in a worker thread.
+
+        Raises NoSpace or StoreFailed, then nothing has changed.
+        """
         self.guard()
         segment = self.count
         path = self._path(segment)
-        self.files.remove(path)  # left by a creation that failed: nothing can name it
+        self.files.remove(path)  # left by a creation that failed, or by an owner before: nothing can name it
         descriptor = self.files.open(path, create=True)
         try:
             self.files.extend(descriptor, SEGMENT_BYTES)
@@ -115,12 +145,18 @@ class Segments:
         except BaseException:
             self.files.close(descriptor)
             raise
-        self._descriptors[segment] = descriptor
-        self.count = segment + 1
-        self.touched.add(segment)
+        return segment, descriptor
+
+    def keep_next(self, segment: int, descriptor: int) -> None:
+        """`add_next` is to take this one, unless segments behind which it lies are removed before."""
+        self._next = segment, descriptor
+
+    def _take(self, descriptor: int) -> None:
+        self._descriptors[self.count] = descriptor
+        self.touched.add(self.count)
+        self.count += 1
         self._created = True
         allow_descriptors(self.count + _OTHER_DESCRIPTORS)
-        return segment
 
     def write(self, place: int, buffers: Sequence[Buffer]) -> None:
         """Write whole blocks from `place` on; they lie in one segment. May run in a worker thread.
@@ -268,6 +304,8 @@ class Segments:
         for descriptor in self._descriptors.values():
             self.files.close(descriptor)
         self._descriptors.clear()
+        if self._next is not None:
+            self.files.close(self._next[1])
 
     def _found(self) -> int:
         try:
