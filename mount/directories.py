@@ -36,15 +36,15 @@ class DirectoryOperations(FrontEnd):
         if start_id < DOT_DOT and not await self._reply_dots(directory, start_id, token):
             return
         after = max(start_id - DOT_DOT, 0)
+        known_as, describe, reply = self.numbers.known, self.describe, pyfuse3.readdir_reply
         while True:
             page = await self.volume.list_directory(directory.number, after, PAGE_ENTRIES)
             for entry in page:
-                known = self.numbers.known(entry.number)
+                known = known_as(entry.number)
                 inode = known.inode if known is not None else await self._inode_or_none(entry.number)
                 if inode is None:
                     continue  # it went away since it was listed
-                attributes, position = self.describe(inode), entry.cookie + DOT_DOT
-                if not pyfuse3.readdir_reply(token, entry.name, attributes, position):
+                if not reply(token, entry.name, describe(inode), entry.cookie + DOT_DOT):
                     return
                 if known is not None:
                     known.lookups += 1
