@@ -42,7 +42,7 @@ class InodeNumbers:
 
     def for_kernel(self, number: InodeNumber) -> pyfuse3.InodeT:
         """The kernel's number for the volume's: the same, without a NewType's call, which an entry of a listing would feel."""
-        return pyfuse3.ROOT_INODE if number == self._volume.root else number  # type: ignore[return-value]
+        return pyfuse3.ROOT_INODE if number == self._volume.root else number
 
     def known(self, number: InodeNumber) -> KnownInode | None:
         """The inode of the volume's number if the kernel knows it; who tells the kernel of it once more counts it there."""
