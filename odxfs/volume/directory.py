@@ -164,6 +164,11 @@ class Ballast:
         """Whether the space is held back. Raises StoreFailed."""
         return self._files.exists(self._path)
 
+    @property
+    def is_hollow(self) -> bool:
+        """Whether it is there without its space: so it comes out of a copy that leaves out zeros. Raises StoreFailed."""
+        return self.is_reserved and self._files.disk_bytes_of(self._path) < RESERVE_BYTES
+
     def give_up(self) -> bool:
         """Give the space back to the file system; False when that has happened before. Raises StoreFailed."""
         return self._files.remove(self._path)

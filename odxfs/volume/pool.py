@@ -471,6 +471,8 @@ class Pool:
         pins = await self.pins.drop_old(self.view)
         await self.persistent_opens.load()
         orphans = await self.namespace.recover()
+        if self.ballast.is_hollow:
+            self.ballast.give_up()
         if not self.ballast.is_reserved:  # what room there is, is the catalog's, until there is more
             self.space.press()
             await self.relax_if_room()

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import trio
 from odxfs.errors import ExitCode, UserError
 from odxfs.types import LEAF_BYTES
 from odxfs.volume import check_directory, create_pool, open_pool
+from odxfs.volume.directory import RESERVE_BYTES
 
 
 @pytest.fixture
@@ -118,6 +120,16 @@ async def test_concurrent_syncs_share_a_commit(pool_directory: Path) -> None:
         assert pool.statistics().commits - before <= 3
         await pool.commit()
         assert pool.statistics().commits - before <= 3
+
+
+async def test_a_copy_that_left_out_zeros_holds_space_back_again(pool_directory: Path) -> None:
+    copy = pool_directory.parent / "copy"
+    subprocess.run(["cp", "-a", "--sparse=always", pool_directory, copy], check=True)
+    assert (copy / "ballast").stat().st_blocks * 512 < RESERVE_BYTES
+    async with open_pool(copy, owner="test") as pool:
+        assert pool.ballast.is_reserved
+        assert (copy / "ballast").stat().st_blocks * 512 >= RESERVE_BYTES
+        assert not pool.space.is_pressed
 
 
 async def test_a_damaged_segment_header_is_found(pool_directory: Path) -> None:

@@ -171,6 +171,13 @@ class Files:
         except OSError as error:
             raise translated(error, "measuring a segment") from error
 
+    def disk_bytes_of(self, path: Path) -> int:
+        """The same by its name, without opening it. Raises StoreFailed."""
+        try:
+            return path.stat().st_blocks * 512
+        except OSError as error:
+            raise translated(error, f"measuring {path.name}") from error
+
     def room(self, directory: Path) -> tuple[int, int]:
         """(capacity, available) of the file system below, in bytes, without what it keeps back for root. Raises StoreFailed."""
         try:
