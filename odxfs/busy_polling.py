@@ -4,11 +4,13 @@ A client that waits for each answer before it asks again (a program on a mount a
 turns. To be woken up takes longer than most answers, 20 to 60 us in a virtual machine, and finds cold caches. So where the
 last requests came at once, the next one is looked for: a mount then answers twice as many small calls a second.
 
-It costs processor time only where it pays: one look in vain ends it until several waits in a row were short again.
+It costs processor time only where it pays: one look in vain ends it until several waits in a row were short again. And it costs
+nobody else his turn: it is for who alone is served at the moment.
 """
 
 import select
 from time import perf_counter
+from typing import ClassVar
 
 MOMENT_SECONDS = 100e-6
 """For how long to look; nobody else in this process is served meanwhile."""
@@ -26,6 +28,9 @@ class BusyPolling:
     After `comes_at_once` has said no, the caller sleeps, between `sleeps` and `woke`.
     """
 
+    _served_last: ClassVar["BusyPolling | None"] = None
+    """Whose peer was, in this process."""
+
     def __init__(self, descriptor: int) -> None:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
@@ -39,6 +44,7 @@ class BusyPolling:
 
     def comes_at_once(self) -> bool:
         """Whether there is, now or within the moment that it is worth to look for."""
+        self._note_served()
         if self._short_sleeps < SHORT_SLEEPS:
             return False
         until = perf_counter() + MOMENT_SECONDS
@@ -54,5 +60,12 @@ class BusyPolling:
 
     def woke(self) -> None:
         """There is something."""
+        self._note_served()
         is_short = perf_counter() - self._asleep_since < SHORT_SECONDS
         self._short_sleeps = self._short_sleeps + 1 if is_short else 0
+
+    def _note_served(self) -> None:
+        """Whoever finds that another was served meanwhile leaves him the time."""
+        if BusyPolling._served_last is not self:
+            BusyPolling._served_last = self
+            self._short_sleeps = 0

@@ -94,6 +94,19 @@ def test_a_long_wait_among_short_ones_starts_the_count_anew(reader: Reader) -> N
     assert not reader.polling.comes_at_once()
 
 
+def test_two_who_are_served_in_turns_leave_each_other_the_time(reader: Reader) -> None:
+    other = BusyPolling(reader.descriptor)
+    reader.sleep_shortly(SHORT_SLEEPS)
+    other.sleeps()
+    other.woke()
+    before = reader.clock.seconds
+    assert not reader.polling.comes_at_once()
+    assert reader.clock.seconds == before
+    reader.sleep_shortly(SHORT_SLEEPS)
+    reader.clock.arrival = 5
+    assert reader.polling.comes_at_once()  # alone again
+
+
 def test_the_end_of_the_peer_is_something_to_be_met(reader: Reader) -> None:
     reader.sleep_shortly(SHORT_SLEEPS)
     os.close(reader.writer)

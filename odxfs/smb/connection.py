@@ -231,18 +231,13 @@ class Connection:
         except (OSError, PeerStalled) as error:
             self.abort(f"the peer is gone: {error}")
 
-    @property
-    def _is_alone(self) -> bool:
-        """Whether the server has no other connection whose requests wait while this one's are served."""
-        return len(self.server.connections) == 1
-
     async def _receive(self) -> None:
         """Fill `_received` with the chains of one receive. Raises EOFError when the client has closed."""
         while True:
             try:
                 count_bytes = self._socket.recv_into(self.protocol.get_buffer())
             except BlockingIOError:
-                if self._is_alone and not self._working_credits and self._polling.comes_at_once():
+                if not self._working_credits and self._polling.comes_at_once():
                     continue
                 self._passes = 0
                 self._polling.sleeps()
@@ -253,8 +248,8 @@ class Connection:
                 raise EOFError
             self._received.extend(self.protocol.received(count_bytes))
             self._passes += 1
-            most = MAX_PASSES_WITHOUT_CHECKPOINT if self._is_alone else MAX_PASSES_BESIDE_OTHERS
-            if self._passes >= most:
+            alone = len(self.server.connections) == 1
+            if self._passes >= (MAX_PASSES_WITHOUT_CHECKPOINT if alone else MAX_PASSES_BESIDE_OTHERS):
                 self._passes = 0
                 await trio.lowlevel.checkpoint()
             return
