@@ -1,39 +1,21 @@
-"""The Linux kernel's SMB client in a virtual machine: Debian's kernel, busybox, Python, `guest.sh` and `guest_use.py`.
+"""The Linux kernel's SMB client in a virtual machine (scripts/guest), which runs `guest.sh` and `guest_use.py`.
 
-Emulated without KVM it boots in some seconds; the guest reaches this machine's loopback as 10.0.2.2. Its console is the way to
-talk: it says how a cell has ended and asks for what a program on this machine sees or does on the same volume's mount. Needs
-root, and Debian's mirror the first time: qemu-system-x86, busybox-static and cpio are installed, the kernel's package is
-unpacked into a folder, not installed.
+Its console is the way to talk: it says how a cell has ended and asks for what a program on this machine sees or does on the same
+volume's mount.
 """
 
 import fcntl
 import hashlib
 import re
-import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from machine import Machine, make_machine
 from servers import free_port
 from shared_mount import SharedMount, Traffic, difference, protection_fault, shared_mount
-
-PACKAGES = ("qemu-system-x86", "busybox-static", "cpio")
-KERNEL = "linux-image-amd64"
-MODULES = (
-    "virtio_pci", "virtio_net", "gcm", "ccm", "ctr", "ghash_generic", "seqiv", "cmac", "md5", "hmac", "ecb",
-    "sha512_generic", "sha256_generic", "aes_generic", "nls_utf8", "cifs",
-)  # fmt: skip
-"""The network card, the client, and the ciphers that it looks up by name."""
-
-PYTHON = "python3.11"
-PROGRAMS = (f"/usr/bin/{PYTHON}", "/usr/bin/fallocate")
-LEFT_OUT = shutil.ignore_patterns(
-    "test", "lib2to3", "distutils", "idlelib", "tkinter", "ensurepip", "pydoc_data", "config-*", "lib-dynload",
-    "asyncio", "unittest", "dist-packages", "__pycache__",
-)  # fmt: skip
 
 CELLS = tuple(
     (dialect, protection)
@@ -42,8 +24,6 @@ CELLS = tuple(
     if (dialect, protection) != ("2.1", "encrypted")
 )
 GUEST_SECONDS = 900
-_DEPENDENCIES = re.compile(rb"\0depends=([^\0]*)\0")
-_LIBRARY = re.compile(r"(/\S+) \(0x")
 _SAID = re.compile(r"(CELL|HOST) (.*)")
 
 
@@ -58,26 +38,22 @@ class Guest:
 
 def run_guest() -> Guest:
     """Boot the guest against a server of its own. A cell that it says nothing of has the result "nothing was said"."""
-    _install()
+    here = Path(__file__).parent
     with (
         tempfile.TemporaryDirectory(prefix="odxfs-guest-") as base,
         shared_mount(Path(base, "server"), "127.0.0.1", free_port(), "--signing", "offered") as server,
     ):
-        folder = Path(base)
-        kernel = _unpack_kernel(folder / "kernel")
-        image = _make_image(folder, kernel, server.port)
-        boot = next(kernel.glob("boot/vmlinuz-*"))
-        guest = Guest(boot.name.removeprefix("vmlinuz-"), dict.fromkeys(CELLS, "nothing was said"))
-        _converse(guest, server, boot, image)
+        script = (here / "guest.sh").read_text(encoding="ascii").replace("PORT", str(server.port))
+        machine = make_machine(Path(base, "machine"), script, [here / "guest_use.py"])
+        guest = Guest(machine.version, dict.fromkeys(CELLS, "nothing was said"))
+        _converse(guest, server, machine)
         guest.complaints += server.complaints()
     return guest
 
 
-def _converse(guest: Guest, server: SharedMount, kernel: Path, image: Path) -> None:
+def _converse(guest: Guest, server: SharedMount, machine: Machine) -> None:
     process = subprocess.Popen(
-        ["qemu-system-x86_64", "-machine", "accel=tcg", "-cpu", "max", "-m", "768", "-nographic", "-no-reboot",
-         "-kernel", kernel, "-initrd", image, "-append", "console=ttyS0 quiet panic=-1",
-         "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"],
+        machine.words("-nographic"),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert process.stdin is not None
@@ -140,79 +116,3 @@ def _answer(server: SharedMount, verb: str, name: str, *words: str) -> str:
         except OSError:
             return "refused"
     return "taken"
-
-
-def _install() -> None:
-    if not all(shutil.which(name) for name in ("qemu-system-x86_64", "busybox", "cpio")):
-        words = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES]
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-
-
-def _unpack_kernel(folder: Path) -> Path:
-    """Debian's kernel of today and its modules, below `folder`."""
-    folder.mkdir()
-    listed = subprocess.run(["apt-cache", "depends", KERNEL], check=True, capture_output=True, text=True)
-    package = re.findall(r"Depends: (linux-image-\S+)", listed.stdout)[0]
-    subprocess.run(["apt-get", "download", "-qq", package], cwd=folder, check=True, capture_output=True)
-    subprocess.run(["dpkg-deb", "-x", next(folder.glob("*.deb")), folder], check=True)
-    return folder
-
-
-def _make_image(folder: Path, kernel: Path, port: int) -> Path:
-    root = folder / "root"
-    for name in ("bin", "modules", "proc", "sys", "dev", "mnt", "tmp"):
-        (root / name).mkdir(parents=True)
-    shutil.copy(shutil.which("busybox") or "/bin/busybox", root / "bin" / "busybox")
-    (root / "bin" / "sh").symlink_to("busybox")
-    _add_programs(root)
-    here = Path(__file__).parent
-    shutil.copy(here / "guest_use.py", root)
-    script = (here / "guest.sh").read_text(encoding="ascii").replace("PORT", str(port))
-    modules = {path.stem.replace("-", "_"): path for path in kernel.rglob("*.ko")}
-    order: list[str] = []
-    for name in MODULES:
-        _add_module(name, modules, order)
-    for name in order:
-        shutil.copy(modules[name], root / "modules" / f"{name}.ko")
-    init = root / "init"
-    init.write_text(_START + "".join(f"insmod /modules/{name}.ko\n" for name in order) + script + _END)
-    init.chmod(0o755)
-    pack = "find . | cpio --quiet -o -H newc | gzip -1 > ../image"
-    subprocess.run(pack, shell=True, cwd=root, check=True)
-    return folder / "image"
-
-
-_START = """#!/bin/sh
-/bin/busybox --install -s /bin
-export PATH=/usr/bin:/bin
-mount -t proc proc /proc
-mount -t devtmpfs dev /dev
-"""
-_END = "poweroff -f\n"
-
-
-def _add_programs(root: Path) -> None:
-    """Python without what it does not need here, and each program's shared libraries where it looks for them."""
-    for program in PROGRAMS:
-        listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
-        _copy_to(root, [program, *_LIBRARY.findall(listed)])
-    shutil.copytree(f"/usr/lib/{PYTHON}", root / f"usr/lib/{PYTHON}", ignore=LEFT_OUT)
-    (root / f"usr/lib/{PYTHON}/lib-dynload").mkdir()
-    (root / "usr/bin/python3").symlink_to(PYTHON)
-
-
-def _copy_to(root: Path, files: Sequence[str]) -> None:
-    for name in files:
-        target = root / name.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(name, target)
-
-
-def _add_module(name: str, modules: Mapping[str, Path], order: list[str]) -> None:
-    """Add a module after what it depends on; one that is built into the kernel has no file."""
-    if name in order or name not in modules:
-        return
-    found = _DEPENDENCIES.search(modules[name].read_bytes())
-    for other in found[1].decode("ascii").split(",") if found else ():
-        _add_module(other.replace("-", "_"), modules, order)
-    order.append(name)

@@ -1,6 +1,4 @@
 # The guest's part: for each dialect and protection one mount, and what programs do there. A line "CELL dialect protection result".
-ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
-route add default gw 10.0.2.2
 stty -echo
 dd if=/dev/urandom of=/tmp/original bs=64k count=48 2>/dev/null
 connect() { mount -t cifs -o "$1" //10.0.2.2/data /mnt; }

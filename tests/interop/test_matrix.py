@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = ROOT / "scripts" / "conformance" / "matrix.py"
+SCRIPTS = ROOT / "scripts"
+PROGRAM = SCRIPTS / "conformance" / "matrix.py"
 
 
 def test_a_client_that_signs_where_it_is_to_encrypt_fails_its_cell(tmp_path: Path) -> None:
@@ -16,7 +17,7 @@ def test_a_client_that_signs_where_it_is_to_encrypt_fails_its_cell(tmp_path: Pat
     careless.chmod(0o755)
     done = subprocess.run(
         [sys.executable, PROGRAM, "--clients", "smbclient,smbprotocol", "--dialects", "3.0.2"],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": f"{ROOT}:{SCRIPTS / 'guest'}"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
