@@ -6,11 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-
-from place import CLIENTS
 
 HERE = Path(__file__).resolve().parent
 KILL_SECONDS = (5.0, 30.0)
@@ -19,10 +18,13 @@ TAIL_CHARACTERS = 600
 
 
 class Crowd:
-    """All clients of a soak. `kills` counts those that were killed."""
+    """Those clients of a soak. `kills` counts how often each was killed."""
 
-    def __init__(self, work: Path, port: int, share_of_time: float, choice: random.Random) -> None:
-        self.kills = 0
+    def __init__(
+        self, clients: Sequence[str], work: Path, port: int, share_of_time: float, choice: random.Random
+    ) -> None:
+        self.clients = clients
+        self.kills: Counter[str] = Counter()
         self._command = [sys.executable, str(HERE / "client.py")]
         self._arguments = [str(work), str(port), str(share_of_time)]
         self._work = work
@@ -32,7 +34,7 @@ class Crowd:
 
     def start(self) -> None:
         """All of them."""
-        for name in CLIENTS:
+        for name in self.clients:
             self._start(name)
 
     def look(self) -> Iterator[str]:
@@ -48,9 +50,9 @@ class Crowd:
         if time.monotonic() < self._next_kill:
             return
         self._next_kill = time.monotonic() + self._choice.uniform(*KILL_SECONDS)
-        name = self._choice.choice(CLIENTS)
+        name = self._choice.choice(self.clients)
         self._kill(name)
-        self.kills += 1
+        self.kills[name] += 1
         self._start(name)
 
     def stop(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import by_copies
+import by_kernel
 import by_mount
 import by_smbclient
 import by_smbprotocol
@@ -98,6 +99,7 @@ def _known_files(place: Place) -> Iterator[tuple[str, Ledger]]:
         "tokens": [("source", by_tokens.DISK_BYTES)],
         "copies": [("disk", by_copies.DISK_BYTES)],
         "snapshots": [("disk", by_snapshots.DISK_BYTES)],
+        "kernel": [(by_kernel.DISK, by_kernel.DISK_BYTES)],
     }.get(place.kind, [])
     for name, size in disks:
         ledger = place.ledger(name, size)

@@ -16,9 +16,12 @@ ODXFS = Path(sys.executable).with_name("odxfs")
 MEBIBYTE = 1024**2
 CLIENTS = (
     "smbclient", "smbclient-2", "smbprotocol", "smbprotocol-2", "smbprotocol-3", "mount", "programs", "tokens", "tokens-2",
-    "copies", "snapshots",
+    "copies", "snapshots", "kernel",
 )  # fmt: skip
 """Each with files of its own; what it does is told by the first word."""
+
+KERNEL = "kernel"
+"""The one that needs a virtual machine; a soak can be without it."""
 
 Turns = Iterator[None]
 """What a client does, one operation a turn."""

@@ -1,11 +1,12 @@
 """Hours of mixed load on one pool that is mounted and shared at once; exit code 0 says that nothing was wrong.
 
-Usage: scripts/soak/run [--hours H | --minutes M] [--share-of-time PART] [--port PORT] [--work DIR] [--seed N]
+Usage: scripts/soak/run [--hours H | --minutes M] [--share-of-time PART] [--port PORT] [--work DIR] [--seed N] [--without-kernel]
 
-Clients of seven kinds (smbclient, smbprotocol, programs on the mount, git, tokens, odxfs cp, snapshots) check all they read
-against what they know to have written, are killed at random and come back. At the end: nothing of them is left in the server,
-its memory is flat, its log without a warning, fsck --data finds nothing, and every file is what it must be, also after the
-pool was mounted anew. Writes report.txt, samples.jsonl and soak.svg into DIR, whose other content it deletes when all is well.
+Clients of eight kinds (smbclient, smbprotocol, programs on the mount, git, tokens, odxfs cp, snapshots, the Linux kernel's in a
+virtual machine) check all they read against what they know to have written, are killed at random and come back. At the end:
+nothing of them is left in the server, its memory is flat, its log without a warning, fsck --data finds nothing, and every file is
+what it must be, also after the pool was mounted anew. Writes report.txt, samples.jsonl and soak.svg into DIR, whose other content
+it deletes when all is well. Where there can be no virtual machine it does not begin, unless it is told --without-kernel.
 """
 
 import argparse
@@ -22,7 +23,9 @@ import judging
 import served
 from chart import Chart, write_charts
 from crowd import Crowd
-from place import CLIENTS, CommandFailed, open_counts
+from kernel_guest import make_guests_machine
+from machine import GuestMissing, accelerator
+from place import CLIENTS, KERNEL, CommandFailed, open_counts
 from sampling import Sample, append, take_sample
 
 SAMPLE_SECONDS = 10.0
@@ -43,10 +46,22 @@ class Soak:
         self.samples: list[Sample] = []
         self.findings: list[str] = []
         self.began = time.monotonic()
-        self.crowd = Crowd(self.work, self.port, arguments.share_of_time, random.Random(arguments.seed))
+        clients = [name for name in CLIENTS if name != KERNEL or not arguments.without_kernel]
+        self.crowd = Crowd(
+            clients, self.work, self.port, arguments.share_of_time, random.Random(arguments.seed)
+        )
+
+    def prepare(self) -> None:
+        """Say first whether the kernel's client takes part; make what it boots from. Raises GuestMissing."""
+        if KERNEL not in self.crowd.clients:
+            self._say("WITHOUT the Linux kernel's client, as --without-kernel asks")
+            return
+        version = make_guests_machine(self.work).version
+        self._say(f"the Linux kernel's client is that of {version}, in a guest that runs by {accelerator()}")
 
     def run(self) -> None:
-        """From the empty directory to the report."""
+        """From the empty pool to the report."""
+        self.began = time.monotonic()
         server = served.start(self.work, self.port)
         self._say(f"serving {server.pool} by process {server.pid} on port {self.port}")
         self.crowd.start()
@@ -98,12 +113,16 @@ class Soak:
         """What was done, what was seen and what was wrong."""
         used = [sample.resident_mib for sample in self.samples] or [0.0]
         lines = [
-            f"soak of {(time.monotonic() - self.began) / 3600:.2f} hours, {self.crowd.kills} clients killed and back",
-            f"{'client':12} {'operations':>11} {'written GiB':>12} {'verified GiB':>13}",
+            f"soak of {(time.monotonic() - self.began) / 3600:.2f} hours, {self.crowd.kills.total()} clients killed and back",
+            f"{'client':13} {'operations':>11} {'written GiB':>12} {'verified GiB':>13} {'killed':>7}",
         ]
-        for client in CLIENTS:
+        for client in self.crowd.clients:
             operations, written, verified = (int(count) for count in open_counts(self.work, client))
-            lines.append(f"{client:12} {operations:11,} {written / 2**30:12.2f} {verified / 2**30:13.2f}")
+            lines.append(
+                f"{client:13} {operations:11,} {written / 2**30:12.2f} {verified / 2**30:13.2f} {self.crowd.kills[client]:7}"
+            )
+        if KERNEL not in self.crowd.clients:
+            lines.append(f"{KERNEL:13} left out by --without-kernel")
         most = {
             name: max((getattr(sample, name) for sample in self.samples), default=0)
             for name in (
@@ -161,7 +180,13 @@ def main() -> int:
         raise SystemExit(f"{arguments.work} is not empty")
     soak = Soak(arguments)
     try:
+        soak.prepare()
         soak.run()
+    except GuestMissing as error:
+        arguments.work.rmdir()
+        raise SystemExit(
+            f"soak: no guest for the Linux kernel's client (--without-kernel goes on without it): {error}"
+        ) from error
     except (CommandFailed, OSError) as error:
         soak.findings.append(f"the soak could not go on: {error}")
     report = soak.report()
@@ -195,6 +220,9 @@ def _arguments() -> argparse.Namespace:
         "--work", type=Path, default=None, help="an empty directory on a real disk with 12 GiB free"
     )
     parser.add_argument("--seed", type=int, default=None, help="of the kills")
+    parser.add_argument(
+        "--without-kernel", action="store_true", help="leave out the client that needs a virtual machine"
+    )
     arguments = parser.parse_args()
     if not arguments.hours and not arguments.minutes:
         arguments.minutes = 3.0
