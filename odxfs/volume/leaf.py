@@ -146,6 +146,16 @@ class Leaf:
         self.allocated += count - sum(blocks for _, blocks in replaced)
         return replaced
 
+    def replace(self, slot: int, place: int, crc: int) -> int:
+        """Let a slot of a dense leaf that has a block have another, and return the place of the old one."""
+        assert self.places is not None
+        old = self.places[slot]
+        self.places[slot] = place
+        self.crcs[slot] = crc
+        if self.changes is not None:
+            self._note_change((slot, 1, place, (crc,)))
+        return old
+
     def unmap(self, first: int, count: int) -> list[Run]:
         """Make a range of slots a hole; returns the runs they held."""
         if self.places is None:

@@ -3,10 +3,12 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from odxfs.types import LEAF_BYTES
+from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from tests.volume.model.machine.base import Machine, lengths, offsets, picks, seeds, write_lengths
 
 _PINS = 4
+_blocks = st.integers(0, 11)
+"""Few, so that the same ones are met again."""
 
 
 class ByteRules(Machine):
@@ -24,6 +26,19 @@ class ByteRules(Machine):
         node = self.file(pick)
         offset = min(offset, max(0, node.content.size - length))
         self.run(self.subject.write(node, offset, self.data(seed, length)))
+
+    @rule(
+        pick=picks,
+        base=st.sampled_from([0, LEAF_BYTES]),
+        blocks=st.lists(_blocks, min_size=1, max_size=10),
+        seed=seeds,
+    )
+    def write_blocks(self, pick: int, base: int, blocks: list[int], seed: int) -> None:
+        """Whole blocks here and there, again and again, as a virtual machine writes to its disk."""
+        node = self.file(pick)
+        for number, block in enumerate(blocks):
+            data = self.data(seed + number, BLOCK_BYTES)
+            self.run(self.subject.write(node, base + block * BLOCK_BYTES, data))
 
     @rule(pick=picks, size=offsets)
     def truncate(self, pick: int, size: int) -> None:
