@@ -16,9 +16,10 @@ from typing import NamedTuple
 import pytest
 
 from odxfs.errors import UserError
-from odxfs.types import LEAF_BYTES
+from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import create_pool, open_pool
 from odxfs.volume.directory import PoolDirectory
+from odxfs.volume.leaf import MAX_RUNS
 from tests.crash.disk.log import Mark, Record
 from tests.crash.disk.recording import RecordingDisk
 from tests.crash.disk.states import Crash, Image, crashes
@@ -122,6 +123,30 @@ async def test_a_cut_with_tokens_and_open_files_leaves_no_debt(disk: RecordingDi
         await volume.unlink(volume.root, b"fresh0")
         await volume.sync()
         assert pool.statistics().allocated_bytes == 0
+
+
+async def test_blocks_that_were_overwritten_one_by_one_and_synced_are_on_the_disk(
+    disk: RecordingDisk, states: Path
+) -> None:
+    base, overwritten = disk.start(), range(0, 2 * MAX_RUNS, 10)
+    create_pool(base / "pool")
+    async with open_pool(base / "pool", owner="life") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"disk", 0o644, 0, 0)
+        for block in range(0, 4 * MAX_RUNS, 2):  # each a piece of its own
+            await volume.write(inode, block * BLOCK_BYTES, b"x" * BLOCK_BYTES)
+        await volume.sync()
+        for block in overwritten:
+            await volume.write(inode, block * BLOCK_BYTES, b"y" * BLOCK_BYTES)
+        await volume.sync()
+        *_, last = crashes(disk.log(), random.Random(1))
+    last.durable.write_out(base.stat().st_ino, states / "cut")
+    async with open_pool(states / "cut" / "pool", owner="again") as pool:
+        volume = pool.volume("main")
+        inode = await volume.lookup(volume.root, b"disk")
+        for block in overwritten:
+            assert await volume.read(inode, block * BLOCK_BYTES, BLOCK_BYTES) == b"y" * BLOCK_BYTES
+        assert await pool.check(read_data=True) == []
 
 
 async def test_segments_that_no_commit_names_are_made_anew(tmp_path: Path) -> None:
