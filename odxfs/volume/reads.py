@@ -215,8 +215,9 @@ class Reader:
     def _fill_nowait(self, pieces: list[Piece], length: int, page: bytearray | None = None) -> Buffer | None:
         """`page` is taken where nothing of it would show through: holes are left as they are in a buffer."""
         view = _room_for(pieces, length, page)
+        read_nowait = self._segments.read_nowait
         for position, count, place, _ in pieces:
-            if not self._segments.read_nowait(place, view[position : position + (count << 12)]):
+            if not read_nowait(place, view[position : position + (count << 12)]):
                 return None
         try:
             verify(view, pieces)
@@ -265,11 +266,28 @@ class BadBlock(Corrupt):
 
 
 def verify(view: memoryview, pieces: list[Piece]) -> None:
-    """Compare each block of `view` with the checksum that its leaf keeps. Raises BadBlock."""
-    for position, count, place, crcs in pieces:
-        bad = damaged_blocks(view[position : position + (count << 12)], crcs)
-        if bad:
-            raise BadBlock(place + bad[0], position + (bad[0] << 12))
+    """Compare each block of `view` with the checksum that its leaf keeps. Raises BadBlock.
+
+    Pieces that adjoin in `view` are looked at together, wherever they lie on the disk: of a file in many pieces, that halves the
+    time of a read.
+    """
+    start = end = 0
+    crcs = array("I")
+    for position, count, _, of_piece in pieces:
+        if position != end:
+            _verify_run(view, start, crcs, pieces)
+            start, crcs = position, array("I")
+        crcs += of_piece
+        end = position + (count << 12)
+    _verify_run(view, start, crcs, pieces)
+
+
+def _verify_run(view: memoryview, start: int, crcs: "array[int]", pieces: list[Piece]) -> None:
+    bad = damaged_blocks(view[start : start + (len(crcs) << 12)], crcs)
+    if bad:
+        position = start + (bad[0] << 12)
+        holder = next(piece for piece in reversed(pieces) if piece.position <= position)
+        raise BadBlock(holder.place + ((position - holder.position) >> 12), position)
 
 
 def _cut(buffer: Buffer, start: int, end: int) -> Buffer:
