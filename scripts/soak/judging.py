@@ -17,8 +17,8 @@ from place import CLIENTS, MEBIBYTE, ODXFS, Place, run
 from sampling import Sample, take_sample
 from served import Server
 
-WARM_UP_PART = 0.2
-"""Of the samples, from the start: caches fill, and the files reach their sizes."""
+WARM_UP_SECONDS = 900.0
+"""From the start: caches fill, the files reach their sizes, and every client has been killed and come back."""
 GROWTH_PART, GROWTH_MIB = 0.05, 12.0
 """What memory may grow by from the first third after the warm-up to the last, by their medians."""
 GROWTH_COUNT = 8
@@ -28,15 +28,20 @@ QUIET_SECONDS = 420.0
 """A durable open waits up to 300 s for its client; tokens live 60 s, unless they are asked to live longer."""
 
 RULE = (
-    f"after the first {WARM_UP_PART:.0%} of the samples, the median of the last third is at most that of the first third "
+    f"after the first {WARM_UP_SECONDS / 60:.0f} minutes, the median of the last third is at most that of the first third "
     f"plus {GROWTH_PART:.0%} plus {GROWTH_MIB:g} MiB"
 )
 
 
+def is_judged(samples: Sequence[Sample]) -> bool:
+    """Whether the run was long enough for `RULE`."""
+    return sum(sample.seconds > WARM_UP_SECONDS for sample in samples) >= LEAST_SAMPLES
+
+
 def judge_growth(samples: Sequence[Sample]) -> Iterator[str]:
-    """Memory, descriptors and threads by `RULE`."""
-    used = samples[int(len(samples) * WARM_UP_PART) :]
-    if len(used) < LEAST_SAMPLES:
+    """Memory, descriptors and threads by `RULE`; nothing of a run that is too short for it."""
+    used = [sample for sample in samples if sample.seconds > WARM_UP_SECONDS]
+    if not is_judged(samples):
         return
     third = len(used) // 3
 

@@ -142,7 +142,8 @@ class Soak:
             lines.append(
                 f"processor {last.processor_seconds / max(1, last.seconds):.0%} of one core; {_sentence(last)}"
             )
-        lines.append(f"memory's rule: {judging.RULE}")
+        judged = "" if judging.is_judged(self.samples) else "NOT JUDGED, the run was too short for it: "
+        lines.append(f"memory's rule: {judged}{judging.RULE}")
         lines += [f"FINDING: {finding}" for finding in self.findings] or ["nothing was wrong"]
         return "\n".join(lines) + "\n"
 
