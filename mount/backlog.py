@@ -29,11 +29,13 @@ _pyfuse3_waits: Callable[[], Awaitable[bool]] | None = getattr(pyfuse3, _NAME, N
 class Backlog:
     """What stands in for pyfuse3's waiting while one mount is served; made after `pyfuse3.init`.
 
-    `work` is called before sleeping, again and again until it returns False: there was nothing (more) to do.
+    `work` is called before sleeping, again and again until it returns False: there was nothing (more) to do. `may_look` says
+    whether nobody waits for the event loop meanwhile.
     """
 
-    def __init__(self, work: Callable[[], bool]) -> None:
+    def __init__(self, work: Callable[[], bool], may_look: Callable[[], bool]) -> None:
         self._work = work
+        self._may_look = may_look
         self._polling: BusyPolling
         self._turn_ends = 0.0
 
@@ -65,7 +67,7 @@ class Backlog:
         while not polling.is_ready():
             if self._work():
                 continue
-            if polling.comes_at_once():
+            if self._may_look() and polling.comes_at_once():
                 break
             polling.sleeps()
             if not await _pyfuse3_waits():

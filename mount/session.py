@@ -47,7 +47,7 @@ async def run_mount(
     requests.arm()
     _init(operations, volume, mountpoint)
     requests.report()
-    backlog = Backlog(operations.ahead.work)
+    backlog = Backlog(operations.ahead.work, lambda: volume.pool.threads.is_idle)
     backlog.begin()
     try:
         async with trio.open_nursery() as nursery:

@@ -40,12 +40,20 @@ class BusyPolling:
 
     def is_ready(self) -> bool:
         """Whether there is something to read, or an error or the end to be met. About 1 us."""
-        return bool(self._poll(0))
+        if not self._poll(0):
+            return False
+        self.serves()
+        return True
+
+    def serves(self) -> None:
+        """The caller has found something to read. Who finds that another did meanwhile leaves him the time."""
+        if BusyPolling._served_last is not self:
+            BusyPolling._served_last = self
+            self._short_sleeps = 0
 
     def comes_at_once(self) -> bool:
-        """Whether there is, now or within the moment that it is worth to look for."""
-        self._note_served()
-        if self._short_sleeps < SHORT_SLEEPS:
+        """Whether there is, now or within the moment that it is worth to look for. Not for who keeps threads or tasks waiting."""
+        if BusyPolling._served_last is not self or self._short_sleeps < SHORT_SLEEPS:
             return False
         until = perf_counter() + MOMENT_SECONDS
         while perf_counter() < until:
@@ -60,12 +68,6 @@ class BusyPolling:
 
     def woke(self) -> None:
         """There is something."""
-        self._note_served()
+        self.serves()
         is_short = perf_counter() - self._asleep_since < SHORT_SECONDS
         self._short_sleeps = self._short_sleeps + 1 if is_short else 0
-
-    def _note_served(self) -> None:
-        """Whoever finds that another was served meanwhile leaves him the time."""
-        if BusyPolling._served_last is not self:
-            BusyPolling._served_last = self
-            self._short_sleeps = 0

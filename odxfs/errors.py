@@ -88,6 +88,10 @@ class NoSpace(VolumeError):
     errno, status = _errno.ENOSPC, Status.DISK_FULL
 
 
+class SegmentBeingMade(NoSpace):
+    """There is no room at this moment, and a thread is making some: who can wait for it does, and tries again."""
+
+
 class QuotaExceeded(VolumeError):
     """A volume's quota leaves no room. Clients are told of a full disk: they know what to do then, and Samba says so, too."""
 

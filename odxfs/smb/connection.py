@@ -231,13 +231,18 @@ class Connection:
         except (OSError, PeerStalled) as error:
             self.abort(f"the peer is gone: {error}")
 
+    @property
+    def _may_look(self) -> bool:
+        """Whether nobody waits for his turn while this connection's next request is looked for: no task of its own, no thread."""
+        return not self._working_credits and self.server.pool.threads.is_idle
+
     async def _receive(self) -> None:
         """Fill `_received` with the chains of one receive. Raises EOFError when the client has closed."""
         while True:
             try:
                 count_bytes = self._socket.recv_into(self.protocol.get_buffer())
             except BlockingIOError:
-                if not self._working_credits and self._polling.comes_at_once():
+                if self._may_look and self._polling.comes_at_once():
                     continue
                 self._passes = 0
                 self._polling.sleeps()
@@ -246,6 +251,7 @@ class Connection:
                 continue
             if count_bytes == 0:
                 raise EOFError
+            self._polling.serves()
             self._received.extend(self.protocol.received(count_bytes))
             self._passes += 1
             alone = len(self.server.connections) == 1

@@ -109,9 +109,8 @@ class DataPath:
             attempt = self._try_write if self._writer.goes_inline(len(view)) else self._writer.write_large
             try:
                 missing = await attempt(inode, offset, view, edges)
-            except NoSpace:
-                turn += 1
-                await self._pool.make_room(turn)
+            except NoSpace as error:
+                turn = await self._pool.make_room(error, turn)
                 continue
             except QuotaExceeded:
                 if self._pool.namespace.orphans.is_settled:
@@ -137,9 +136,8 @@ class DataPath:
             try:
                 if size >= old or await self._cut_off(inode, size, edges):
                     break
-            except NoSpace:
-                turn += 1
-                await self._pool.make_room(turn)
+            except NoSpace as error:
+                turn = await self._pool.make_room(error, turn)
         inode.size = size
         self._tell(inode, min(old, size), abs(size - old), origin, size_changed=size != old)
 
@@ -407,9 +405,8 @@ class DataPath:
                 return
             try:
                 missing = self._writer.try_write(inode, offset, memoryview(bytes(end - offset)), edges)
-            except NoSpace:
-                turn += 1
-                await self._pool.make_room(turn)
+            except NoSpace as error:
+                turn = await self._pool.make_room(error, turn)
                 continue
             if missing is None:
                 self._tell(inode, offset, end - offset, origin, size_changed=False)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import trio
 
-from odxfs.errors import ExitCode, NoSpace, ReadOnly, StoreFailed, UserError, VolumeError
+from odxfs.errors import ExitCode, NoSpace, ReadOnly, SegmentBeingMade, StoreFailed, UserError, VolumeError
 from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
 from odxfs.volume.allocation.next_segment import NextSegment
 from odxfs.volume.allocation.reclaim import Reclaimer
@@ -371,14 +371,17 @@ class Pool:
         while self.committer.is_overrun and self.failure is None and not self.committer.is_full:
             await self.committer.relief()
 
-    async def make_room(self, turn: int) -> None:
-        """After NoSpace for the `turn`th time in one operation: find room in other ways. Raises NoSpace when there is none.
+    async def make_room(self, error: NoSpace, turns: int) -> int:
+        """After `error` in an operation that has been here `turns` times: find room in other ways; returns the turns by now.
 
         First a segment that is being made, then blocks that are free and have disk space, then those that deletions under way
-        and a commit set free.
+        and a commit set free. Raises NoSpace when there is none.
         """
-        if await self.next_segment.made() or (turn == 1 and await self.relax_if_room()):
-            return
+        if isinstance(error, SegmentBeingMade) and await self.next_segment.wait():
+            return turns
+        turn = turns + 1
+        if turn == 1 and await self.relax_if_room():
+            return turn
         if turn <= 2:
             self.space.press()
         elif turn == 3 and self._is_freeing:
@@ -390,6 +393,7 @@ class Pool:
         else:
             self.condition.note_full("a write found no room")
             raise NoSpace("the disk is full")
+        return turn
 
     async def relax_if_room(self) -> bool:
         """Hold space back again, and then take new disk space again, if there is enough; returns whether this is new."""
@@ -473,9 +477,10 @@ class Pool:
         orphans = await self.namespace.recover()
         if self.ballast.is_hollow:
             self.ballast.give_up()
+        if not self.ballast.is_reserved:
+            await self.relax_if_room()
         if not self.ballast.is_reserved:  # what room there is, is the catalog's, until there is more
             self.space.press()
-            await self.relax_if_room()
         if not self._was_clean:
             _log.info("the last owner did not leave in order: dropped %d pins, %d orphans", pins, orphans)
 

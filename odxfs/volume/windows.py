@@ -128,6 +128,15 @@ class Windows:
         written = extents.snapshots.get(page_of(window), _NEVER)
         return written >= latest and not self.references.is_shared(extents.get(window))
 
+    def leaf_to_change(self, extents: ExtentMap, window: int) -> Leaf | None:
+        """The leaf of a window, if it is cached and may be changed as it is: a quicker `own_leaf` for most of what is written."""
+        reference = extents.get(window)
+        if not reference or self.references.is_shared(reference):
+            return None
+        if self.latest_snapshots and not self.is_exclusive(extents, window):
+            return None
+        return self.leaf(reference)
+
     # -- changing -------------------------------------------------------------------------------------------------
 
     def own_leaf(self, extents: ExtentMap, window: int, first: int, count: int) -> Leaf:

@@ -19,7 +19,7 @@ from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.blocks.threads import DiskThreads
 from odxfs.volume.checksums import crc32c, crcs_of
 from odxfs.volume.extents import ExtentMap, LeafReference
-from odxfs.volume.leaf import Leaf, Run
+from odxfs.volume.leaf import Run
 from odxfs.volume.reads import Reader
 from odxfs.volume.windows import Windows
 
@@ -171,13 +171,13 @@ class Writer:
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _overwrite(self, inode: "Inode", block: int, data: memoryview) -> bool:
-        """Write one whole block over one that the file shares with nobody; False, with nothing changed, where it is not that.
+        """Write one whole block over another, where no leaf must be copied or loaded for it; else False, and nothing has changed.
 
         What is done to disks of virtual machines most, without what one block does not need: runs, edges, windows, copies of
         leaves. It takes half the time of the way that all other writes go (9 us instead of 17).
         """
-        leaf = self._own_leaf(inode, block >> 11)
-        slot = block & 2047
+        extents, slot = inode.extents, block & 2047
+        leaf = self._windows.leaf_to_change(extents, block >> 11) if extents is not None else None
         if leaf is None or leaf.places is None or not leaf.places[slot]:
             return False
         runs = self._allocate(inode, block, 1)
@@ -194,18 +194,6 @@ class Writer:
             self._windows.leaves.mark_dirty(leaf)
         self.uncommitted_blocks += 1 - self._space.take_given_up()
         return True
-
-    def _own_leaf(self, inode: "Inode", window: int) -> Leaf | None:
-        """The leaf of a window, if it is cached and may be changed as it is."""
-        windows, extents = self._windows, inode.extents
-        if extents is None:
-            return None
-        reference = extents.get(window)
-        if not reference or windows.references.is_shared(reference):
-            return None
-        if windows.latest_snapshots and not windows.is_exclusive(extents, window):
-            return None
-        return windows.leaf(reference)
 
     def _require_quota(self, inode: "Inode", extents: ExtentMap, first: int, stop: int) -> None:
         if inode.volume in self._quotas.limits:

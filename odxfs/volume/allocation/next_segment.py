@@ -9,8 +9,16 @@ import trio
 from odxfs.errors import NoSpace, StoreFailed
 from odxfs.volume.allocation.space import Space
 from odxfs.volume.blocks.segments import Segments
-from odxfs.volume.blocks.threads import DiskThreads
 from odxfs.volume.disk_condition import DiskCondition
+
+
+class _Round:
+    """One look at whether a segment is needed, and the making of it."""
+
+    def __init__(self) -> None:
+        self.ended = trio.Event()
+        self.has_room = True
+        """False when the disk had no room for it."""
 
 
 class NextSegment:
@@ -20,50 +28,56 @@ class NextSegment:
         self._space = space
         self._segments = segments
         self._condition = condition
-        self._threads: DiskThreads = condition.threads
-        self._is_making = False
+        self._runs = False
         self._wanted = trio.Event()
-        self._settled = trio.Event()
+        self._round = _Round()
         space.on_little_room = self.want
         segments.may_wait = self._may_wait
 
     def want(self) -> None:
         """There is little room left, or none."""
-        if not self._segments.has_next:
-            self._wanted.set()
+        self._wanted.set()
 
     async def run(self) -> None:
-        """Make one whenever it is wanted, and still is when its turn comes; until cancelled."""
-        while True:
-            await self._wanted.wait()
-            if self._space.has_little_room and not self._segments.has_next:
-                await self._make()
-            self._wanted = trio.Event()
-            self._settled.set()
-            self._settled = trio.Event()
+        """Make one whenever it is wanted and still is when its turn comes, until cancelled."""
+        self._runs = True
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted = trio.Event()
+                this, self._round = self._round, _Round()
+                try:
+                    if self._space.has_little_room and not self._segments.has_next:
+                        this.has_room = await self._make()
+                finally:
+                    this.ended.set()
+        finally:
+            self._runs = False
+            self._round.ended.set()
 
-    async def made(self) -> bool:
-        """After NoSpace: whether a segment was all that was missing, and is there now."""
-        if self._may_wait() and not self._segments.has_next:
-            return False
+    async def wait(self) -> bool:
+        """After SegmentBeingMade: return when it is worth to try again; False: the disk had no room for a segment."""
+        this = self._round
         self.want()
-        if self._wanted.is_set():
-            await self._settled.wait()
-        return self._segments.has_next
+        await this.ended.wait()
+        return this.has_room
 
     def _may_wait(self) -> bool:
-        return not self._is_making and not self._threads.is_slow
+        """Whether a segment may be made on the trio thread. It must where nobody else does it (while a pool is closed)."""
+        return not self._runs or not (self._segments.next_is_being_made or self._condition.threads.is_slow)
 
-    async def _make(self) -> None:
-        """Without room on the disk there is none: whoever needs it finds that out by himself."""
-        self._is_making = True
+    async def _make(self) -> bool:
+        segments = self._segments
+        segments.next_is_being_made = True
         try:
-            self._segments.keep_next(
-                *await self._threads.run_to_the_end("making a segment", self._segments.prepare_next)
+            descriptor = await self._condition.threads.run_to_the_end(
+                "making a segment", segments.make_file, segments.count
             )
+            segments.keep_next(descriptor)
         except NoSpace:
-            return
+            return False
         except StoreFailed as error:
             self._condition.latch(str(error))
         finally:
-            self._is_making = False
+            segments.next_is_being_made = False
+        return True

@@ -351,7 +351,7 @@ class Space:
         Until that commit is durable the segment can be had back (`_open_next`); then its file may go.
         """
         first = len(self._groups) - GROUPS_PER_SEGMENT
-        if first < 0 or self._pressed is not None or self._checked_out:
+        if first < 0 or self._pressed is not None or self._checked_out or self._segments.next_is_being_made:
             return False
         leaving = self._groups[first:]
         free = sum(group.free_blocks for group in leaving)

@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from odxfs.descriptors import allow_descriptors
-from odxfs.errors import Corrupt, NoSpace, VolumeError
+from odxfs.errors import Corrupt, SegmentBeingMade, VolumeError
 from odxfs.types import BLOCK_BYTES, Buffer
 from odxfs.volume.blocks.files import Files, translated
 from odxfs.volume.checksums import crc32c
@@ -62,8 +62,11 @@ class Segments:
         self.touched: set[int] = set()
         """Segments written since `take_touched`."""
         self._created = False
+        self.next_is_being_made = False
+        """By a worker thread. Until it has ended no segment is retired: the file would be another's."""
         self._next: tuple[int, int] | None = None
-        """Number and descriptor of a file that is to be the next segment. It is nobody's yet: the next owner removes it."""
+        """Number and descriptor of the file behind the last segment, retired ones included, if it was made. No commit knows it:
+        the next owner removes it."""
         self._retired: list[int] = []
         self._removed: list[int] = []
         self.count = self._found()
@@ -76,20 +79,20 @@ class Segments:
         return bool(self._retired) or self._next is not None
 
     def add_next(self) -> None:
-        """One segment more: the one retired last, if its file is still there, the one that was prepared, or a new one.
+        """One segment more: the one retired last, if its file is still there, the one that was made beforehand, or a new one.
 
-        Raises as `create_next`, and NoSpace where that might have to wait for the disk (`may_wait`).
+        Raises as `create_next`, and SegmentBeingMade where that might have to wait for the disk (`may_wait`).
         """
         if self._retired:
             self._retired.pop()
             self.count += 1
-        elif self._next is not None and self._next[0] == self.count:
-            descriptor, self._next = self._next[1], None
+        elif self._next is not None:
+            (_, descriptor), self._next = self._next, None
             self._take(descriptor)
         elif self.may_wait():
             self.create_next()
         else:
-            raise NoSpace("the next segment is being made")
+            raise SegmentBeingMade("the next segment is being made")
 
     def retire_last(self) -> None:
         """One segment less. Its file stays until a commit is durable that no longer knows it (`take_retired`)."""
@@ -107,17 +110,17 @@ class Segments:
         Raises StoreFailed.
         """
         self.guard()
-        if forgotten and self._next is not None:
+        going = [segment for segment in forgotten if segment in self._retired]
+        if going and self._next is not None:  # it lies behind them all, and a crash is to leave no gap
             segment, descriptor = self._next
             self.files.remove(self._path(segment))
             self._removed.append(descriptor)
             self._next = None
-        for segment in forgotten:  # the last one first: a crash leaves no gap
-            if segment in self._retired:
-                self.files.remove(self._path(segment))
-                self._retired.remove(segment)
-                if segment in self._descriptors:
-                    self._removed.append(self._descriptors.pop(segment))
+        for segment in going:  # the last one first, for the same reason
+            self.files.remove(self._path(segment))
+            self._retired.remove(segment)
+            if segment in self._descriptors:
+                self._removed.append(self._descriptors.pop(segment))
 
     def free_removed(self) -> None:
         """Give back the disk space of removed segments. Blocking; may run in a worker thread."""
@@ -126,16 +129,15 @@ class Segments:
 
     def create_next(self) -> int:
         """Add a segment; durable with the next `sync`. Raises NoSpace or StoreFailed, then nothing has changed."""
-        self._take(self.prepare_next()[1])
+        self._take(self.make_file(self.count))
         return self.count - 1
 
-    def prepare_next(self) -> tuple[int, int]:
-        """Make the file of the next segment; its number and descriptor are for `keep_next`. Blocking; may run in a worker thread.
+    def make_file(self, segment: int) -> int:
+        """Make the file of the segment behind the last, `segment`, which is nobody's yet; returns its descriptor.
 
-        Raises NoSpace or StoreFailed, then nothing has changed.
+        Blocking; may run in a worker thread, while which `next_is_being_made`. Raises NoSpace or StoreFailed.
         """
         self.guard()
-        segment = self.count
         path = self._path(segment)
         self.files.remove(path)  # left by a creation that failed, or by an owner before: nothing can name it
         descriptor = self.files.open(path, create=True)
@@ -145,11 +147,11 @@ class Segments:
         except BaseException:
             self.files.close(descriptor)
             raise
-        return segment, descriptor
+        return descriptor
 
-    def keep_next(self, segment: int, descriptor: int) -> None:
-        """`add_next` is to take this one, unless segments behind which it lies are removed before."""
-        self._next = segment, descriptor
+    def keep_next(self, descriptor: int) -> None:
+        """The file that was made is for `add_next` to take."""
+        self._next = self.count, descriptor
 
     def _take(self, descriptor: int) -> None:
         self._descriptors[self.count] = descriptor

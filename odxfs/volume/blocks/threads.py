@@ -58,6 +58,11 @@ class DiskThreads:
         return next((job.doing for job in self._jobs), "")
 
     @property
+    def is_idle(self) -> bool:
+        """Whether there is none. Cheap."""
+        return not self._jobs
+
+    @property
     def is_slow(self) -> bool:
         """Whether the disk keeps a job for so long that nothing may wait for it on the trio thread. Cheap."""
         return bool(self._jobs) and self.seconds >= SLOW_SECONDS
