@@ -5,12 +5,15 @@ turns. To be woken up takes longer than most answers, 20 to 60 us in a virtual m
 last requests came at once, the next one is looked for: a mount then answers twice as many small calls a second.
 
 It costs processor time only where it pays: one look in vain ends it until several waits in a row were short again. And it costs
-nobody else his turn: it is for who alone is served at the moment.
+nobody else his turn: it is for who alone is served at the moment, and while no worker thread runs, which whoever looks would keep
+from the interpreter's lock for up to 5 ms (he gives it up for a microsecond at a time).
 """
 
 import select
 from time import perf_counter
 from typing import ClassVar
+
+import trio
 
 MOMENT_SECONDS = 100e-6
 """For how long to look; nobody else in this process is served meanwhile."""
@@ -52,8 +55,10 @@ class BusyPolling:
             self._short_sleeps = 0
 
     def comes_at_once(self) -> bool:
-        """Whether there is, now or within the moment that it is worth to look for. Not for who keeps threads or tasks waiting."""
+        """Whether there is, now or within the moment that it is worth to look for. Not for who keeps tasks of his waiting."""
         if BusyPolling._served_last is not self or self._short_sleeps < SHORT_SLEEPS:
+            return False
+        if trio.to_thread.current_default_thread_limiter().borrowed_tokens:
             return False
         until = perf_counter() + MOMENT_SECONDS
         while perf_counter() < until:

@@ -1,9 +1,11 @@
 """A reader looks for what comes at once, and sleeps where looking has not paid."""
 
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
+import trio
 
 from odxfs import busy_polling
 from odxfs.busy_polling import MOMENT_SECONDS, SHORT_SECONDS, SHORT_SLEEPS, BusyPolling
@@ -57,14 +59,14 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     made.close()
 
 
-def test_nobody_looks_before_waits_were_short(reader: Reader) -> None:
+async def test_nobody_looks_before_waits_were_short(reader: Reader) -> None:
     reader.sleep_shortly(SHORT_SLEEPS - 1)
     before = reader.clock.seconds
     assert not reader.polling.comes_at_once()
     assert reader.clock.seconds == before
 
 
-def test_what_comes_within_the_moment_is_found_without_sleeping(reader: Reader) -> None:
+async def test_what_comes_within_the_moment_is_found_without_sleeping(reader: Reader) -> None:
     reader.sleep_shortly(SHORT_SLEEPS)
     reader.clock.arrival = 5
     assert reader.polling.comes_at_once()
@@ -75,7 +77,7 @@ def test_what_comes_within_the_moment_is_found_without_sleeping(reader: Reader) 
     assert reader.polling.comes_at_once()  # it paid, so it is done again
 
 
-def test_a_look_in_vain_ends_it_until_waits_are_short_again(reader: Reader) -> None:
+async def test_a_look_in_vain_ends_it_until_waits_are_short_again(reader: Reader) -> None:
     reader.sleep_shortly(SHORT_SLEEPS)
     assert not reader.polling.comes_at_once()
     looked_until = reader.clock.seconds
@@ -86,7 +88,7 @@ def test_a_look_in_vain_ends_it_until_waits_are_short_again(reader: Reader) -> N
     assert reader.polling.comes_at_once()
 
 
-def test_a_long_wait_among_short_ones_starts_the_count_anew(reader: Reader) -> None:
+async def test_a_long_wait_among_short_ones_starts_the_count_anew(reader: Reader) -> None:
     reader.sleep_shortly(SHORT_SLEEPS - 1)
     reader.sleep(SHORT_SECONDS * 2)
     reader.sleep_shortly(SHORT_SLEEPS - 1)
@@ -94,7 +96,7 @@ def test_a_long_wait_among_short_ones_starts_the_count_anew(reader: Reader) -> N
     assert not reader.polling.comes_at_once()
 
 
-def test_two_who_are_served_in_turns_leave_each_other_the_time(reader: Reader) -> None:
+async def test_two_who_are_served_in_turns_leave_each_other_the_time(reader: Reader) -> None:
     other = BusyPolling(reader.descriptor)
     reader.sleep_shortly(SHORT_SLEEPS)
     other.sleeps()
@@ -107,7 +109,27 @@ def test_two_who_are_served_in_turns_leave_each_other_the_time(reader: Reader) -
     assert reader.polling.comes_at_once()  # alone again
 
 
-def test_the_end_of_the_peer_is_something_to_be_met(reader: Reader) -> None:
+async def test_nobody_looks_while_a_worker_thread_wants_to_run(reader: Reader) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert may_end.wait(60)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, work)
+        while not begun.is_set():
+            await trio.sleep(0.001)
+        reader.sleep_shortly(SHORT_SLEEPS)
+        before = reader.clock.seconds
+        assert not reader.polling.comes_at_once()
+        assert reader.clock.seconds == before
+        may_end.set()
+    reader.clock.arrival = 5
+    assert reader.polling.comes_at_once()
+
+
+async def test_the_end_of_the_peer_is_something_to_be_met(reader: Reader) -> None:
     reader.sleep_shortly(SHORT_SLEEPS)
     os.close(reader.writer)
     assert reader.polling.comes_at_once()
