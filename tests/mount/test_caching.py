@@ -1,6 +1,7 @@
 """Local programs beside a client that caches: it gives up what stands in their way before they get to the file."""
 
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,15 +14,21 @@ import trio
 from odxfs.ntstatus import Status
 from odxfs.opens import OpenTable
 from odxfs.smb.caching import breaks
+from odxfs.types import InodeNumber
 from odxfs.wire.client_exchange import ALL_ONES
 from odxfs.wire.create import CreateOptions, OplockLevel
 from odxfs.wire.create_contexts import REQUEST_LEASE, LeaseV2
+from odxfs.wire.echo import EchoRequest
 from odxfs.wire.fscc.classes import ReparseTag
+from odxfs.wire.fscc.file_names import FileRenameInformation
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.reparse import RELATIVE, ReparseData, SymbolicLinkData
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest
 from odxfs.wire.oplock_break import LeaseBreakAcknowledgment, LeaseBreakNotification, unpack_notification
+from odxfs.wire.query_info import InfoType
+from odxfs.wire.set_info import SetInfoRequest
+from odxfs_mount.invalidation import Invalidation
 from odxfs_mount.session import run_mount
 from tests.mount.inside import on
 from tests.support.peer import Peer, logged_in
@@ -196,3 +203,31 @@ async def test_a_file_that_a_program_has_open_does_not_become_a_link(tmp_path: P
             await trio.sleep(0.01)
         await both.peer.call(Command.IOCTL, request)
         assert await on(os.readlink, path) == "there"
+
+
+async def test_a_client_that_renames_is_answered_when_the_kernel_has_forgotten_the_old_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tells, may_tell = threading.Event(), threading.Event()
+    tell = Invalidation._tell
+
+    def tell_later(self: Invalidation, pages: set[InodeNumber], names: set[Any]) -> None:
+        tells.set()
+        assert may_tell.wait(60)
+        tell(self, pages, names)
+
+    monkeypatch.setattr(Invalidation, "_tell", tell_later)
+    monkeypatch.setattr("odxfs.volume.pool.FOLLOWING_SECONDS", 60.0)
+    async with mounted_and_shared(tmp_path) as both:
+        await on((both.path / "old").write_bytes, b"moved")
+        fid = await both.peer.open("old")
+        new_name = FileRenameInformation("new")
+        renaming = SetInfoRequest(InfoType.FILE, new_name.INFO_CLASS, fid, new_name.pack())
+        renamed = await both.peer.send(Command.SET_INFO, renaming)
+        await on(tells.wait, 60)
+        await both.peer.call(Command.ECHO, EchoRequest())
+        assert not both.peer.has_response(renamed)  # though what was sent later has its
+        may_tell.set()
+        assert (await both.peer.final(renamed)).header.status == Status.SUCCESS
+        assert not await on((both.path / "old").exists)
+        assert await on((both.path / "new").read_bytes) == b"moved"

@@ -166,6 +166,10 @@ class Peer:
                 self._responses.setdefault(response.header.message_id, []).append(response)
         return self._responses[message_id].pop(0)
 
+    def has_response(self, message_id: int) -> bool:
+        """Whether one has come with what was received up to now."""
+        return bool(self._responses.get(message_id))
+
     async def final(self, message_id: int) -> Response:
         """The final response to that request."""
         while (response := await self.next_response(message_id)).interim:

@@ -39,7 +39,10 @@ FILE_SHARE_READ, FILE_SHARE_WRITE = 1, 2
 
 
 async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace: bool) -> None:
-    """Give what `opened` names the name `path`. SmbError as MS-FSA has it; the opens' paths follow."""
+    """Give what `opened` names the name `path`. SmbError as MS-FSA has it; the opens' paths follow.
+
+    Returns when the kernel has forgotten the old name, if it knew it: it would go on leading a local program to what has moved.
+    """
     require(opened.granted_access, DELETE)
     if path.startswith(":"):
         await rename_stream(context, opened, path, replace=replace)
@@ -60,6 +63,7 @@ async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace
     folder_changed(context.server, old_parent, opened)
     folder_changed(context.server, target.parent.number, opened)
     _follow(context, opened, target, path)
+    await opened.volume.pool.followed()
 
 
 async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: bool) -> None:
