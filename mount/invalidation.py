@@ -72,8 +72,7 @@ class Invalidation:
 
     def attributes_told(self, number: InodeNumber) -> None:
         """The kernel is being given the inode's attributes as they are now."""
-        if self._resized:
-            self._resized.discard(number)
+        self._resized.discard(number)
 
     def changed(self, change: Change) -> None:
         """The pool's observer: called inside each change, of every volume and from every origin."""

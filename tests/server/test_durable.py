@@ -1,7 +1,7 @@
 """Opens that outlive their connection, and requests that are sent again, as a client whose network fails sees them."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 from odxfs.wire.write import WriteRequest
 from tests.support.peer import Peer, Refused, logged_in
 from tests.support.serving import OTHER_PASSWORD, OTHER_USER, PASSWORD, SHARE, USER, Served, serve
+from tests.support.waiting import until
 
 LOCK_NOW = LockFlags.EXCLUSIVE_LOCK | LockFlags.FAIL_IMMEDIATELY
 GUID = uuid.UUID(int=77).bytes
@@ -43,12 +44,6 @@ async def session(served: Served, user: str = USER, **options: Any) -> AsyncIter
     password = PASSWORD if user == USER else OTHER_PASSWORD
     async with logged_in(served.port, user, password, SHARE, **options) as peer:
         yield peer
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(60):
-        while not condition():
-            await trio.sleep(0.005)
 
 
 async def make_resilient(peer: Peer, fid: FileId, milliseconds: int = 60_000) -> None:

@@ -1,13 +1,12 @@
 """Durable opens rest on what their client caches: what is granted with which oplock or lease, and who drives them out."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from odxfs.ntstatus import Status
 from odxfs.smb.shares import Share
@@ -30,6 +29,7 @@ from odxfs.wire.negotiate import Dialect
 from odxfs.wire.oplock_break import LeaseBreakAcknowledgment
 from tests.support.peer import Peer, Refused, connect
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
+from tests.support.waiting import until
 
 R, H, W = 1, 2, 4
 CLIENT, GUID, KEY, OTHER_KEY = (uuid.UUID(int=number).bytes for number in range(1, 5))
@@ -45,12 +45,6 @@ async def session(
         await peer.login(USER, PASSWORD, previous=previous)
         await peer.connect_tree(share)
         yield peer
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(60):
-        while not condition():
-            await trio.sleep(0.005)
 
 
 async def refusal(awaitable: Any) -> Status:

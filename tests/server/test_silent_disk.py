@@ -25,15 +25,9 @@ from tests.conftest import LogCollector
 from tests.support.failing import FailingFiles, fail_catalog_with
 from tests.support.peer import FILE_ALL_ACCESS, SHARE_ALL, Peer, logged_in
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
+from tests.support.waiting import until
 
 BLOCK = b"x" * 4096
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others run until it holds; a test that never gets there is ended."""
-    with trio.fail_after(60):
-        while not condition():
-            await trio.sleep(0.005)
 
 
 @pytest.fixture

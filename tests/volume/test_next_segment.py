@@ -14,6 +14,7 @@ from odxfs.volume import Inode, Pool, Volume, check_directory, create_pool, open
 from odxfs.volume.allocation.space import LARGE_BLOCKS
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.leaf import Run
+from tests.support.waiting import until
 
 SEGMENT = "00000001"
 
@@ -41,12 +42,6 @@ class WatchedFiles(Files):
         if self.is_full:
             raise NoSpace("the disk is full")
         super().write(descriptor, buffers, offset)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(60):
-        while not condition():
-            await trio.sleep(0.002)
 
 
 def take_until(pool: Pool, condition: Callable[[], bool]) -> list[Run]:
