@@ -29,6 +29,7 @@ from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL
 from odxfs.scrubbing import Scrubbing
 from odxfs.serving.errors import single_errors
 from odxfs.serving.live import Live
+from odxfs.serving.memory import give_back_free_memory
 from odxfs.serving.offloading import Offloading
 from odxfs.serving.signals import Signals
 from odxfs.serving.svms import RunningSvms, keep_share, require_volumes
@@ -91,6 +92,7 @@ class Serving:
                     stop=self._stopping.cancel, stop_now=self._stop_now, reload=self._reload_by_signal
                 )
                 outer.start_soon(signals.obey)
+                outer.start_soon(give_back_free_memory)
                 try:
                     await self._serve_pool(outer)
                 except BaseException as error:
