@@ -7,7 +7,7 @@ import stat
 import pyfuse3
 
 from odxfs.errors import AlreadyExists, LockConflict
-from odxfs.opens import DirectoryName, Use
+from odxfs.opens import Use
 from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_DATA
 from odxfs.types import TOKEN_INODES, Buffer
 from odxfs.volume import AttributeChange, Inode
@@ -94,7 +94,7 @@ class FileOperations(FrontEnd):
             raise pyfuse3.FUSEError(errno.EBUSY)
         if file.snapshot and access & FILE_WRITE_DATA:  # the kernel looks at mode bits only
             raise pyfuse3.FUSEError(errno.EROFS)
-        entry = self.opens.open(file.number, access, FILE_SHARE_ALL, self)
+        entry = self.opens.open(file.number, access, FILE_SHARE_ALL, self, keeps_name=False)
         self.volume.hold(file)
         # Pages stay cached between opens: the kernel drops them by itself when it sees a new mtime, and is told when
         # the share has written. direct_io would cost shared mappings, which databases and git use.
@@ -155,23 +155,12 @@ class FileOperations(FrontEnd):
     async def _close(self, fh: pyfuse3.FileHandleT) -> None:
         handle = self.handles.remove_file(fh)
         self.ahead.forget(handle.inode.number)
-        asked = self.opens.name_to_delete(handle.inode.number)
         try:
-            if self.opens.close(handle.entry):
-                await self._delete(handle.inode, asked)
-            elif handle.entry.access & FILE_WRITE_DATA:
+            self.opens.close(handle.entry)
+            if handle.entry.access & FILE_WRITE_DATA:
                 await self.entry_changed(handle.inode)
         finally:
             await self.volume.release(handle.inode)
-
-    async def _delete(self, file: Inode, asked: DirectoryName | None) -> None:
-        """An SMB open asked for deletion at the last close, and this was it: of its own name, if the file still has that."""
-        names = await self.volume.names_of(file.number)
-        if asked in names:
-            names = [asked]
-        if len(names) == 1:
-            await self.volume.unlink(*names[0])
-            folders_changed(self.opens, names[0][0])
 
     @answered
     async def fsync(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:

@@ -22,13 +22,15 @@ DirectoryName = tuple[InodeNumber, bytes]
 class OpenEntry:
     """One open as the table knows it; `owner` is the front end's own object. Compared by identity.
 
-    `lock_count` counts its mandatory locks; `grant` is what it may cache.
+    `keeps_name` says that a deletion waits for its end, as for that of any open of a client; an open of a local program lives on
+    without a name (unlink(2)). `lock_count` counts its mandatory locks; `grant` is what it may cache.
     """
 
     number: InodeNumber
     access: int
     share: int
     owner: object
+    keeps_name: bool = True
     lock_count: int = 0
     grant: Grant | None = None
 
@@ -68,11 +70,13 @@ class OpenTable:
     def __len__(self) -> int:
         return sum(len(file.entries) for file in self._files.values())
 
-    def open(self, number: InodeNumber, access: int, share: int, owner: object) -> OpenEntry:
+    def open(
+        self, number: InodeNumber, access: int, share: int, owner: object, *, keeps_name: bool = True
+    ) -> OpenEntry:
         """Register an open with the granted `access` and what it shares; raises SharingViolation, then nothing is kept."""
         if not self.check(number, access, share):
             raise SharingViolation(f"inode {number} is open without sharing this access")
-        entry = OpenEntry(number, access, share, owner)
+        entry = OpenEntry(number, access, share, owner, keeps_name)
         self._files.setdefault(number, _OpenFile()).entries.add(entry)
         return entry
 
@@ -88,11 +92,13 @@ class OpenTable:
             for entry in file.entries
         )
 
-    def close(self, entry: OpenEntry) -> bool:
-        """Forget the open and its locks. True when it was the last one and delete is pending: the caller then unlinks."""
+    def close(self, entry: OpenEntry) -> None:
+        """Forget the open and its locks; after the last that `keeps_name` no deletion is pending. Harmless a second time."""
         file = self._files.get(entry.number)
         if file is None or entry not in file.entries:
-            return False
+            return
+        if self.ends_deletion(entry):
+            self.set_delete_pending(entry.number, False)
         file.entries.discard(entry)
         if file.made_locks is not None:
             file.made_locks.forget_open(entry)
@@ -100,7 +106,6 @@ class OpenTable:
             del self._files[entry.number]
         self.grants.leave(entry)
         _tell(file)
-        return not file.entries and file.delete_pending
 
     def grant_oplock(self, entry: OpenEntry, wanted: int, holder: Holder) -> Grant | None:
         """Give a new open an oplock of at most `wanted` (`odxfs.opens.caching`); None where it gets none."""
@@ -130,10 +135,19 @@ class OpenTable:
         file = self._files.get(number)
         return file is not None and bool(file.entries)
 
+    def ends_deletion(self, entry: OpenEntry) -> bool:
+        """Whether the end of `entry` is what the deletion of its inode has waited for: the name goes, then the open is closed."""
+        file = self._files.get(entry.number)
+        return (
+            file is not None
+            and file.delete_pending
+            and not any(other.keeps_name for other in file.entries if other is not entry)
+        )
+
     def set_delete_pending(
         self, number: InodeNumber, pending: bool, name: DirectoryName | None = None
     ) -> None:
-        """Mark an open inode to go with its last close (or not, after all). Nothing is open: nothing happens.
+        """Mark an open inode to go with the last open that `keeps_name` (or not, after all). Nothing is open: nothing happens.
 
         `name` is the one of a file's names that was opened by whoever asked, and the only one that he may remove.
         """
@@ -143,7 +157,7 @@ class OpenTable:
             file.delete_name = name if pending else None
 
     def is_delete_pending(self, number: InodeNumber) -> bool:
-        """Whether the inode goes with its last close; no new open may be made then."""
+        """Whether the inode's name is to go (`set_delete_pending`); no new open may be made then."""
         file = self._files.get(number)
         return file is not None and file.delete_pending
 

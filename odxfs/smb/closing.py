@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 async def close_open(server: SmbServer, opened: SmbOpen) -> None:
-    """End one open: its locks, its watch, its hold on the inode; the last one of a file to be deleted removes the name.
+    """End one open: its locks, its watch, its hold on the inode; the last client's of a file to be deleted removes the name.
 
     Harmless a second time. The name goes while the open still stands in the table, so nobody opens the file in between.
     """
@@ -60,7 +60,7 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
 
 async def _let_go(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:
     try:
-        if server.opens.is_last(entry) and server.opens.is_delete_pending(entry.number):
+        if server.opens.ends_deletion(entry):
             await _remove_name(opened, opened.inode, server.opens.name_to_delete(entry.number))
             entry_changed(server, opened)
         elif opened.has_changed:
@@ -78,7 +78,7 @@ async def _let_go(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:
 async def _let_go_base(server: SmbServer, opened: SmbOpen, base: Inode, entry: OpenEntry) -> None:
     """The end of a stream's open may be what the deletion of its file has waited for."""
     try:
-        if server.opens.is_last(entry) and server.opens.is_delete_pending(entry.number):
+        if server.opens.ends_deletion(entry):
             await _remove_name(opened, base, server.opens.name_to_delete(entry.number))
     finally:
         server.opens.close(entry)

@@ -2,9 +2,7 @@
 
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,8 @@ import pytest
 import trio
 
 from odxfs.ntstatus import Status
-from odxfs.opens import OpenTable
 from odxfs.smb.caching import breaks
 from odxfs.types import InodeNumber
-from odxfs.wire.client_exchange import ALL_ONES
 from odxfs.wire.create import CreateOptions, OplockLevel
 from odxfs.wire.create_contexts import REQUEST_LEASE, LeaseV2
 from odxfs.wire.echo import EchoRequest
@@ -25,52 +21,20 @@ from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.reparse import RELATIVE, ReparseData, SymbolicLinkData
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest
-from odxfs.wire.oplock_break import LeaseBreakAcknowledgment, LeaseBreakNotification, unpack_notification
+from odxfs.wire.oplock_break import LeaseBreakNotification
 from odxfs.wire.query_info import InfoType
 from odxfs.wire.set_info import SetInfoRequest
 from odxfs_mount.invalidation import Invalidation
-from odxfs_mount.session import run_mount
+from tests.mount.both import mounted_and_shared
 from tests.mount.inside import on
-from tests.support.peer import Peer, logged_in
-from tests.support.serving import PASSWORD, SHARE, USER, serve
 
 R, H, W = 1, 2, 4
 KEY, FOLDER_KEY = b"k" * 16, b"f" * 16
 
 
-@dataclass(frozen=True)
-class Both:
-    """A mount and a client of the share of one volume."""
-
-    path: Path
-    peer: Peer
-    opens: OpenTable
-
-    async def told(self) -> LeaseBreakNotification:
-        notification = unpack_notification((await self.peer.next_response(ALL_ONES)).pdu)
-        assert isinstance(notification, LeaseBreakNotification)
-        return notification
-
-    async def agree(self, state: int, key: bytes = KEY) -> None:
-        await self.peer.call(Command.OPLOCK_BREAK, LeaseBreakAcknowledgment(key, state))
-
-
 def lease(state: int, key: bytes = KEY) -> dict[str, Any]:
     context = (REQUEST_LEASE, LeaseV2(key, state).pack())
     return {"requested_oplock_level": OplockLevel.LEASE, "create_contexts": (context,)}
-
-
-@asynccontextmanager
-async def mounted_and_shared(base: Path) -> AsyncIterator[Both]:
-    mountpoint = base / "mnt"
-    mountpoint.mkdir()
-    with trio.fail_after(60):
-        async with serve(base / "pool") as served, trio.open_nursery() as nursery:
-            volume, server = served.pool.volume("main", origin="mount"), served.server
-            await nursery.start(run_mount, volume, server.opens, server.engine, mountpoint)
-            async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
-                yield Both(mountpoint, peer, server.opens)
-            nursery.cancel_scope.cancel()
 
 
 async def test_a_local_reader_gets_what_a_client_has_not_yet_written(tmp_path: Path) -> None:
@@ -85,7 +49,7 @@ async def test_a_local_reader_gets_what_a_client_has_not_yet_written(tmp_path: P
             nursery.start_soon(read_locally)
             assert (await both.told()).new_lease_state == R | H
             await both.peer.write(fid, 0, b"from the client's memory")
-            await both.agree(R | H)
+            await both.agree(R | H, KEY)
         assert read == [b"from the client's memory"]
 
 

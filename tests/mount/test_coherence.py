@@ -198,21 +198,6 @@ async def test_a_file_the_share_deletes_stays_readable_where_it_is_open(tmp_path
         await on(opened.close)
 
 
-async def test_the_mount_deletes_for_the_share_when_it_closes_last(tmp_path: Path) -> None:
-    async with mounted_inside(tmp_path) as inside:
-        file = await make(inside, b"file", b"data")
-        entry = inside.opens.open(file.number, DELETE, FILE_SHARE_ALL, "an SMB open")
-        opened = await on((inside.path / "file").open, "rb", 0)
-        inside.opens.set_delete_pending(file.number, True)
-        with pytest.raises(OSError, check=lambda error: error.errno == errno.EBUSY):
-            await on((inside.path / "file").open, "rb")
-        assert not inside.opens.close(entry)
-        await on(opened.close)
-        with trio.fail_after(60):
-            while await on(os.listdir, inside.path):
-                await trio.sleep(0.01)
-
-
 async def test_leaving_takes_the_mount_away_though_a_file_is_open(tmp_path: Path) -> None:
     async with mounted_inside(tmp_path) as inside:
         script = f"exec 3>{inside.path}/file; echo open; read line; echo more >&3"

@@ -70,14 +70,30 @@ def test_only_the_last_close_tells_that_a_file_goes() -> None:
     opens = OpenTable()
     first = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "first")
     second = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "second")
+    assert not opens.ends_deletion(first)
     opens.set_delete_pending(FILE, True)
     assert opens.is_delete_pending(FILE)
     assert not opens.is_last(first)
-    assert not opens.close(first)
+    assert not opens.ends_deletion(first)
+    opens.close(first)
     assert opens.is_last(second)
-    assert opens.close(second)
+    assert opens.ends_deletion(second)
+    opens.close(second)
     assert not opens.is_open(FILE)
     assert not opens.is_delete_pending(FILE)
+
+
+def test_no_deletion_waits_for_a_local_program() -> None:
+    opens = OpenTable()
+    local = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "local", keeps_name=False)
+    clients = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "a client's")
+    opens.set_delete_pending(FILE, True, (InodeNumber(1), b"name"))
+    assert not opens.ends_deletion(local)
+    assert opens.ends_deletion(clients)
+    opens.close(clients)
+    assert not opens.is_delete_pending(FILE)  # it may have another name
+    assert opens.name_to_delete(FILE) is None
+    assert opens.is_last(local)
 
 
 def test_delete_pending_can_be_taken_back_and_closing_twice_is_harmless() -> None:
@@ -85,8 +101,9 @@ def test_delete_pending_can_be_taken_back_and_closing_twice_is_harmless() -> Non
     entry = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "first")
     opens.set_delete_pending(FILE, True)
     opens.set_delete_pending(FILE, False)
-    assert not opens.close(entry)
-    assert not opens.close(entry)
+    opens.close(entry)
+    opens.close(entry)
+    assert not opens.is_open(FILE)
 
 
 def test_an_exclusive_lock_keeps_others_out_and_its_owner_in() -> None:

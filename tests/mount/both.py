@@ -1,0 +1,48 @@
+"""A volume that this process mounts, and a client of its share."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from odxfs.opens import OpenTable
+from odxfs.volume import Pool
+from odxfs.wire.client_exchange import ALL_ONES
+from odxfs.wire.header import Command
+from odxfs.wire.oplock_break import LeaseBreakAcknowledgment, LeaseBreakNotification, unpack_notification
+from odxfs_mount.session import run_mount
+from tests.support.peer import Peer, logged_in
+from tests.support.serving import PASSWORD, SHARE, USER, serve
+
+
+@dataclass(frozen=True)
+class Both:
+    """A mount and a client of the share of one volume."""
+
+    path: Path
+    peer: Peer
+    opens: OpenTable
+    pool: Pool
+
+    async def told(self) -> LeaseBreakNotification:
+        notification = unpack_notification((await self.peer.next_response(ALL_ONES)).pdu)
+        assert isinstance(notification, LeaseBreakNotification)
+        return notification
+
+    async def agree(self, state: int, key: bytes) -> None:
+        await self.peer.call(Command.OPLOCK_BREAK, LeaseBreakAcknowledgment(key, state))
+
+
+@asynccontextmanager
+async def mounted_and_shared(base: Path) -> AsyncIterator[Both]:
+    mountpoint = base / "mnt"
+    mountpoint.mkdir()
+    with trio.fail_after(60):
+        async with serve(base / "pool") as served, trio.open_nursery() as nursery:
+            volume, server = served.pool.volume("main", origin="mount"), served.server
+            await nursery.start(run_mount, volume, server.opens, server.engine, mountpoint)
+            async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+                yield Both(mountpoint, peer, server.opens, served.pool)
+            nursery.cancel_scope.cancel()
