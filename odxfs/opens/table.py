@@ -135,14 +135,14 @@ class OpenTable:
         file = self._files.get(number)
         return file is not None and bool(file.entries)
 
+    def name_is_kept(self, number: InodeNumber, *, besides: OpenEntry | None = None) -> bool:
+        """Whether an open that `keeps_name` stands against taking a name of the inode away; `besides` is not asked."""
+        file = self._files.get(number)
+        return file is not None and any(entry.keeps_name for entry in file.entries if entry is not besides)
+
     def ends_deletion(self, entry: OpenEntry) -> bool:
         """Whether the end of `entry` is what the deletion of its inode has waited for: the name goes, then the open is closed."""
-        file = self._files.get(entry.number)
-        return (
-            file is not None
-            and file.delete_pending
-            and not any(other.keeps_name for other in file.entries if other is not entry)
-        )
+        return self.is_delete_pending(entry.number) and not self.name_is_kept(entry.number, besides=entry)
 
     def set_delete_pending(
         self, number: InodeNumber, pending: bool, name: DirectoryName | None = None

@@ -11,6 +11,7 @@ from odxfs.ntstatus import Status
 from odxfs.wire.access_mask import ShareAccess
 from odxfs.wire.create import CreateDisposition
 from odxfs.wire.fscc.file_information import FileDispositionInformation
+from odxfs.wire.fscc.file_names import FileRenameInformation
 from tests.mount.both import Both, mounted_and_shared
 from tests.mount.inside import on
 from tests.support.peer import Refused
@@ -43,6 +44,27 @@ async def test_the_name_goes_at_once_and_the_program_keeps_its_file(tmp_path: Pa
         with trio.fail_after(60):
             while both.pool.statistics().inodes > inodes:  # the kernel tells of a close when it has returned
                 await trio.sleep(0.01)
+
+
+async def test_a_client_gives_the_name_to_another_file(tmp_path: Path) -> None:
+    async with mounted_and_shared(tmp_path) as both:
+        path = both.path / "file"
+        await on(path.write_bytes, b"old")
+        opened = await on(os.open, path, os.O_RDWR)
+        fid = await both.peer.open("new")
+        await both.peer.write(fid, 0, b"new")
+        await set_information(both.peer, fid, FileRenameInformation("file", replace_if_exists=True))
+        assert await on(path.read_bytes) == b"new"
+        assert await on(os.pread, opened, 100, 0) == b"old"
+        await on(os.close, opened)
+
+
+async def test_but_not_that_of_a_file_that_a_client_has_open(tmp_path: Path) -> None:
+    async with mounted_and_shared(tmp_path) as both:
+        fid = await both.peer.open("new")
+        await both.peer.open("file")
+        with pytest.raises(Refused, check=lambda error: error.status == Status.ACCESS_DENIED):
+            await set_information(both.peer, fid, FileRenameInformation("file", replace_if_exists=True))
 
 
 async def test_another_name_of_the_file_can_still_be_opened(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ async def _check_replaceable(context: RequestContext, target: ResolvedPath, *, r
     if stat.S_ISDIR(victim.mode) or victim.dos_attributes & FILE_ATTRIBUTE_READONLY:
         raise SmbError(Status.ACCESS_DENIED)
     await break_caching_of(context, {victim.number}, Use.RENAME)
-    if context.server.opens.is_open(victim.number):
+    if context.server.opens.name_is_kept(victim.number):
         raise SmbError(Status.ACCESS_DENIED, "the target is open")
     assert target.parent is not None
     if not may_remove(target.parent, victim, context.token):
