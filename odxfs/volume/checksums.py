@@ -2,7 +2,7 @@
 
 That a long run of blocks is sound is told by one pass over all its bytes: the crc32c of the whole follows from those of its
 blocks, because appending zeros to a message is a linear map of its crc (the way of zlib's crc32_combine). One pass of 1 MiB costs
-a third of 256 passes of 4 KiB; the tables cost 1 MiB of memory and 30 ms, once. What 32 bits of crc cannot see stays as rare.
+less than half of 256 passes of 4 KiB; the tables cost 1 MiB of memory and 30 ms, once. What 32 bits cannot see stays as rare.
 """
 
 from array import array
@@ -31,9 +31,27 @@ Tables = npt.NDArray[np.uint32]
 Positions = npt.NDArray[np.int64]
 
 
-def crcs_of(buffer: memoryview) -> list[int]:
-    """The crc32c of each block in `buffer`, which holds whole blocks."""
-    return [crc32c(buffer[start : start + BLOCK_BYTES]) for start in range(0, len(buffer), BLOCK_BYTES)]
+def one_call_a_block(buffer: memoryview, block_bytes: int, /) -> bytes:
+    """The crc32c of each block, as native u32s."""
+    starts = range(0, len(buffer), block_bytes)
+    return array("I", [crc32c(buffer[start : start + block_bytes]) for start in starts]).tobytes()
+
+
+try:
+    from odxfs.volume._checksums import crc32c_of_blocks
+except ImportError:  # it was not built, or this processor has no instruction for it
+    crc32c_of_blocks = one_call_a_block
+
+
+def crcs_of(*buffers: memoryview) -> "array[int]":
+    """The crc32c of each block in `buffers`, each of which holds whole blocks.
+
+    50 us a MiB by our extension (native/checksums.c), 120 by a call for each block: an eighth of a write of 1 MiB.
+    """
+    crcs = array("I")
+    for buffer in buffers:
+        crcs.frombytes(crc32c_of_blocks(buffer, BLOCK_BYTES))
+    return crcs
 
 
 def damaged_blocks(buffer: memoryview, crcs: "array[int]") -> list[int]:
@@ -45,7 +63,7 @@ def damaged_blocks(buffer: memoryview, crcs: "array[int]") -> list[int]:
         if len(expected) >= _SHORTEST_RUN and crc32c(run) == combined(expected.tobytes()):
             continue
         found = crcs_of(run)
-        if found != expected.tolist():
+        if found != expected:
             damaged += [first + at for at, crc in enumerate(found) if crc != expected[at]]
     return damaged
 

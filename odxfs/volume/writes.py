@@ -4,7 +4,6 @@ A write is staged (blocks allocated, bytes written, checksums computed), which n
 without a checkpoint. What staging relied on (the old bytes around an unaligned write) is compared again before applying.
 """
 
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from time import perf_counter
@@ -293,8 +292,7 @@ class Writer:
             return Staged(first, runs, (crc32c(buffers[0]),))
         if is_long:
             self._is_quick = perf_counter() - begun < _QUICK_SECONDS
-        crcs = [crc for buffer in buffers for crc in crcs_of(buffer)]
-        return Staged(first, runs, array("I", crcs))
+        return Staged(first, runs, crcs_of(*buffers))
 
     def _apply(self, inode: "Inode", extents: ExtentMap, staged: Staged) -> None:
         """Let the file's leaves name the staged blocks; frees what they named before."""

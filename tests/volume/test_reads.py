@@ -1,7 +1,6 @@
 """A long read of a file in many pieces is verified at once, and a bad block in it is still told by its own place."""
 
 import os
-from array import array
 
 import pytest
 
@@ -21,7 +20,7 @@ def laid_out() -> tuple[memoryview, list[Piece]]:
     for first, count, place in LAYOUT:
         part = view[first * BLOCK_BYTES : (first + count) * BLOCK_BYTES]
         part[:] = os.urandom(len(part))
-        pieces.append(Piece(first * BLOCK_BYTES, count, place, array("I", crcs_of(part))))
+        pieces.append(Piece(first * BLOCK_BYTES, count, place, crcs_of(part)))
     return view, pieces
 
 
