@@ -145,7 +145,6 @@ class FileOperations(FrontEnd):
     @answered
     async def flush(self, fh: pyfuse3.FileHandleT) -> None:
         """A descriptor was closed: all its writes are in the volume already, and close(2) promises no durability."""
-        self.handles.closing(fh)
 
     @answered
     async def release(self, fh: pyfuse3.FileHandleT) -> None:

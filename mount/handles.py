@@ -20,8 +20,6 @@ class FileHandle:
     inode: Inode
     entry: OpenEntry
     flags: int
-    closing: bool = False
-    """A descriptor of it was closed, and it was not used since: the kernel says only later that it was the last one."""
 
     @property
     def appends(self) -> bool:
@@ -41,10 +39,9 @@ class FileHandle:
 
 @dataclass(slots=True, eq=False)
 class DirectoryHandle:
-    """An open directory; nothing tells of its closing before its end."""
+    """An open directory."""
 
     inode: Inode
-    closing: bool = False
 
 
 class Handles:
@@ -71,18 +68,8 @@ class Handles:
         return pyfuse3.FileHandleT(number)
 
     def file(self, number: int) -> FileHandle:
-        """The open file of that number, which is about to be used."""
-        handle = self._files[number]
-        handle.closing = False
-        return handle
-
-    def inode_of_file(self, number: int) -> InodeNumber:
-        """Which inode the open file is of, without counting as its use."""
-        return self._files[number].inode.number
-
-    def closing(self, number: int) -> None:
-        """A descriptor of the open file was closed."""
-        self._files[number].closing = True
+        """The open file of that number."""
+        return self._files[number]
 
     def directory(self, number: int) -> DirectoryHandle:
         """The open directory of that number."""
@@ -101,9 +88,8 @@ class Handles:
         return handle
 
     def is_open(self, number: InodeNumber) -> bool:
-        """Whether somebody has the inode open on the mount, as far as one can tell."""
-        handles = self._by_inode.get(number)
-        return handles is not None and any(not handle.closing for handle in handles)
+        """Whether somebody has the inode open on the mount; the kernel tells of the end of an open when close(2) has returned."""
+        return number in self._by_inode
 
     def may_be_mapped(self, number: InodeNumber) -> bool:
         """Whether a program may change the inode through a mapping: one keeps its open until munmap(2)."""

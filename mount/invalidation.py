@@ -45,6 +45,8 @@ class Invalidation:
         self._pages: set[InodeNumber] = set()
         self._names: set[Name] = set()
         self._renamed: set[InodeNumber] = set()
+        self._renamed_before: set[InodeNumber] = set()
+        """Of the names that the kernel is being told of."""
         self._resized: set[InodeNumber] = set()
         self._wake = trio.Event()
         self._telling, self._next = trio.Event(), trio.Event()
@@ -53,18 +55,19 @@ class Invalidation:
     @property
     def doubts_names(self) -> bool:
         """Whether the kernel may have come to any inode by a name that is gone."""
-        return bool(self._renamed)
+        return bool(self._renamed or self._renamed_before)
 
     def name_is_doubtful(self, number: InodeNumber) -> bool:
         """Whether the kernel may have come to the inode by a name that is gone; true once for each change."""
-        if number not in self._renamed:
+        if number not in self._renamed and number not in self._renamed_before:
             return False
-        self._renamed.discard(number)
+        self.found_by_name(number)
         return True
 
     def found_by_name(self, number: InodeNumber) -> None:
         """The kernel is being given a true name of the inode: what it now does with it needs no second look."""
         self._renamed.discard(number)
+        self._renamed_before.discard(number)
 
     def is_resized(self, number: InodeNumber) -> bool:
         """Whether the size changed behind the kernel's back since it was last told the attributes."""
@@ -151,7 +154,9 @@ class Invalidation:
             self._telling, self._next = self._next, trio.Event()
             pages, self._pages = self._pages, set()
             names, self._names = self._names, set()
+            self._renamed_before, self._renamed = self._renamed, set()
             await trio.to_thread.run_sync(self._tell, pages, names)
+            self._renamed_before.clear()
             self._telling.set()
 
     def _tell(self, pages: set[InodeNumber], names: set[Name]) -> None:

@@ -99,7 +99,7 @@ class LockOperations(FrontEnd):
 
     def closed(self, fh: int, owner: int) -> None:
         """A process closed a descriptor: it loses its fcntl locks of the file, whichever descriptor it was (POSIX)."""
-        self.opens.forget_lock_owner(self.handles.inode_of_file(fh), owner)
+        self.opens.forget_lock_owner(self.handles.file(fh).inode.number, owner)
 
     async def _wait_for_release(self, entry: OpenEntry, waiter: Waiter) -> None:
         """Wait until some lock of the file is given up; who comes first then is not arranged. EINTR after a signal."""

@@ -146,11 +146,19 @@ class NameOperations(FrontEnd):
         if self.opens.cached:
             await self._give_way_by_name(old_parent, name_old)
             await self._give_way_by_name(new_parent, name_new)
-        self._require_removable(await self.volume.lookup(old_parent, name_old))
-        replaced = await self._lookup_or_none(new_parent, name_new)
-        if replaced is not None:
-            self._require_removable(replaced)
-        await self.volume.rename(old_parent, name_old, new_parent, name_new, RenameFlags(flags))
+        found: list[Inode] = []
+
+        def permit(*inodes: Inode | None) -> None:
+            found.extend(inode for inode in inodes if inode is not None)
+            for inode in found:
+                self._require_removable(inode)
+
+        await self.volume.rename(old_parent, name_old, new_parent, name_new, RenameFlags(flags), permit)
+        old, new = (old_parent, bytes(name_old)), (new_parent, bytes(name_new))
+        if found:
+            self.opens.renamed(found[0].number, old, new)
+        if flags & RenameFlags.EXCHANGE and len(found) > 1:
+            self.opens.renamed(found[1].number, new, old)
         folders_changed(self.opens, old_parent, new_parent)
 
     def _enter_new(self, parent: InodeNumber, inode: Inode) -> pyfuse3.EntryAttributes:

@@ -16,6 +16,7 @@ from odxfs.volume import (
     Permit,
     Pin,
     RenameFlags,
+    RenamePermit,
     Snapshot,
     SnapshotVolume,
     Volume,
@@ -208,13 +209,14 @@ class VolumeWithSnapshots(Volume):
         new_parent: InodeNumber,
         new_name: bytes,
         flags: RenameFlags = RenameFlags.NONE,
+        permit: RenamePermit | None = None,
     ) -> None:
         """See Volume.rename."""
         if old_parent == self.root and old_name == SNAPSHOTS_FOLDER:
             raise NotPermitted("the folder of snapshots stays")
         if max(old_parent, new_parent) >= SNAPSHOT_INODES:
             raise ReadOnly("nothing is renamed in, into or out of a snapshot")
-        await self._live.rename(old_parent, old_name, new_parent, new_name, flags)
+        await self._live.rename(old_parent, old_name, new_parent, new_name, flags, permit)
 
     # Attributes
 

@@ -9,7 +9,7 @@ import stat
 from odxfs.errors import NotADirectory, NotFound, NotPermitted, ReadOnly
 from odxfs.offload import TOKENS_FOLDER, OffloadEngine, TokenFiles
 from odxfs.types import TOKEN_INODES, InodeNumber
-from odxfs.volume import ODXFS_FOLDER, DirectoryEntry, Inode, Permit, RenameFlags, Volume
+from odxfs.volume import ODXFS_FOLDER, DirectoryEntry, Inode, Permit, RenameFlags, RenamePermit, Volume
 
 from .snapshots import VolumeWithSnapshots
 
@@ -82,10 +82,11 @@ class MountedVolume(VolumeWithSnapshots):
         new_parent: InodeNumber,
         new_name: bytes,
         flags: RenameFlags = RenameFlags.NONE,
+        permit: RenamePermit | None = None,
     ) -> None:
         """See Volume.rename."""
         if (self.root, ODXFS_FOLDER) in ((old_parent, old_name), (new_parent, new_name)):
             raise NotPermitted("the server's folder stays")
         if max(old_parent, new_parent) >= TOKEN_INODES:
             raise ReadOnly("nothing is renamed in, into or out of the server's folder")
-        await super().rename(old_parent, old_name, new_parent, new_name, flags)
+        await super().rename(old_parent, old_name, new_parent, new_name, flags, permit)

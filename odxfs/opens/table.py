@@ -64,6 +64,8 @@ class OpenTable:
 
     def __init__(self) -> None:
         self._files: dict[InodeNumber, _OpenFile] = {}
+        self.followers: list[Callable[[InodeNumber, DirectoryName, DirectoryName], None]] = []
+        """Told when a local program has renamed something open: its inode, the old name and the new one."""
         self.grants = Grants()
         self.cached = self.grants.by_number
 
@@ -165,6 +167,16 @@ class OpenTable:
         """The name that deletion was asked for; None when none is pending or no name was told."""
         file = self._files.get(number)
         return file.delete_name if file is not None else None
+
+    def renamed(self, number: InodeNumber, old: DirectoryName, new: DirectoryName) -> None:
+        """A local program has renamed the inode: a pending deletion is of the new name, and `followers` are told."""
+        file = self._files.get(number)
+        if file is None:
+            return
+        if file.delete_name == old:
+            file.delete_name = new
+        for follow in self.followers:
+            follow(number, old, new)
 
     def lock(self, entry: OpenEntry, offset: int, length: int, *, exclusive: bool) -> bool:
         """Take a mandatory lock of a byte range; False when another lock is in the way (LOCK_NOT_GRANTED).

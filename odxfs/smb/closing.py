@@ -19,14 +19,13 @@ from odxfs.smb.sessions import SessionState
 from odxfs.smb.streams import remove_open_stream
 
 if TYPE_CHECKING:
-    from odxfs.opens import DirectoryName, OpenEntry
+    from odxfs.opens import OpenEntry, OpenTable
     from odxfs.smb.connection import Connection
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
-    from odxfs.types import InodeNumber
-    from odxfs.volume import Inode, Volume
+    from odxfs.volume import Inode
 
 logger = logging.getLogger(__name__)
 
@@ -59,56 +58,70 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
 
 
 async def _let_go(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:
+    """Returns when the kernel has forgotten a name that is gone: it would go on leading local programs to what it named."""
+    is_gone = False
     try:
-        if server.opens.ends_deletion(entry):
-            await _remove_name(opened, opened.inode, server.opens.name_to_delete(entry.number))
-            entry_changed(server, opened)
-        elif opened.has_changed:
+        is_gone = await _remove_if_last(server, opened, opened.inode, entry)
+        if opened.has_changed and not is_gone:
             entry_changed(server, opened)
     finally:
         server.opens.close(entry)
         forget_reserve(server, opened)
         await opened.volume.release(opened.inode)
         if opened.base is not None and opened.base_entry is not None:
-            await _let_go_base(server, opened, opened.base, opened.base_entry)
+            is_gone |= await _let_go_base(server, opened, opened.base, opened.base_entry)
         if opened.durability is not None and opened.durability.is_persistent:
             await opened.volume.pool.persistent_opens.remove(opened.fid.persistent)
+    if is_gone:
+        await opened.volume.pool.followed()
 
 
-async def _let_go_base(server: SmbServer, opened: SmbOpen, base: Inode, entry: OpenEntry) -> None:
-    """The end of a stream's open may be what the deletion of its file has waited for."""
+async def _let_go_base(server: SmbServer, opened: SmbOpen, base: Inode, entry: OpenEntry) -> bool:
+    """The end of a stream's open may be what the deletion of its file has waited for; whether it was."""
     try:
-        if server.opens.ends_deletion(entry):
-            await _remove_name(opened, base, server.opens.name_to_delete(entry.number))
+        return await _remove_if_last(server, opened, base, entry)
     finally:
         server.opens.close(entry)
         await opened.volume.release(base)
 
 
-async def _remove_name(opened: SmbOpen, inode: Inode, asked: DirectoryName | None) -> None:
-    """Unlink the name that deletion was asked for; a directory that is not empty any more stays, as on Windows."""
+async def _remove_if_last(server: SmbServer, opened: SmbOpen, inode: Inode, entry: OpenEntry) -> bool:
+    """Take the name away if that has waited for the end of `entry`, which stands meanwhile; whether it did."""
+    opens = server.opens
+    if not opens.ends_deletion(entry):
+        return False
+    try:
+        await _remove_name(opened, inode, opens)
+    finally:
+        opens.set_delete_pending(entry.number, False)
+    entry_changed(server, opened)
+    return True
+
+
+async def _remove_name(opened: SmbOpen, inode: Inode, opens: OpenTable) -> None:
+    """Unlink the name that deletion was asked for; a directory that is not empty any more stays, as on Windows.
+
+    So does what another name leads to, and what has got this name meanwhile: a local program may rename or remove it at any time.
+    """
+
+    def permit(found: Inode) -> None:
+        if found is not inode:
+            raise NotFound(f"{opened.path!r} is another file by now")
+
     volume = opened.volume
     try:
         if inode.is_stream and opened.base is not None:
             await remove_open_stream(opened, opened.base)
             return
-        parent, name = await _present_name(volume, inode.number, asked)
+        asked = opens.name_to_delete(inode.number)
+        if asked is None:
+            raise NotFound("it had no name to delete")
         if inode.is_directory:
-            await volume.rmdir(parent, name)
+            await volume.rmdir(*asked, permit)
         else:
-            await volume.unlink(parent, name)
+            await volume.unlink(*asked, permit)
     except VolumeError as error:
         logger.info("%r is not deleted at its last close: %s", opened.path, error)
-
-
-async def _present_name(volume: Volume, number: InodeNumber, asked: DirectoryName | None) -> DirectoryName:
-    """The entry that was `asked` for if that still names it, else its only one: it may have been renamed on the mount."""
-    names = await volume.names_of(number)
-    if asked is not None and asked in names:
-        return asked
-    if len(names) != 1:
-        raise NotFound(f"inode {number} has {len(names)} names, none of which is to be deleted")
-    return names[0]
 
 
 async def close_tree(server: SmbServer, tree: Tree) -> None:

@@ -100,6 +100,7 @@ class SmbServer:
 
     async def serve_on(self, listening: Iterable[socket.socket]) -> None:
         """Serve on bound sockets, which it closes, until cancelled. Then nothing is open any more."""
+        self.opens.followers.append(self.registry.follow)
         try:
             await restore_opens(self)
             async with trio.open_nursery() as nursery:
@@ -116,6 +117,7 @@ class SmbServer:
             self.nursery = None
             self.listening.clear()
             await scavenger.close_all(self)
+            self.opens.followers.remove(self.registry.follow)
 
     def forget_connection(self, connection: Connection) -> None:
         """The connection has ended; what came over it stays counted."""

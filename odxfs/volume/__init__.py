@@ -30,7 +30,7 @@ from odxfs.volume.tree.directories import DirectoryEntry
 from odxfs.volume.tree.inodes import AttributeChange, Inode, Permit
 from odxfs.volume.tree.names import ODXFS_FOLDER, SNAPSHOTS_FOLDER, decode_name, encode_name, is_stream_name
 from odxfs.volume.tree.namespace import VolumeRecord
-from odxfs.volume.tree.renames import RenameFlags
+from odxfs.volume.tree.renames import RenameFlags, RenamePermit
 from odxfs.volume.tree.streams import StreamEntry
 from odxfs.volume.volume import Volume
 
@@ -38,8 +38,8 @@ __all__ = [
     "INLINE_BYTES", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "Condition", "ContentChanged", "DirectoryEntry",
     "DiskCondition", "EntryAdded",
-    "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Permit", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RepairReport",
-    "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs",
+    "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Permit", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RenamePermit",
+    "RepairReport", "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs",
     "StreamAdded", "StreamEntry", "StreamRemoved", "StreamRenamed", "Trouble", "Volume", "VolumeRecord",
     "check_directory", "create_pool", "decode_name", "encode_name", "inode_seen_in", "is_stream_name", "open_pool",
     "repair_directory",

@@ -9,7 +9,7 @@ from odxfs.volume.statfs import Statfs, statfs
 from odxfs.volume.tree.directories import DirectoryEntry
 from odxfs.volume.tree.inodes import AttributeChange, Inode, Permit
 from odxfs.volume.tree.namespace import checked_kind
-from odxfs.volume.tree.renames import RenameFlags
+from odxfs.volume.tree.renames import RenameFlags, RenamePermit
 from odxfs.volume.tree.streams import StreamEntry
 from odxfs.volume.tree.tree import Tree
 
@@ -143,13 +143,15 @@ class Volume:
         new_parent: InodeNumber,
         new_name: bytes,
         flags: RenameFlags = RenameFlags.NONE,
+        permit: RenamePermit | None = None,
     ) -> None:
         """Rename as rename(2) and renameat2(2) do; what had the new name loses it.
 
+        `permit` is shown what moves and what has the new name, if anything, before anything is changed, and may raise.
         Raises NotFound, AlreadyExists (NOREPLACE), InvalidArgument (into itself), IsADirectory, NotADirectory, NotEmpty.
         """
         await self._namespace.renames.rename(
-            self.id, self.origin, old_parent, old_name, new_parent, new_name, flags
+            self.id, self.origin, old_parent, old_name, new_parent, new_name, flags, permit
         )
 
     async def change_kind(

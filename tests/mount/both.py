@@ -25,6 +25,13 @@ class Both:
     peer: Peer
     opens: OpenTable
     pool: Pool
+    port: int
+
+    @asynccontextmanager
+    async def another_client(self) -> AsyncIterator[Peer]:
+        """One with a session of its own."""
+        async with logged_in(self.port, USER, PASSWORD, SHARE) as peer:
+            yield peer
 
     async def told(self) -> LeaseBreakNotification:
         notification = unpack_notification((await self.peer.next_response(ALL_ONES)).pdu)
@@ -44,5 +51,5 @@ async def mounted_and_shared(base: Path) -> AsyncIterator[Both]:
             volume, server = served.pool.volume("main", origin="mount"), served.server
             await nursery.start(run_mount, volume, server.opens, server.engine, mountpoint)
             async with logged_in(served.port, USER, PASSWORD, SHARE) as peer:
-                yield Both(mountpoint, peer, server.opens, served.pool)
+                yield Both(mountpoint, peer, server.opens, served.pool, served.port)
             nursery.cancel_scope.cancel()

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odxfs.ntstatus import Status
+from odxfs.smb.durable import scavenger
 from odxfs.smb.durable.record import OpenRecord, pack_record, unpack_record
 from odxfs.smb.shares import Share, ShareStore
 from odxfs.wire.close import CloseRequest
@@ -330,3 +331,14 @@ async def test_an_open_of_a_named_stream_is_one_again_after_a_restart(tmp_path: 
         await peer.call(Command.CLOSE, CloseRequest(again))
         assert await served.volume.list_streams(file) == []
         assert await served.pool.check() == []
+
+
+async def test_a_server_that_leaves_its_opens_behind_leaves_no_place_in_the_table(tmp_path: Path) -> None:
+    """Where the process goes on with other servers, they could not delete the file of an open stream any more."""
+    async with serve(tmp_path, shares=[CA]) as served:
+        async with session(served) as peer:
+            await peer.write(await open_persistent(peer, "file:stream"), 0, b"x")
+        while not len(served.server.durable):
+            await trio.sleep(0.01)
+        await scavenger.close_all(served.server)
+        assert len(served.server.opens) == 0

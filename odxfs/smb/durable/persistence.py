@@ -87,6 +87,9 @@ async def leave_open(server: SmbServer, opened: SmbOpen) -> None:
     if opened.entry is not None:
         server.opens.close(opened.entry)
     await opened.volume.release(opened.inode)
+    if opened.base is not None and opened.base_entry is not None:
+        server.opens.close(opened.base_entry)
+        await opened.volume.release(opened.base)
 
 
 async def restore_opens(server: SmbServer) -> None:

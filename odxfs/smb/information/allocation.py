@@ -31,7 +31,7 @@ def set_aside_at_create(opened: SmbOpen, action: CreateAction, contexts: tuple[R
 
 
 def forget_reserve(server: SmbServer, opened: SmbOpen) -> None:
-    """After an open has ended: the last one takes what was set aside with it."""
+    """After an open has ended: the last one of a client takes what was set aside with it."""
     inode = opened.inode
-    if inode.reserved_bytes and not server.opens.is_open(inode.number):
+    if inode.reserved_bytes and not server.opens.name_is_kept(inode.number):
         opened.volume.reserve(inode, 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
@@ -59,7 +60,7 @@ async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace
     assert target.parent is not None
     await _check_directories(context, opened, target.parent)
     old_parent = opened.parent
-    await _move(opened, target, path)
+    await _move(context, opened, target, path)
     folder_changed(context.server, old_parent, opened)
     folder_changed(context.server, target.parent.number, opened)
     _follow(context, opened, target, path)
@@ -88,9 +89,11 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
         if target.inode is opened.inode:
             return
         await _check_replaceable(context, target, replace=replace)
-        await opened.volume.unlink(target.parent.number, target.name)
+        await opened.volume.unlink(target.parent.number, target.name, partial(_permit, context, target))
     await opened.volume.link(opened.inode, target.parent.number, _wanted_name(path))
     folder_changed(context.server, target.parent.number, opened)
+    if target.inode is not None:
+        await opened.volume.pool.followed()
 
 
 async def _target(context: RequestContext, path: str) -> ResolvedPath:
@@ -126,11 +129,18 @@ async def _check_replaceable(context: RequestContext, target: ResolvedPath, *, r
     if stat.S_ISDIR(victim.mode) or victim.dos_attributes & FILE_ATTRIBUTE_READONLY:
         raise SmbError(Status.ACCESS_DENIED)
     await break_caching_of(context, {victim.number}, Use.RENAME)
-    if context.server.opens.name_is_kept(victim.number):
-        raise SmbError(Status.ACCESS_DENIED, "the target is open")
+    _permit(context, target, victim)
     assert target.parent is not None
     if not may_remove(target.parent, victim, context.token):
         raise SmbError(Status.ACCESS_DENIED)
+
+
+def _permit(context: RequestContext, target: ResolvedPath, found: Inode) -> None:
+    """What has the name now loses it if it is what was judged and no client has it open. Asked again when nothing waits."""
+    if found is not target.inode:
+        raise SmbError(Status.OBJECT_NAME_COLLISION, "the name is another file's by now")
+    if context.server.opens.name_is_kept(found.number):
+        raise SmbError(Status.ACCESS_DENIED, "the target is open")
 
 
 async def _check_directories(context: RequestContext, opened: SmbOpen, new_parent: Inode) -> None:
@@ -190,7 +200,13 @@ def _absolute_path(opened: SmbOpen) -> str:
     return SEPARATOR.join(part for part in (share, opened.path) if part).casefold()
 
 
-async def _move(opened: SmbOpen, target: ResolvedPath, path: str) -> None:
+async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, path: str) -> None:
+    def permit(moved: Inode, replaced: Inode | None) -> None:
+        if moved is not opened.inode:
+            raise SmbError(Status.FILE_DELETED, "the name is another file's by now")
+        if replaced is not None:
+            _permit(context, target, replaced)
+
     assert opened.parent is not None
     assert target.parent is not None
     flags = RenameFlags.NOREPLACE if target.inode is None else RenameFlags.NONE
@@ -198,10 +214,10 @@ async def _move(opened: SmbOpen, target: ResolvedPath, path: str) -> None:
     if _is_itself(opened, target) and name == opened.name:
         return
     if target.inode is not None and target.name != name and not _is_itself(opened, target):
-        await opened.volume.unlink(target.parent.number, target.name)
+        await opened.volume.unlink(target.parent.number, target.name, partial(_permit, context, target))
     if _is_itself(opened, target):
         flags = RenameFlags.NONE
-    await opened.volume.rename(opened.parent, opened.name, target.parent.number, name, flags)
+    await opened.volume.rename(opened.parent, opened.name, target.parent.number, name, flags, permit)
 
 
 def _follow(context: RequestContext, opened: SmbOpen, target: ResolvedPath, path: str) -> None:

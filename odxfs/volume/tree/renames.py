@@ -1,5 +1,6 @@
 """Rename: one name becomes another, in one step, replacing or exchanging what was there."""
 
+from collections.abc import Callable
 from enum import IntFlag
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,10 @@ class RenameFlags(IntFlag):
     """Both names exist and change places."""
 
 
+RenamePermit = Callable[[Inode, Inode | None], None]
+"""See Volume.rename."""
+
+
 class Renames:
     """Renames of all volumes of a pool."""
 
@@ -45,6 +50,7 @@ class Renames:
         new_parent: InodeNumber,
         new_name: bytes,
         flags: RenameFlags,
+        permit: RenamePermit | None = None,
     ) -> None:
         """See Volume.rename."""
         self._pool.check_writable()
@@ -57,7 +63,15 @@ class Renames:
         new_directory = await self._namespace.directory(volume, new_parent)
         check_not_reserved(new_name, in_root=new_directory.is_root)
         move = _Move(
-            self._pool, self._namespace, origin, old_directory, old_name, new_directory, new_name, flags
+            self._pool,
+            self._namespace,
+            origin,
+            old_directory,
+            old_name,
+            new_directory,
+            new_name,
+            flags,
+            permit,
         )
         if old_parent == new_parent:
             await move.run()
@@ -81,6 +95,7 @@ class _Move:
         new_directory: Inode,
         new_name: bytes,
         flags: RenameFlags,
+        permit: RenamePermit | None,
     ) -> None:
         self._pool = pool
         self._namespace = namespace
@@ -90,6 +105,7 @@ class _Move:
         self._new_directory = new_directory
         self._new_name = new_name
         self._flags = flags
+        self._permit = permit
         self.replaced: Inode | None = None
         """The inode that lost the new name."""
 
@@ -110,6 +126,8 @@ class _Move:
                 raise NotFound(f"there is no {self._new_name!r}")
             if moved is other:
                 return  # POSIX: two names of one inode, nothing is done
+            if self._permit is not None:
+                self._permit(moved, other)
             if other is None or new is None:
                 self._place(old, moved)
             elif self._flags & RenameFlags.EXCHANGE:
