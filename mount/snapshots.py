@@ -183,11 +183,18 @@ class VolumeWithSnapshots(Volume):
             security=security,
         )
 
-    async def link(self, inode: Inode, parent: InodeNumber, name: bytes) -> None:
+    async def link(
+        self,
+        inode: Inode,
+        parent: InodeNumber,
+        name: bytes,
+        instead_of: bytes | None = None,
+        permit: Permit | None = None,
+    ) -> None:
         """See Volume.link."""
         if inode.number >= SNAPSHOT_INODES:
             raise ReadOnly("what is in a snapshot gets no further name")
-        await self._of(parent).link(inode, parent, name)
+        await self._of(parent).link(inode, parent, name, instead_of, permit)
 
     async def unlink(self, parent: InodeNumber, name: bytes, permit: Permit | None = None) -> None:
         """See Volume.unlink."""

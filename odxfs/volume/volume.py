@@ -118,12 +118,19 @@ class Volume:
             security=security,
         )
 
-    async def link(self, inode: Inode, parent: InodeNumber, name: bytes) -> None:
-        """Give an inode a further name.
+    async def link(
+        self,
+        inode: Inode,
+        parent: InodeNumber,
+        name: bytes,
+        instead_of: bytes | None = None,
+        permit: Permit | None = None,
+    ) -> None:
+        """Give an inode a further name; in the same step `instead_of`, a name in that directory, is removed (`permit` as there).
 
-        Raises NotPermitted for a directory, CrossVolume, TooManyLinks, AlreadyExists, NotFound, NotADirectory.
+        Raises NotPermitted for a directory, CrossVolume, TooManyLinks, AlreadyExists, NotFound, NotADirectory, IsADirectory.
         """
-        await self._namespace.link(self.id, self.origin, inode, parent, name)
+        await self._namespace.link(self.id, self.origin, inode, parent, name, instead_of, permit)
 
     async def unlink(self, parent: InodeNumber, name: bytes, permit: Permit | None = None) -> None:
         """Remove a name of anything but a directory. Raises IsADirectory, NotFound, NotADirectory.

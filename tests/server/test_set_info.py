@@ -213,6 +213,20 @@ async def test_links_are_made_and_replace_only_when_told(tmp_path: Path) -> None
         assert refused is Status.FILE_IS_A_DIRECTORY
 
 
+async def test_a_name_that_is_spelt_otherwise_is_replaced(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        for change, make in ((Class.RENAME, FileRenameInformation), (Class.LINK, FileLinkInformation)):
+            await client.close(await client.make_file("Target", b"old"))
+            fid = await client.make_file("f", b"new")
+            assert await client.set(fid, change, make("TARGET", True).pack()) is Status.SUCCESS
+            await client.close(fid)
+            entries = {entry.name for entry in await share.volume.list_directory(share.volume.root, 0, 9)}
+            assert entries == {b"TARGET"} | ({b"f"} if change is Class.LINK else set())
+            inode = await share.volume.lookup(share.volume.root, b"TARGET")
+            assert inode.size == 3
+            await share.volume.unlink(share.volume.root, b"TARGET")
+
+
 async def test_deletion_waits_for_the_last_close_and_can_be_taken_back(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         fid = await client.make_file("f")

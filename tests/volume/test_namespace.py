@@ -186,6 +186,30 @@ async def test_link_counts_and_the_end_of_a_file(volume: Volume) -> None:
     file.nlink = 1
 
 
+async def test_a_link_instead_of_another_name(volume: Volume) -> None:
+    file, other = await make(volume, "file"), await make(volume, "Other")
+    await make(volume, "taken")
+    file.nlink = MAX_LINKS
+    assert await refused(volume.link(file, volume.root, b"other", b"Other")) is TooManyLinks
+    file.nlink = 1
+    assert await refused(volume.link(file, volume.root, b"taken", b"Other")) is AlreadyExists
+    assert await volume.lookup(volume.root, b"Other") is other
+
+    def refuse(found: Inode) -> None:
+        assert found is other
+        raise NotPermitted("no")
+
+    assert await refused(volume.link(file, volume.root, b"other", b"Other", refuse)) is NotPermitted
+    await volume.link(file, volume.root, b"other", b"Other")
+    assert await volume.lookup(volume.root, b"other") is file
+    assert await refused(volume.lookup(volume.root, b"Other")) is NotFound
+    assert await refused(volume.inode(other.number)) is NotFound
+    await volume.link(file, volume.root, b"OTHER", b"other")  # which names it already: nothing is done
+    assert file.nlink == 2
+    assert await volume.pool.check() == []
+    file.nlink = 1
+
+
 async def test_a_file_without_a_name_lives_as_long_as_it_is_held(volume: Volume) -> None:
     file = await make(volume, "a")
     await volume.write(file, 0, b"still here")

@@ -63,7 +63,6 @@ async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace
     await _move(context, opened, target, path)
     folder_changed(context.server, old_parent, opened)
     folder_changed(context.server, target.parent.number, opened)
-    _follow(context, opened, target, path)
     await opened.volume.pool.followed()
 
 
@@ -89,8 +88,10 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
         if target.inode is opened.inode:
             return
         await _check_replaceable(context, target, replace=replace)
-        await opened.volume.unlink(target.parent.number, target.name, partial(_permit, context, target))
-    await opened.volume.link(opened.inode, target.parent.number, _wanted_name(path))
+    instead_of = target.name if target.inode is not None else None
+    await opened.volume.link(
+        opened.inode, target.parent.number, _wanted_name(path), instead_of, partial(_permit, context, target)
+    )
     folder_changed(context.server, target.parent.number, opened)
     if target.inode is not None:
         await opened.volume.pool.followed()
@@ -207,24 +208,24 @@ async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, 
         if replaced is not None:
             _permit(context, target, replaced)
 
-    assert opened.parent is not None
     assert target.parent is not None
-    flags = RenameFlags.NOREPLACE if target.inode is None else RenameFlags.NONE
-    name = _wanted_name(path)
+    volume, parent, name = opened.volume, target.parent.number, _wanted_name(path)
     if _is_itself(opened, target) and name == opened.name:
         return
-    if target.inode is not None and target.name != name and not _is_itself(opened, target):
-        await opened.volume.unlink(target.parent.number, target.name, partial(_permit, context, target))
-    if _is_itself(opened, target):
-        flags = RenameFlags.NONE
-    await opened.volume.rename(opened.parent, opened.name, target.parent.number, name, flags, permit)
+    replaces = target.inode is not None and not _is_itself(opened, target)
+    # What replaces gets the name as it is spelt, in one step, and then its own spelling: one of the two always has the name.
+    for each in (target.name, name) if replaces and target.name != name else (name,):
+        assert opened.parent is not None
+        flags = RenameFlags.NONE if replaces else RenameFlags.NOREPLACE
+        await volume.rename(opened.parent, opened.name, parent, each, flags, permit)
+        _follow(context, opened, target, each)
+        replaces = False
 
 
-def _follow(context: RequestContext, opened: SmbOpen, target: ResolvedPath, path: str) -> None:
+def _follow(context: RequestContext, opened: SmbOpen, target: ResolvedPath, name: bytes) -> None:
     """Every open of this name learns the new one."""
     assert target.parent is not None
     old_parent, old_name, inode = opened.parent, opened.name, opened.inode
-    name = _wanted_name(path)
     directory = target.path.rpartition(SEPARATOR)[0]
     opens = context.server.opens
     if opens.name_to_delete(inode.number) == (old_parent, old_name):

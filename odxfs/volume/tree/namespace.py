@@ -25,7 +25,7 @@ from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume.catalog.interface import Changes, Row, Table
 from odxfs.volume.changes import Attribute, AttributesChanged, EntryAdded, EntryRemoved
 from odxfs.volume.tree.attributes import Attributes
-from odxfs.volume.tree.directories import check_alive
+from odxfs.volume.tree.directories import DirectoryEntry, check_alive
 from odxfs.volume.tree.inodes import Inode, Permit, new_inode_row
 from odxfs.volume.tree.kinds import Kinds
 from odxfs.volume.tree.name_locks import NameLocks
@@ -243,7 +243,14 @@ class Namespace(Tree):
         return inode
 
     async def link(
-        self, volume: VolumeId, origin: str, inode: Inode, parent: InodeNumber, name: bytes
+        self,
+        volume: VolumeId,
+        origin: str,
+        inode: Inode,
+        parent: InodeNumber,
+        name: bytes,
+        instead_of: bytes | None = None,
+        permit: Permit | None = None,
     ) -> None:
         """See Volume.link."""
         self._pool.check_writable()
@@ -256,21 +263,32 @@ class Namespace(Tree):
             raise CrossVolume("a hard link cannot lead to another volume")
         directory = await self.directory(volume, parent)
         check_not_reserved(name, in_root=directory.is_root)
+        lost: Inode | None = None
         async with self.locks.of(parent):
-            if await self.directories.find(parent, name) is not None:
+            if name != instead_of and await self.directories.find(parent, name) is not None:
                 raise AlreadyExists(f"there is a {name!r} already")
+            old = None if instead_of is None else await self.entry(directory, instead_of)
+            if old is not None:
+                lost = await self.inodes.get(old.number)
+                if lost is inode:
+                    return
+                self._check_removable(old, lost, permit, is_directory=False)
             check_alive(directory)
             if inode.nlink == 0:
                 raise NotFound(f"inode {inode.number} has been deleted")
             if inode.nlink >= MAX_LINKS:
                 raise TooManyLinks(f"inode {inode.number} has {MAX_LINKS} names already")
             now = self._pool.clock()
+            if old is not None and lost is not None:
+                self._take_out(origin, directory, old, lost, now)
             self.directories.add(directory, name, inode)
             inode.nlink += 1
             inode.ctime_ns = now
             self.inodes.mark_dirty(inode)
             self.entries_changed(now, directory)
             self._tell_added(origin, directory, name, inode)
+        if lost is not None:
+            await self.orphans.delete_if_unused(lost)
 
     async def unlink(
         self, volume: VolumeId, origin: str, parent: InodeNumber, name: bytes, permit: Permit | None = None
@@ -300,22 +318,34 @@ class Namespace(Tree):
         async with self.locks.of(parent):
             entry = await self.entry(directory, name)
             inode = await self.inodes.get(entry.number)
-            if permit is not None:
-                permit(inode)
-            if is_directory and not inode.is_directory:
-                raise NotADirectory(f"{name!r} is not a directory")
-            if inode.is_directory and not is_directory:
-                raise IsADirectory(f"{name!r} is a directory")
-            if is_directory and inode.size > 0:
-                raise NotEmpty(f"{name!r} is not empty")
+            self._check_removable(entry, inode, permit, is_directory=is_directory)
             now = self._pool.clock()
-            self.directories.remove(directory, entry)
-            self.drop_name(inode, directory, now)
-            self.entries_changed(now, directory)
-            if self._pool.has_observers:
-                event = EntryRemoved(volume, origin, parent, name, inode.number, is_directory)
-                self._pool.emit(event)
+            self._take_out(origin, directory, entry, inode, now)
         await self.orphans.delete_if_unused(inode)
+
+    def _check_removable(
+        self, entry: DirectoryEntry, inode: Inode, permit: Permit | None, *, is_directory: bool
+    ) -> None:
+        if permit is not None:
+            permit(inode)
+        if is_directory and not inode.is_directory:
+            raise NotADirectory(f"{entry.name!r} is not a directory")
+        if inode.is_directory and not is_directory:
+            raise IsADirectory(f"{entry.name!r} is a directory")
+        if is_directory and inode.size > 0:
+            raise NotEmpty(f"{entry.name!r} is not empty")
+
+    def _take_out(self, origin: str, directory: Inode, entry: DirectoryEntry, inode: Inode, now: int) -> None:
+        """Remove the entry of `inode`, and tell. The caller then lets the inode go if that was its last hold."""
+        self.directories.remove(directory, entry)
+        self.drop_name(inode, directory, now)
+        self.entries_changed(now, directory)
+        if self._pool.has_observers:
+            self._pool.emit(
+                EntryRemoved(
+                    inode.volume, origin, directory.number, entry.name, inode.number, inode.is_directory
+                )
+            )
 
     async def set_xattr(
         self, origin: str, inode: Inode, name: bytes, value: bytes, *, create: bool, replace: bool
