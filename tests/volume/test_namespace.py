@@ -1,7 +1,9 @@
 """Names, links, renames and attributes as a POSIX program and a Windows client meet them."""
 
 import errno
+import gc
 import stat
+import tracemalloc
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -163,6 +165,26 @@ async def test_a_listing_in_pages_meets_what_stays_exactly_once(volume: Volume) 
     old = [name for name in seen if name.startswith(b"old")]
     assert len(old) == len(set(old)) == 100
     assert len(seen) == len(set(seen))
+
+
+async def test_directories_that_were_listed_and_removed_leave_nothing_in_memory(volume: Volume) -> None:
+    async def come_and_go(first: int) -> None:
+        for number in range(first, first + 1000):
+            folder = await volume.create(volume.root, b"%d" % number, DIRECTORY, 0, 0)
+            assert await volume.list_directory(folder.number, 0, 100) == []
+            await volume.rmdir(volume.root, b"%d" % number)
+        await volume.pool.commit()
+
+    await come_and_go(0)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        await come_and_go(1000)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 200_000  # bytes: 1,000 pages kept would be half a million
 
 
 async def test_link_counts_and_the_end_of_a_file(volume: Volume) -> None:

@@ -20,6 +20,9 @@ _FOLDED_CANDIDATES = 64
 _LISTED_ENTRIES = 65_536
 """Entries of listings kept in memory: some 10 MB."""
 
+_PAGE_ENTRIES = 4
+"""What a page costs beside its entries, as entries: the pages of empty directories are bounded, too."""
+
 _Page = tuple[int, int]
 """(after, limit) of a listing."""
 
@@ -92,7 +95,7 @@ class Directories:
         if self._listed_entries > _LISTED_ENTRIES:
             self.forget_listings()
         self._listed.setdefault(directory, {})[key] = page
-        self._listed_entries += len(page) + 1
+        self._listed_entries += len(page) + _PAGE_ENTRIES
 
     def forget_listings(self) -> None:
         """Rows of entries were changed by other ways than `add` and `remove`."""
@@ -102,9 +105,12 @@ class Directories:
 
     def _entries_change(self, directory: InodeNumber) -> None:
         self._changes += 1
+        self._forget(directory)
+
+    def _forget(self, directory: InodeNumber) -> None:
         pages = self._listed.pop(directory, None)
         if pages is not None:
-            self._listed_entries -= sum(len(page) + 1 for page in pages.values())
+            self._listed_entries -= sum(len(page) + _PAGE_ENTRIES for page in pages.values())
 
     async def names_of(self, number: InodeNumber) -> list[tuple[InodeNumber, bytes]]:
         """Every (directory, name) of an inode."""
@@ -130,6 +136,7 @@ class Directories:
         """Take out an entry that is there."""
         directory, name = parent.number, entry.name
         self._entries_change(directory)
+        self._forget(entry.number)  # if that is a directory, it may be gone for good
         delete = self._view.delete
         delete(Table.DIRENT, (directory, name))
         delete(Table.LISTING, (directory, entry.cookie))
