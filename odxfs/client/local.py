@@ -28,6 +28,9 @@ MOUNTS = Path("/proc/self/mountinfo")
 
 ENTRIES_PER_PAGE = 500
 
+_PRIVATE = 0o600
+"""The mode of a file while it is being filled; it gets its own with the rest of the metadata (`LocalFile.set_metadata`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalPlace:
@@ -160,14 +163,16 @@ class LocalPlace:
 
     def _open(self, flags: int, *, created: bool) -> LocalFile:
         try:
-            descriptor = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+            descriptor = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, _PRIVATE)
         except OSError as error:
             raise user_error(self.path, error) from error
         kind = kind_of(os.fstat(descriptor).st_mode)
         if kind is not Kind.FILE:
             os.close(descriptor)
             raise UserError(f"{self.path}: it is {kind.value}", ExitCode.REFUSED)
-        return LocalFile(self.path, descriptor, created=created)
+        return LocalFile(
+            self.path, descriptor, created=created, lacks_mode=created or self.path.suffix == PARTIAL_SUFFIX
+        )
 
     async def _run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         try:

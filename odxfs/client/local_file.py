@@ -33,7 +33,7 @@ _NOT_COPIED = ("DOSATTRIB", "DosStream.", "odxfs.")
 class LocalFile:
     """An open local file; the owner closes it."""
 
-    def __init__(self, path: Path, descriptor: int, *, created: bool) -> None:
+    def __init__(self, path: Path, descriptor: int, *, created: bool, lacks_mode: bool) -> None:
         status = os.fstat(descriptor)
         self.size = status.st_size
         self.created = created
@@ -43,6 +43,7 @@ class LocalFile:
         self.descriptor = descriptor
         self.sparse = False  # Linux has no such mark; and Hyper-V attaches no disk that a copy has given one
         self._path = path
+        self._lacks_mode = lacks_mode
 
     @property
     def name(self) -> str:
@@ -78,11 +79,17 @@ class LocalFile:
         await self._run(os.fsync, self.descriptor)
 
     async def set_metadata(self, metadata: Metadata) -> set[Lost]:
-        """Give the file these times and permission bits; what was not kept. Not the set-id bits: the owner may be another."""
+        """Give the file these times and permission bits; what was not kept. Not the set-id bits: the owner may be another.
+
+        A file that has been private until now, since it was being filled, gets the mode of a new file where the source has none.
+        """
         lost = metadata.lost_on_local()
+        mode = metadata.mode
+        if mode is None and self._lacks_mode:
+            mode = 0o666 & ~_umask()
         try:
-            if metadata.mode is not None:
-                await self._run(os.fchmod, self.descriptor, metadata.mode & 0o777)
+            if mode is not None:
+                await self._run(os.fchmod, self.descriptor, mode & 0o777)
             await self._run(set_times, self.descriptor, metadata)
         except UserError:
             lost |= {Lost.TIMES, Lost.MODE}
@@ -163,3 +170,9 @@ def _attributes(descriptor: int) -> dict[bytes, bytes]:
         raise
     kept = (name for name in names if not name.startswith(_NOT_COPIED))
     return {os.fsencode(name): os.getxattr(descriptor, _USER + name) for name in kept}
+
+
+def _umask() -> int:
+    """Of this process. umask(2) tells only who sets it, for all threads."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["Umask"], 8)

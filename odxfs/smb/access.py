@@ -70,11 +70,16 @@ _BY_OWNER = FILE_WRITE_ATTRIBUTES | WRITE_DAC | WRITE_OWNER | DELETE
 
 
 def permission_bits(inode: Inode, token: Token) -> int:
-    """The rwx bits (0 to 7) that the mode of `inode` has for that user; root has all."""
+    """The rwx bits (0 to 7) that the mode of `inode` has for that user; root has all.
+
+    A symbolic link's mode says nothing: everybody may read it, and it is its owner's to change.
+    """
     if token.uid == 0:
         return 0o7
     if token.uid == inode.uid:
         return inode.mode >> 6 & 0o7
+    if inode.is_symlink:
+        return 0o5
     if inode.gid in token.gids:
         return inode.mode >> 3 & 0o7
     return inode.mode & 0o7
@@ -134,6 +139,11 @@ def may_remove(directory: Inode, inode: Inode, token: Token) -> bool:
     return not directory.mode & stat.S_ISVTX or token.uid in (0, inode.uid, directory.uid)
 
 
+def may_delete(directory: Inode, inode: Inode, token: Token) -> bool:
+    """Whether who has DELETE of the inode may take its entry from `directory`: by a mode, its w bit counts as well."""
+    return bool(stored_security(directory)) or may_remove(directory, inode, token)
+
+
 def may_link(inode: Inode, token: Token) -> bool:
     """Whether the file may get a further name: its owner's right, and that of who may read and write it.
 
@@ -164,11 +174,16 @@ def maximal_access(inode: Inode, parent: Inode | None, token: Token) -> int:
 
 def rights_by_mode(inode: Inode, token: Token) -> int:
     """What the mode gives. Reading includes FILE_EXECUTE for files: a client runs a program by reading it, and the usual
-    FILE_ALL_ACCESS of an owner must not fail on a file without x bits. An owner may delete.
+    FILE_ALL_ACCESS of an owner must not fail on a file without x bits. The reverse does not hold: with FILE_EXECUTE a file can be
+    read, so the x bit without the r bit gives nothing. An owner has DELETE for the sake of FILE_ALL_ACCESS, too; whether he may
+    use it is for his folder to say (`may_delete`).
     """
     if token.uid == 0:
         return FILE_ALL_ACCESS
-    return access_of_bits(permission_bits(inode, token), owner=token.uid == inode.uid)
+    bits = permission_bits(inode, token)
+    if inode.is_file and not bits & 0o4:
+        bits &= ~0o1
+    return access_of_bits(bits, owner=token.uid == inode.uid)
 
 
 def access_of_bits(bits: int, *, owner: bool = False) -> int:

@@ -24,6 +24,7 @@ from odxfs.smb.access import (
     grant,
     maximal_access,
     may_change_entries,
+    may_delete,
 )
 from odxfs.smb.caching.granting import Contended, check_lease_key, contend_open
 from odxfs.smb.caching.waiting import settled
@@ -178,6 +179,9 @@ def _open_existing(
     check_attributes(request, inode)
     overwriting = request.create_disposition in OVERWRITING
     granted = granted_access(context, request, where, inode)
+    deleting = request.create_options & CreateOptions.DELETE_ON_CLOSE
+    if deleting and where.parent is not None and not may_delete(where.parent, inode, context.token):
+        raise SmbError(Status.ACCESS_DENIED)
     if where.view.is_previous_version:
         check_unchanged(request)
     if not overwriting:

@@ -1,6 +1,7 @@
 """What a copy keeps beside the bytes, and where holes stay holes."""
 
 import os
+import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 from odxfs.client.client import Client, connect
 from odxfs.client.copy import copy_file
 from odxfs.client.local import LocalPlace
+from odxfs.client.local_file import LocalFile
 from odxfs.client.metadata import Lost, Metadata
 from odxfs.client.place import Place
 from odxfs.client.places import SmbPlace
 from odxfs.client.plan import Wish
+from odxfs.types import Buffer
 from odxfs.wire.fscc.classes import FileAttributes
 from tests.interop.samba import Samba, run_samba
 from tests.support.serving import PASSWORD, SHARE, USER, serve
@@ -147,6 +150,39 @@ def make_sparse(path: Path, islands: int = 3) -> int:
             stream.seek(number * 100 * MIB)
             stream.write(b"i" * 65536)
     return islands * 65536
+
+
+async def test_a_copy_is_private_until_it_has_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: set[int] = set()
+    write = LocalFile.write
+
+    async def seen(self: LocalFile, offset: int, data: Buffer) -> int:
+        modes.add(stat.S_IMODE(os.fstat(self.descriptor).st_mode))
+        return await write(self, offset, data)
+
+    monkeypatch.setattr(LocalFile, "write", seen)
+    before = os.umask(0o027)
+    try:
+        source = tmp_path / "source"
+        source.write_bytes(b"x" * 100_000)
+        for mode in (0o600, 0o664):
+            source.chmod(mode)
+            copy = tmp_path / f"copy-{mode:o}"
+            await copy_file(LocalPlace(source), LocalPlace(copy))
+            assert stat.S_IMODE(copy.stat().st_mode) == mode
+        async with (
+            serve(tmp_path / "pool") as served,
+            connect("127.0.0.1", served.port, USER, PASSWORD) as client,
+        ):
+            there = SmbPlace(await client.tree(SHARE), "file")
+            await copy_file(LocalPlace(source), there)
+            await copy_file(there, LocalPlace(tmp_path / "back"))
+        assert stat.S_IMODE((tmp_path / "back").stat().st_mode) == 0o640  # as any new file
+    finally:
+        os.umask(before)
+    assert modes == {0o600}
 
 
 async def test_holes_are_not_moved_to_samba_and_back(samba: Samba, tmp_path: Path) -> None:

@@ -193,15 +193,6 @@ async def test_a_file_goes_with_its_last_close(tmp_path: Path) -> None:
         )
 
 
-async def test_what_was_renamed_on_the_mount_is_deleted_all_the_same(tmp_path: Path) -> None:
-    async with serve(tmp_path) as served, _session(served) as peer:
-        root = served.volume.root
-        fid = await peer.open("before", create_options=CreateOptions.DELETE_ON_CLOSE)
-        await served.volume.rename(root, b"before", root, b"after")
-        await peer.close(fid)
-        assert await served.volume.list_directory(root) == []
-
-
 async def test_the_readonly_attribute(tmp_path: Path) -> None:
     async with serve(tmp_path) as served, _session(served) as peer:
         fid = await peer.open("file", D.CREATE, file_attributes=READONLY)

@@ -266,7 +266,7 @@ async def test_the_mode_never_gives_more_than_the_list(tmp_path: Path) -> None:
             assert oct(stat.S_IMODE(inode.mode)) == oct(mode)
         nobodys = SecurityDescriptor(owner=COMPUTER).pack()
         assert await put(client, fid, nobodys, OWNER) is Status.SUCCESS
-        assert inode.uid == 65534
+        assert inode.uid == 0
         assert await put(client, fid, SecurityDescriptor(owner=bobs).pack(), OWNER) is Status.SUCCESS
         assert (inode.uid, stat.S_IMODE(inode.mode)) == (1001, 0o700)
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import NotEmpty, NotPermitted
 from odxfs.ntstatus import Status
-from odxfs.smb.access import FILE_WRITE_ATTRIBUTES, FILE_WRITE_DATA, require
+from odxfs.smb.access import FILE_WRITE_ATTRIBUTES, FILE_WRITE_DATA, may_remove, require, stored_security
 from odxfs.smb.caching.folders import entry_changed
 from odxfs.smb.fsctl.call import FsctlAnswer, needed
 from odxfs.smb.information.attributes import reparse_tag
 from odxfs.smb.request import SmbError
+from odxfs.smb.security.posix import mode_of
 from odxfs.volume import AttributeChange, encode_name
 from odxfs.wire.fscc.classes import FileAttributes, ReparseTag
+from odxfs.wire.fscc.security_descriptor import SecurityDescriptor
 from odxfs.wire.fsctl.reparse import (
     HEAD,
     RELATIVE,
@@ -59,7 +61,7 @@ async def set_reparse_point(context: RequestContext, opened: SmbOpen | None, req
     SmbError: IO_REPARSE_DATA_INVALID, IO_REPARSE_TAG_MISMATCH, DIRECTORY_NOT_EMPTY, NOT_SUPPORTED for tags that mean nothing
     here, ACCESS_DENIED for a file with several names, SHARING_VIOLATION where somebody else has it open.
     """
-    found = _changeable(context, opened)
+    found = await _changeable(context, opened)
     wanted = ReparseData.unpack(request.input_buffer)
     kind, target = _meaning(wanted)
     present = reparse_tag(found.inode)
@@ -78,7 +80,7 @@ async def delete_reparse_point(
     context: RequestContext, opened: SmbOpen | None, request: IoctlRequest
 ) -> bytes:
     """Make an empty file, or folder, of a link or a special file."""
-    found = _changeable(context, opened)
+    found = await _changeable(context, opened)
     wanted = ReparseData.unpack(request.input_buffer)
     present = reparse_tag(found.inode)
     if not present:
@@ -103,7 +105,12 @@ def _file_of(opened: SmbOpen | None) -> SmbOpen:
     return found
 
 
-def _changeable(context: RequestContext, opened: SmbOpen | None) -> SmbOpen:
+async def _changeable(context: RequestContext, opened: SmbOpen | None) -> SmbOpen:
+    """The open of what may become something else.
+
+    By a list the rights of the open say who may, as on Windows. By a mode they are those of the w bit, which does not mean that:
+    it is for the owner, and for who could remove the inode and make what he likes in its place.
+    """
     found = _file_of(opened)
     require(found.granted_access, FILE_WRITE_DATA | FILE_WRITE_ATTRIBUTES)
     if found.parent is None:
@@ -111,6 +118,12 @@ def _changeable(context: RequestContext, opened: SmbOpen | None) -> SmbOpen:
     if found.inode.rdev:
         raise SmbError(Status.NOT_SUPPORTED, "devices belong to the mount")
     _check_alone(context, found)
+    folder, inode, token = await found.volume.inode(found.parent), found.inode, context.token
+    for each in (folder, inode):
+        await found.volume.security(each)
+    is_owner = token.uid in (0, inode.uid)
+    if not stored_security(inode) and not is_owner and not may_remove(folder, inode, token):
+        raise SmbError(Status.ACCESS_DENIED)
     return found
 
 
@@ -154,15 +167,24 @@ def _checked(target: bytes) -> bytes:
     return target
 
 
+def _bits_of(context: RequestContext, inode: Inode, kind: int) -> int:
+    """The permission bits of what is no link. What was one gets those that follow from its list, else it is its owner's alone."""
+    if not inode.is_symlink:
+        return stat.S_IMODE(inode.mode)
+    stored = stored_security(inode)
+    if stored:
+        descriptor = SecurityDescriptor.unpack(stored)
+        return mode_of(descriptor, kind, inode.gid, context.server.users)
+    return 0o700 if kind == stat.S_IFDIR else 0o600
+
+
 async def _change(context: RequestContext, opened: SmbOpen, kind: int, target: bytes) -> None:
     """Change what the open's inode is; the open is none of a directory from then on, or one."""
 
     def permit(_inode: Inode) -> None:
         _check_alone(context, opened)
 
-    bits = 0o777 if kind == stat.S_IFLNK else stat.S_IMODE(opened.inode.mode)
-    if opened.inode.is_symlink:
-        bits = 0o755 if kind == stat.S_IFDIR else 0o644
+    bits = 0o777 if kind == stat.S_IFLNK else _bits_of(context, opened.inode, kind)
     try:
         await opened.volume.change_kind(opened.inode, kind | bits, target, permit)
     except NotEmpty as error:

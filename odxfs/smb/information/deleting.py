@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
 from odxfs.opens import Use
-from odxfs.smb.access import DELETE, FILE_ATTRIBUTE_READONLY, require
+from odxfs.smb.access import DELETE, FILE_ATTRIBUTE_READONLY, may_delete, require
 from odxfs.smb.caching.waiting import break_caching
 from odxfs.smb.request import SmbError
 from odxfs.wire.fscc.file_information import DispositionFlags
@@ -31,12 +31,23 @@ async def set_disposition(
         raise SmbError(Status.CANNOT_DELETE, "the root of a share stays")
     if opened.file_inode.dos_attributes & FILE_ATTRIBUTE_READONLY and not ignore_read_only:
         raise SmbError(Status.CANNOT_DELETE)
+    await _require_folder(context, opened)
     await break_caching(context, opened, Use.RENAME)
     if opened.is_directory:
         if await opened.volume.list_directory(number, 0, 1):
             raise SmbError(Status.DIRECTORY_NOT_EMPTY)
         context.server.notifications.directory_deleted(number)
     context.server.opens.set_delete_pending(number, True, opened.entry_name)
+
+
+async def _require_folder(context: RequestContext, opened: SmbOpen) -> None:
+    if opened.is_stream or opened.parent is None:
+        return
+    folder = await opened.volume.inode(opened.parent)
+    for each in (folder, opened.inode):
+        await opened.volume.security(each)
+    if not may_delete(folder, opened.inode, context.token):
+        raise SmbError(Status.ACCESS_DENIED)
 
 
 async def set_disposition_ex(context: RequestContext, opened: SmbOpen, flags: int) -> None:

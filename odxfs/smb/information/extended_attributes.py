@@ -14,6 +14,7 @@ from odxfs.errors import NoAttribute
 from odxfs.ntstatus import Status
 from odxfs.smb.information.answer import Information
 from odxfs.smb.request import Answer, SmbError
+from odxfs.token_attributes import RESERVED
 from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea, unpack_get_ea
 from odxfs.wire.query_info import QueryInfoFlags, QueryInfoResponse
 
@@ -124,8 +125,8 @@ async def remove_eas(volume: Volume, inode: Inode) -> None:
 async def set_eas(volume: Volume, inode: Inode, eas: Iterable[ExtendedAttribute]) -> None:
     """Set or delete each of `eas`. SmbError(INVALID_EA_NAME) before anything is changed."""
     wanted = list(eas)
-    if any(_FORBIDDEN & set(ea.name) for ea in wanted):
-        raise SmbError(Status.INVALID_EA_NAME)
+    if any(_FORBIDDEN & set(ea.name) or (PREFIX + ea.name).lower().startswith(RESERVED) for ea in wanted):
+        raise SmbError(Status.INVALID_EA_NAME)  # what is reserved is a token to programs on the mount
     known = {xattr.lower(): xattr for xattr in await volume.list_xattrs(inode) if xattr.startswith(PREFIX)}
     for ea in wanted:
         xattr = known.get((PREFIX + ea.name).lower(), PREFIX + ea.name)

@@ -18,10 +18,10 @@ from odxfs.smb.access import (
     FILE_ADD_SUBDIRECTORY,
     FILE_ATTRIBUTE_READONLY,
     may_change_entries,
+    may_delete,
     may_link,
     may_remove,
     require,
-    stored_security,
 )
 from odxfs.smb.caching.folders import folder_changed
 from odxfs.smb.caching.waiting import break_caching, break_caching_of
@@ -156,8 +156,7 @@ async def _check_directories(context: RequestContext, opened: SmbOpen, new_paren
     for each in (old_parent, new_parent, opened.inode):
         await volume.security(each)
     right = FILE_ADD_SUBDIRECTORY if opened.is_directory else FILE_ADD_FILE
-    barred = not stored_security(old_parent) and not may_remove(old_parent, opened.inode, token)
-    if barred or not may_change_entries(new_parent, token, right):
+    if not may_delete(old_parent, opened.inode, token) or not may_change_entries(new_parent, token, right):
         raise SmbError(Status.ACCESS_DENIED)
     share = FILE_SHARE_READ | FILE_SHARE_WRITE
     if not context.server.opens.check(new_parent.number, FILE_ADD_FILE, share):

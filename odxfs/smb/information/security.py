@@ -88,6 +88,8 @@ async def set_security(context: RequestContext, opened: SmbOpen, parts: int, dat
     parts = _named_parts(parts)
     _check_rights(opened.granted_access, parts)
     given = SecurityDescriptor.unpack(data)
+    if not parts:
+        return  # what asks for no right changes nothing
     volume, inode, token = opened.volume, opened.file_inode, context.token
     await volume.security(inode)
     merged = _merge(describe(context, inode), given, parts)
@@ -98,7 +100,7 @@ async def set_security(context: RequestContext, opened: SmbOpen, parts: int, dat
         uid = token.uid if merged.owner == token.user else uid_of(merged.owner, context.server.users)
     if parts & SecurityInformation.GROUP:
         gid = group_for(merged, token, context, gid)
-    mode = mode_of(merged, inode.mode, uid, gid, context.server.users)
+    mode = mode_of(merged, inode.mode, gid, context.server.users)
     change = AttributeChange(mode=mode, uid=uid, gid=gid, security=check_size(merged.pack()))
     await volume.set_attributes(inode, change)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.smb.access import FILE_WRITE_DATA, rights
 from odxfs.smb.request import SmbError
 from odxfs.smb.stream_names import parse_specifier
 from odxfs.smb.streams import follow_stream_rename, remove_open_stream
@@ -62,6 +63,11 @@ async def _become_data(context: RequestContext, opened: SmbOpen, base: Inode) ->
     assert entry is not None
     if not base.is_file or base.size:
         raise SmbError(Status.INVALID_PARAMETER)
+    await volume.security(base)
+    if (
+        not rights(base, context.token) & FILE_WRITE_DATA
+    ):  # DELETE of a stream is none to change what its file holds
+        raise SmbError(Status.ACCESS_DENIED)
     if not opens.is_last(entry) or entry.lock_count or opens.is_delete_pending(entry.number):
         raise SmbError(Status.SHARING_VIOLATION)
     of_file = opens.open(base.number, entry.access, entry.share, opened)

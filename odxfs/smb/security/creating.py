@@ -76,7 +76,7 @@ def _with_mode(
     users, token = context.server.users, context.token
     uid = token.uid if made.owner == token.user else uid_of(made.owner, users)
     gid = keeps_gid(parent, group_for(made, token, context, token.gid))
-    bits = mode_of(made, mode, uid, gid, users)
+    bits = mode_of(made, mode, gid, users)
     return NewSecurity(uid, gid, mode & ~0o7777 | bits, check_size(stored))
 
 

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from odxfs.volume import Inode
     from odxfs.wire.fscc.security_descriptor import SecurityDescriptor
 
-NOBODY = 65534
-"""The uid of an owner whom this host does not know, as NFS and user name spaces have it: nobody is that."""
-
 _UNIX_AUTHORITY = 22
 _FILE_BITS = (
     (0o4, Access.FILE_READ_DATA | Access.FILE_READ_EA),
@@ -58,7 +55,10 @@ _DIRECTORY_BITS = (
 
 
 def uid_of(owner: Sid | None, users: UserStore) -> int:
-    """The uid that stands for an owner: a local user's, that of S-1-22-1-uid, root's for administrators, else NOBODY."""
+    """The uid that stands for an owner: a local user's, that of S-1-22-1-uid, root's for administrators and strangers.
+
+    65534, as NFS has it for strangers, will not do: daemons run as that, and who owns a file opens it to himself.
+    """
     if owner in (ADMINISTRATORS, LOCAL_SYSTEM):
         return 0
     if (
@@ -67,7 +67,7 @@ def uid_of(owner: Sid | None, users: UserStore) -> int:
         and owner.sub_authorities[:-1] == (1,)
     ):
         return owner.sub_authorities[1]
-    return next((user.uid for user in users.list() if user.sid == str(owner)), NOBODY)
+    return next((user.uid for user in users.list() if user.sid == str(owner)), 0)
 
 
 def gid_of(group: Sid | None, users: UserStore) -> int | None:
@@ -89,15 +89,15 @@ def owner_sid(uid: int, users: Iterable[tuple[int, str]]) -> Sid:
     return unix_user(uid)
 
 
-def mode_of(descriptor: SecurityDescriptor, inode_mode: int, uid: int, gid: int, users: UserStore) -> int:
-    """The permission bits for a file with that list, owned by `uid` and `gid`.
+def mode_of(descriptor: SecurityDescriptor, inode_mode: int, gid: int, users: UserStore) -> int:
+    """The permission bits for a file with that list, and of the group `gid`.
 
     Of `inode_mode` the kind is looked at, and a directory's setgid stays. setuid and setgid of a file go, as with chown(2). A
     directory that gives the right to add but not that to delete children is sticky: then each deletes his own.
     """
     is_directory = stat.S_ISDIR(inode_mode)
     rights = (
-        _rights_of_owner(descriptor, uid, users),
+        _rights_of_owner(descriptor, users),
         _rights_of(descriptor, _group_sids(gid, users)),
         _rights_of(descriptor, (EVERYONE,)),
     )
@@ -122,10 +122,10 @@ def _bits(rights: int, *, is_directory: bool) -> int:
     return sum(bit for bit, needed in table if rights & needed == needed)
 
 
-def _rights_of_owner(descriptor: SecurityDescriptor, uid: int, users: UserStore) -> int:
+def _rights_of_owner(descriptor: SecurityDescriptor, users: UserStore) -> int:
     """The owner's: other users of this server are not him, so what is denied to them is not to him."""
     owner = descriptor.owner
-    if owner is None or uid == NOBODY:
+    if owner is None:
         return 0
     others = {Sid.parse(user.sid) for user in users.list()} - {owner}
     certain = (owner, OWNER_RIGHTS, EVERYONE, AUTHENTICATED_USERS, USERS)

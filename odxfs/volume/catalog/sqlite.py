@@ -5,11 +5,12 @@ answer. A commit runs in a worker thread on a writer connection, so the trio thr
 neither waits for it nor disturbs it.
 """
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class SqliteEngine:
     @staticmethod
     def create(path: Path, rows: Changes) -> None:
         """Write a new catalog holding `rows`, durable on return. Blocking. Raises StoreFailed or NoSpace."""
+        _keep_private(path, created=True)
         try:
             connection = _connect(path)
             try:
@@ -84,6 +86,7 @@ class SqliteEngine:
         """
         if not path.is_file():
             raise UserError(f"{path}: the pool's catalog is missing", ExitCode.NOT_A_POOL)
+        _keep_private(path)
         try:
             writer = _connect(path)
             try:
@@ -245,6 +248,21 @@ def find_damage(path: Path) -> str | None:
             return str(error)
         raise failure from error
     return None if first == "ok" else " ".join(str(first).split())
+
+
+def _keep_private(path: Path, *, created: bool = False) -> None:
+    """The catalog is the server's alone, whatever the folder allows and the umask says. Raises StoreFailed.
+
+    SQLite makes the files beside it with the mode of the database; those of an earlier owner may be there.
+    """
+    try:
+        if created:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.chmod(f"{path}{suffix}", 0o600)
+    except OSError as error:
+        raise StoreFailed(f"making {path.name} private failed: {error.strerror}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
