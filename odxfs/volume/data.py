@@ -106,9 +106,11 @@ class DataPath:
             if not may_grow and offset + len(view) > inode.size:
                 view = view[: max(0, inode.size - offset)]
                 continue
-            attempt = self._try_write if self._writer.goes_inline(len(view)) else self._writer.write_large
             try:
-                missing = await attempt(inode, offset, view, edges)
+                if self._writer.goes_inline(len(view)):
+                    missing = await self._try_write(inode, offset, view, edges)
+                else:
+                    missing = await self._writer.write_large(inode, offset, view, edges, may_grow=may_grow)
             except NoSpace as error:
                 turn = await self._pool.make_room(error, turn)
                 continue

@@ -161,8 +161,11 @@ async def open_pool(
             if failure is not None:
                 raise failure
         finally:
-            segments.close()
             with trio.CancelScope(shield=True):
+                await (
+                    condition.threads.ended()
+                )  # a write whose caller has gone may go on: not in the next owner's blocks
+                segments.close()
                 await engine.close()
 
 

@@ -98,19 +98,24 @@ class Volumes:
         """
         pool = self._pool
         pool.check_writable()
-        record = pool.namespace.record_of(name)
-        if pool.snapshots.of(name):
-            raise NotEmpty(f"volume {name} has snapshots")
-        await pool.persistent_opens.give_up(record.id)
+        await pool.persistent_opens.give_up(self._deletable(name).id)
+        record = self._deletable(name)
         if pool.namespace.inodes.are_held(record.id):
             raise SharingViolation(f"volume {name} is in use")
-        if len(pool.namespace.volume_names) == 1:
-            raise InvalidArgument(f"{name} is the pool's last volume")
         pool.namespace.inodes.close(record.id)
+        pool.windows.collect_maps(record.id)
         record.state = UNFINISHED
         pool.namespace.mark_volume(record)
         self.deletion.enqueue(record.id)
         await pool.commit()
+
+    def _deletable(self, name: str) -> VolumeRecord:
+        record = self._pool.namespace.record_of(name)
+        if self._pool.snapshots.has_any(record):
+            raise NotEmpty(f"volume {name} has snapshots")
+        if len(self._pool.namespace.volume_names) == 1:
+            raise InvalidArgument(f"{name} is the pool's last volume")
+        return record
 
     async def set_quota(self, name: str, size: int) -> VolumeRecord:
         """Let the files of a volume allocate `size` bytes, rounded up to blocks, or what they like (0); durable on return.

@@ -267,6 +267,15 @@ class Windows:
         self._changed.clear()
         self.references.collect(self.view)
 
+    def collect_maps(self, volume: VolumeId) -> None:
+        """Put those of one volume alone, which nobody changes any more, into the view: what deletes it goes by their rows."""
+        for number in [number for number in self._changed if volume_of(number) == volume]:
+            self._changed.pop(number).collect(self.view)
+
+    def has_changed_maps(self, volume: VolumeId) -> bool:
+        """Whether an extent map of the volume waits to be collected."""
+        return any(volume_of(number) == volume for number in self._changed)
+
     @property
     def has_changes(self) -> bool:
         """Whether `collect` would have anything to put."""

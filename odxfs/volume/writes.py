@@ -115,11 +115,12 @@ class Writer:
         return None
 
     async def write_large(
-        self, inode: "Inode", offset: int, data: memoryview, edges: Edges
+        self, inode: "Inode", offset: int, data: memoryview, edges: Edges, *, may_grow: bool
     ) -> Missing | None:
         """Like `try_write`, but the bytes are written in a worker thread.
 
-        Also Missing when the file changed around the edges meanwhile: the caller fetches what is missing and comes again.
+        Also Missing when the file changed around the edges meanwhile, or was cut off where it may not grow: the caller fetches
+        what is missing and comes again.
         """
         first, stop = offset >> 12, (offset + len(data) + 4095) >> 12
         extents = self._windows.extents(inode, first >> 11, (stop - 1) >> 11)
@@ -152,7 +153,13 @@ class Writer:
             raise
         staging.close()
         missing = self._windows.missing_leaf(extents, first, stop)
-        if missing or inode.gone or before != self._surroundings(inode, extents, offset, len(data)):
+        is_cut_off = not may_grow and offset + len(data) > inode.size
+        if (
+            missing
+            or inode.gone
+            or is_cut_off
+            or before != self._surroundings(inode, extents, offset, len(data))
+        ):
             self._space.give_back(runs)
             return missing or LeafReference(0)
         try:

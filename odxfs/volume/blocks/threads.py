@@ -44,6 +44,7 @@ class DiskThreads:
         self._limiter = trio.CapacityLimiter(MAX_THREADS)
         self._jobs: dict[_Job, None] = {}
         self._has_jobs = trio.Event()
+        self._none_left = trio.Event()
 
     @property
     def seconds(self) -> float:
@@ -75,6 +76,12 @@ class DiskThreads:
     async def has_jobs(self) -> None:
         """Return when any job is under way."""
         await self._has_jobs.wait()
+
+    async def ended(self) -> None:
+        """Return when none is under way, those included whose caller was cancelled. Nobody may begin one meanwhile."""
+        while self._jobs:
+            self._none_left = trio.Event()
+            await self._none_left.wait()
 
     async def run(
         self,
@@ -146,5 +153,6 @@ class DiskThreads:
         del self._jobs[job]
         if not self._jobs:
             self._has_jobs = trio.Event()
+            self._none_left.set()
         if job.is_limited:
             self._limiter.release_on_behalf_of(job)

@@ -50,6 +50,14 @@ class CatalogView:
         """Whether anything waits for a commit (what is frozen not counted)."""
         return any(self._active.values())
 
+    def has_changed(self, table: Table, low: Key, high: Key) -> bool:
+        """Whether rows with low <= key < high wait for a commit, or are in one that is under way."""
+        return any(
+            table in layer and next(layer[table].irange(low, high, inclusive=(True, False)), None) is not None
+            for layer in (self._active, self._frozen)
+            if layer is not None
+        )
+
     async def get(self, table: Table, key: Key) -> Row | None:
         """The row under `key`, or None. Raises StoreFailed or Corrupt."""
         while True:

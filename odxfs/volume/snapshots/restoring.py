@@ -6,9 +6,9 @@ snapshots made after that one. It must be done while nobody uses the volume: eve
 
 from typing import TYPE_CHECKING
 
-from odxfs.errors import SharingViolation
-from odxfs.types import InodeNumber, SnapshotId
-from odxfs.volume.catalog.interface import PAST, Key, Row, Table, volume_of
+from odxfs.errors import NotFound, SharingViolation
+from odxfs.types import InodeNumber, SnapshotId, VolumeId
+from odxfs.volume.catalog.interface import PAST, Key, Row, Table, inodes_of, volume_of
 from odxfs.volume.extents import unpack_page
 from odxfs.volume.tree.inodes import Inode
 
@@ -26,11 +26,17 @@ async def restore(pool: "Pool", volume: str, name: str) -> None:
     Raises NotFound, SharingViolation while somebody holds inodes, ReadOnly, NoSpace or StoreFailed.
     """
     snapshot = pool.snapshots.find(volume, name)
-    await pool.namespace.orphans.settle()
-    await pool.commit()
-    replaced = await _changed_since(pool, snapshot)
-    if pool.namespace.inodes.are_held(snapshot.volume):
-        raise SharingViolation(f"volume {volume} is in use")
+    while True:
+        await pool.namespace.orphans.settle()
+        await pool.commit()
+        replaced = await _changed_since(pool, snapshot)
+        if pool.snapshots.find(volume, name) is not snapshot:
+            raise NotFound(f"snapshot {name!r} has been deleted")
+        if pool.namespace.inodes.are_held(snapshot.volume):
+            raise SharingViolation(f"volume {volume} is in use")
+        if not _has_changes(pool, snapshot.volume):
+            break  # else somebody came and went meanwhile, and what was read is out of date
+    # From here on nothing waits until all is changed.
     pool.namespace.inodes.close(snapshot.volume)
     pool.namespace.directories.forget_listings()
     for table, key, now, then in replaced:
@@ -44,6 +50,16 @@ async def restore(pool: "Pool", volume: str, name: str) -> None:
                 _note_orphan(pool, key, then)
     pool.namespace.restore_counts(snapshot.volume, snapshot.inodes, snapshot.allocated_blocks)
     await pool.commit()
+
+
+def _has_changes(pool: "Pool", volume: VolumeId) -> bool:
+    """Whether anything of the volume's tree waits for a commit, or is in one that is under way."""
+    low, high = inodes_of(volume)
+    return (
+        pool.namespace.inodes.has_changed(volume)
+        or pool.windows.has_changed_maps(volume)
+        or any(pool.view.has_changed(table, low, high) for table in PAST)
+    )
 
 
 async def _changed_since(pool: "Pool", snapshot: "Snapshot") -> list[_Replaced]:

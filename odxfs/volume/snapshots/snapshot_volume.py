@@ -54,10 +54,12 @@ class SnapshotVolume(Volume):
         """See Volume.read. Raises Stale."""
         _check_there(inode)
         try:
-            return await super().read(inode, offset, length)
+            found = await super().read(inode, offset, length)
         except Corrupt:
             _check_there(inode)  # a leaf that went with the snapshot is not missing
             raise
+        _check_there(inode)  # once it is deleted, its leaves may be changed
+        return found
 
     async def allocated_ranges(
         self, inode: Inode, offset: int, length: int, limit: int = 1024
@@ -65,19 +67,23 @@ class SnapshotVolume(Volume):
         """See Volume.allocated_ranges. Raises Stale."""
         _check_there(inode)
         try:
-            return await super().allocated_ranges(inode, offset, length, limit)
+            found = await super().allocated_ranges(inode, offset, length, limit)
         except Corrupt:
             _check_there(inode)
             raise
+        _check_there(inode)  # once it is deleted, its leaves may be changed
+        return found
 
     async def next_data(self, inode: Inode, offset: int) -> int | None:
         """See Volume.next_data. Raises Stale."""
         _check_there(inode)
         try:
-            return await super().next_data(inode, offset)
+            found = await super().next_data(inode, offset)
         except Corrupt:
             _check_there(inode)
             raise
+        _check_there(inode)  # once it is deleted, its leaves may be changed
+        return found
 
     async def capture(self, inode: Inode, offset: int, length: int) -> Pin:
         """See Volume.capture: the pin outlives the snapshot. Raises Stale."""

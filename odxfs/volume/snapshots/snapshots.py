@@ -22,6 +22,7 @@ from odxfs.volume.tree.tree import Tree
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
+    from odxfs.volume.tree.namespace import VolumeRecord
 
 _READABLE, _DELETING = 0, 1
 _SECOND = 1_000_000_000
@@ -81,6 +82,12 @@ class Snapshots:
             if snapshot.volume == number and self._is_readable(snapshot.id)
         ]
 
+    def has_any(self, volume: "VolumeRecord") -> bool:
+        """Whether the volume has snapshots, those included that a commit is making or is going to make."""
+        return any(
+            found.volume == volume.id and found.id not in self._deleting for found in self._all.values()
+        ) or any(wanted.volume == volume.name for wanted in self._wanted)
+
     def seen_in(self, number: InodeNumber) -> Snapshot | None:
         """The snapshot that an inode number belongs to; None for a volume's own, and for one of a snapshot that is deleted."""
         if number < SNAPSHOT_INODES:
@@ -108,7 +115,12 @@ class Snapshots:
             raise InvalidArgument(f"{name!r} cannot be the name of a snapshot")
         check_name(encode_name(name))
         await self._pool.wait_for_room()
-        taken = {snapshot.name for snapshot in (*self.of(volume), *self._unfinished.values())}
+        number = self._pool.namespace.record_of(volume).id
+        taken = {
+            found.name
+            for found in self._all.values()
+            if found.volume == number and found.id not in self._deleting
+        }
         if name in taken | {wanted.name for wanted in self._wanted if wanted.volume == volume}:
             raise AlreadyExists(f"volume {volume} has a snapshot {name!r} already")
         following = self._pool.identifiers.next_snapshot + len(self._wanted)
@@ -121,7 +133,8 @@ class Snapshots:
         finally:
             if creation in self._wanted:  # the commit failed before it began, or the caller has gone
                 self._wanted.remove(creation)
-        assert creation.snapshot is not None, "a commit takes up what was wanted before it began"
+        if creation.snapshot is None:
+            raise NotFound(f"volume {volume} has been deleted")
         return creation.snapshot
 
     async def delete(self, volume: str, name: str) -> None:
@@ -190,7 +203,10 @@ class Snapshots:
         preserving = dict(latest)
         wanted, self._wanted = self._wanted, []
         for creation in wanted:
-            record = self._pool.namespace.record_of(creation.volume)
+            try:
+                record = self._pool.namespace.record_of(creation.volume)
+            except NotFound:  # none is deleted that a snapshot is wanted of; but no commit may fail for what somebody wanted
+                continue
             snapshot = Snapshot(
                 self._pool.identifiers.snapshot(), record.id, creation.name, self._moment(record.id), record.inodes,
                 record.allocated_blocks,

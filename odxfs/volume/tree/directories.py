@@ -148,8 +148,10 @@ class Directories:
 
 
 def check_alive(directory: Inode) -> None:
-    """A directory that was removed while it was open takes no new entries (POSIX: ENOENT), nor one that has become a link."""
-    if directory.nlink == 0:
+    """A directory that was removed while it was open takes no new entries (POSIX: ENOENT), nor does one that has become a link
+    or whose volume is being deleted.
+    """
+    if directory.nlink == 0 or directory.gone:
         raise NotFound(f"directory {directory.number} has been removed")
     if not directory.is_directory:
         raise NotADirectory(f"inode {directory.number} is no directory any more")

@@ -278,6 +278,10 @@ class InodeCache:
         """Whether rows of inodes wait for a commit."""
         return bool(self._dirty)
 
+    def has_changed(self, volume: VolumeId) -> bool:
+        """Whether rows of this volume's inodes wait for a commit."""
+        return any(inode.volume == volume for inode in self._dirty.values())
+
     def freeze(self, view: CatalogView) -> None:
         """Put the row of each changed inode into the view."""
         for number, inode in self._dirty.items():

@@ -34,6 +34,7 @@ from odxfs.volume.tree.orphans import Orphans
 from odxfs.volume.tree.renames import Renames
 from odxfs.volume.tree.streams import Streams
 from odxfs.volume.tree.tree import Tree
+from odxfs.volume.tree.xattrs import check_security
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -188,6 +189,13 @@ class Namespace(Tree):
                 return record
         raise NotFound(f"the pool has no volume {name!r}")
 
+    async def inode(self, volume: VolumeId, number: InodeNumber) -> Inode:
+        """The live inode. Raises NotFound, also for an inode of another volume or of one that is being deleted."""
+        inode = await super().inode(volume, number)
+        if not self.is_usable(volume):
+            raise NotFound(f"inode {number} is in no volume any more")
+        return inode
+
     async def release(self, inode: Inode) -> None:
         """Count one user less; the last user of an inode without a name deletes it."""
         if self.inodes.release(inode):
@@ -218,6 +226,7 @@ class Namespace(Tree):
         mode = checked_kind(mode, target)
         directory = await self.directory(volume, parent)
         check_not_reserved(name, in_root=directory.is_root)
+        check_security(security)
         async with self.locks.of(parent):
             if await self.directories.find(parent, name) is not None:
                 raise AlreadyExists(f"there is a {name!r} already")
@@ -274,6 +283,8 @@ class Namespace(Tree):
                     return
                 self._check_removable(old, lost, permit, is_directory=False)
             check_alive(directory)
+            if inode.is_directory:
+                raise NotPermitted("it has become a directory")
             if inode.nlink == 0:
                 raise NotFound(f"inode {inode.number} has been deleted")
             if inode.nlink >= MAX_LINKS:
@@ -318,6 +329,7 @@ class Namespace(Tree):
         async with self.locks.of(parent):
             entry = await self.entry(directory, name)
             inode = await self.inodes.get(entry.number)
+            check_alive(directory)
             self._check_removable(entry, inode, permit, is_directory=is_directory)
             now = self._pool.clock()
             self._take_out(origin, directory, entry, inode, now)

@@ -7,7 +7,7 @@ and so neither read nor write it by that name.
 
 from collections import OrderedDict
 
-from odxfs.errors import AlreadyExists, AttributeTooLarge, InvalidArgument, NameTooLong, NoAttribute
+from odxfs.errors import AlreadyExists, AttributeTooLarge, InvalidArgument, NameTooLong, NoAttribute, NotFound
 from odxfs.types import InodeNumber
 from odxfs.volume.catalog.interface import Table
 from odxfs.volume.catalog.overlay import CatalogView
@@ -58,10 +58,10 @@ class Xattrs:
         return inode.security
 
     def put_security(self, inode: Inode, value: bytes) -> None:
-        """Keep `value`, or nothing when it is empty. Synchronous; AttributeTooLarge past MAX_SECURITY_BYTES."""
+        """Keep `value`, or nothing when it is empty. Synchronous. Raises as `check_security`; NotFound for one that is gone."""
         assert isinstance(self._view, CatalogView), "what has been is not changed"
-        if len(value) > MAX_SECURITY_BYTES:
-            raise AttributeTooLarge(f"a security descriptor of {len(value)} bytes")
+        check_security(value)
+        _check_there(inode)
         if value:
             inode.has_xattrs = True
             self._view.put(Table.XATTR, (inode.number, SECURITY_NAME), (value,))
@@ -99,6 +99,7 @@ class Xattrs:
         """
         _check(name, value)
         present = await self._all(inode.number)
+        _check_there(inode)
         if create and name in present:
             raise AlreadyExists(f"inode {inode.number} has attribute {name!r} already")
         if replace and name not in present:
@@ -128,6 +129,18 @@ class Xattrs:
     async def _all(self, number: InodeNumber) -> dict[bytes, bytes]:
         rows = await self._view.range(Table.XATTR, (number,), (number + 1,))
         return {key[1]: row[0] for key, row in rows}  # type: ignore[misc]
+
+
+def check_security(value: bytes) -> None:
+    """Raise AttributeTooLarge for a descriptor past MAX_SECURITY_BYTES."""
+    if len(value) > MAX_SECURITY_BYTES:
+        raise AttributeTooLarge(f"a security descriptor of {len(value)} bytes")
+
+
+def _check_there(inode: Inode) -> None:
+    """A row of what has been deleted would belong to nobody."""
+    if inode.gone:
+        raise NotFound(f"inode {inode.number} is not in use")
 
 
 def _check(name: bytes, value: bytes) -> None:
