@@ -113,6 +113,11 @@ def may_traverse(directory: Inode, token: Token) -> bool:
     return token.uid == 0 or bool(rights(directory, token) & (FILE_TRAVERSE | WRITE_DAC))
 
 
+def may_list(directory: Inode, token: Token) -> bool:
+    """Whether the user may come to know what is in `directory`, by its path."""
+    return may_traverse(directory, token) and bool(rights(directory, token) & FILE_LIST_DIRECTORY)
+
+
 def is_listed(inode: Inode, token: Token) -> bool:
     """Whether a share with access based enumeration shows the user `inode`: all that FILE_GENERIC_READ is made of."""
     return rights(inode, token) & _ALL_TO_READ == _ALL_TO_READ

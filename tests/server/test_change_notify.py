@@ -17,6 +17,7 @@ from odxfs.wire.fscc.file_names import FileRenameInformation
 from odxfs.wire.fscc.notify import NotifyAction, unpack_notify_information
 from odxfs.wire.header import Command
 from tests.support.remote import DIRECTORY, Remote, remote, served
+from tests.support.serving import OTHER_PASSWORD, OTHER_USER
 
 NAMES = 0x3
 EVERYTHING = 0xFFF
@@ -211,3 +212,19 @@ async def test_named_streams_have_filters_of_their_own(tmp_path: Path) -> None:
         await client.write(file, 0, b"not a stream's")
         await client.write(stream, 0, b"bytes")
         assert await told(pending) == (Status.SUCCESS, [(NotifyAction.MODIFIED_STREAM, "f:s")])
+
+
+async def test_a_watch_of_a_tree_tells_nothing_of_folders_that_are_closed_to_its_user(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share, login=(OTHER_USER, OTHER_PASSWORD)) as client:
+        volume = share.volume
+        closed = [
+            await volume.create(volume.root, b"%o" % mode, stat.S_IFDIR | mode, 0, 0)
+            for mode in (0o700, 0o711, 0o744)
+        ]
+        below = await volume.create(closed[0].number, b"below", stat.S_IFDIR | 0o755, 0, 0)
+        opened = await volume.create(volume.root, b"open", stat.S_IFDIR | 0o755, 0, 0)
+        root = await client.create("", options=DIRECTORY, access=1)
+        pending = await watch(client, root, NAMES, TREE)
+        for folder in (*closed, below, opened):
+            await volume.create(folder.number, b"letter", stat.S_IFREG | 0o600, 0, 0)
+        assert await told(pending) == (Status.SUCCESS, [(NotifyAction.ADDED, "open\\letter")])

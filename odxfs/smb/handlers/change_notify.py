@@ -1,7 +1,9 @@
 """CHANGE_NOTIFY: what happens in a directory, told when it happens (MS-SMB2 3.3.5.19, MS-FSA 2.1.5.11)."""
 
+from functools import partial
+
 from odxfs.ntstatus import Status
-from odxfs.smb.access import FILE_LIST_DIRECTORY, require
+from odxfs.smb.access import FILE_LIST_DIRECTORY, may_list, require
 from odxfs.smb.notify.watch import ALL_FILTERS, Event, Filter, Watch
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
@@ -44,6 +46,7 @@ def _watch(context: RequestContext, opened: SmbOpen, wanted: Filter, request: Ch
             wanted,
             request.output_buffer_length,
             tree=bool(request.flags & ChangeNotifyFlags.WATCH_TREE),
+            may_see=partial(may_list, token=context.token),
         )
     return opened.watch
 

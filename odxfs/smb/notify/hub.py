@@ -35,7 +35,9 @@ from odxfs.volume import (
 from odxfs.wire.fscc.notify import NotifyAction
 
 if TYPE_CHECKING:
-    from odxfs.volume import Change, Pool, Volume
+    from collections.abc import Callable
+
+    from odxfs.volume import Change, Inode, Pool, Volume
 
 MAX_QUEUED_CHANGES = 8192
 """Changes that wait to be told: about a second of busy work; more means the task is starved, and a listing is cheaper."""
@@ -71,10 +73,17 @@ class NotifyHub:
         self._telling = trio.Lock()
 
     def watch(
-        self, volume: Volume, directory: InodeNumber, wanted: Filter, capacity_bytes: int, *, tree: bool
+        self,
+        volume: Volume,
+        directory: InodeNumber,
+        wanted: Filter,
+        capacity_bytes: int,
+        *,
+        tree: bool,
+        may_see: Callable[[Inode], bool] = lambda _: True,
     ) -> Watch:
         """A new watch, which the caller gives back with `close`."""
-        watch = Watch(volume.id, directory, wanted, capacity_bytes, tree=tree)
+        watch = Watch(volume.id, directory, wanted, capacity_bytes, tree=tree, may_see=may_see)
         if not self._watches:
             self._pool.add_observer(self._observe)
         self._watches.setdefault(volume.id, set()).add(watch)
@@ -232,19 +241,25 @@ class NotifyHub:
     async def _paths(
         self, volume: Volume, parent: InodeNumber, name: bytes, wanted: Filter
     ) -> dict[Watch, str]:
-        """The watches that see a change of kind `wanted` at this entry, each with the path as seen from it."""
+        """The watches that see a change of kind `wanted` at this entry, each with the path as seen from it.
+
+        A watch of a tree sees nothing in folders that are closed to its user, as no listing would show it.
+        """
         interested = [watch for watch in self._watches.get(volume.id, ()) if watch.filter & wanted]
         deep = any(watch.tree for watch in interested)
         found: dict[Watch, str] = {}
+        between: list[Inode] = []
         path, directory = shown_name(name), parent
         for depth in range(MAX_DEPTH):
             if path is None:
                 break
             for watch in interested:
                 if watch.directory == directory and (watch.tree or depth == 0):
-                    found[watch] = path
+                    if all(map(watch.may_see, between)):
+                        found[watch] = path
             if not deep or directory == volume.root:
                 break
+            between.append(await _with_security(volume, directory))
             directory, path = await _outwards(volume, directory, path)
         return found
 
@@ -252,6 +267,12 @@ class NotifyHub:
 def _tell_all(paths: dict[Watch, str], action: NotifyAction) -> None:
     for watch, path in paths.items():
         watch.add([Event(action, path)])
+
+
+async def _with_security(volume: Volume, directory: InodeNumber) -> Inode:
+    inode = await volume.inode(directory)
+    await volume.security(inode)
+    return inode
 
 
 async def _outwards(volume: Volume, directory: InodeNumber, path: str) -> tuple[InodeNumber, str | None]:

@@ -1,6 +1,7 @@
 """One directory that a client watches: what happened since it last asked, and whoever waits for more (MS-FSA 2.1.1.6)."""
 
 from bisect import insort
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -9,6 +10,7 @@ import trio
 from odxfs.ntstatus import Status
 from odxfs.smb.request import SmbError
 from odxfs.types import InodeNumber, VolumeId
+from odxfs.volume import Inode
 from odxfs.wire.fscc.notify import NotifyAction
 
 
@@ -65,7 +67,8 @@ class _Waiter:
 class Watch:
     """Owned by its open from the first CHANGE_NOTIFY until the close; filter, depth and size are the first request's.
 
-    `capacity_bytes` is the OutputBufferLength of that request. After `end` every waiter and every later request gets the
+    `capacity_bytes` is the OutputBufferLength of that request. `may_see` says of a folder below `directory`, whose descriptor has
+    been looked for, whether the user may know what is in it. After `end` every waiter and every later request gets the
     given status.
     """
 
@@ -78,17 +81,26 @@ class Watch:
         "capacity_bytes",
         "directory",
         "filter",
+        "may_see",
         "tree",
         "volume",
     )
 
     def __init__(
-        self, volume: VolumeId, directory: InodeNumber, wanted: Filter, capacity_bytes: int, *, tree: bool
+        self,
+        volume: VolumeId,
+        directory: InodeNumber,
+        wanted: Filter,
+        capacity_bytes: int,
+        *,
+        tree: bool,
+        may_see: Callable[[Inode], bool] = lambda _: True,
     ) -> None:
         self.volume = volume
         self.directory = directory
         self.filter = wanted
         self.tree = tree
+        self.may_see = may_see
         self.capacity_bytes = min(capacity_bytes, MAX_GATHERED_BYTES)
         self._events: list[Event] = []
         self._bytes = 0
