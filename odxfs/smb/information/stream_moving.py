@@ -61,12 +61,11 @@ async def _become_data(context: RequestContext, opened: SmbOpen, base: Inode) ->
     """The stream's bytes become the file's own: they are shared, then the stream goes."""
     opens, volume, stream, entry = context.server.opens, opened.volume, opened.inode, opened.entry
     assert entry is not None
+    await volume.security(base)
     if not base.is_file or base.size:
         raise SmbError(Status.INVALID_PARAMETER)
-    await volume.security(base)
-    if (
-        not rights(base, context.token) & FILE_WRITE_DATA
-    ):  # DELETE of a stream is none to change what its file holds
+    # DELETE of a stream is no right to change what its file holds.
+    if not rights(base, context.token) & FILE_WRITE_DATA:
         raise SmbError(Status.ACCESS_DENIED)
     if not opens.is_last(entry) or entry.lock_count or opens.is_delete_pending(entry.number):
         raise SmbError(Status.SHARING_VIOLATION)

@@ -254,9 +254,9 @@ class NotifyHub:
             if path is None:
                 break
             for watch in interested:
-                if watch.directory == directory and (watch.tree or depth == 0):
-                    if all(map(watch.may_see, between)):
-                        found[watch] = path
+                is_in_sight = watch.directory == directory and (watch.tree or depth == 0)
+                if is_in_sight and all(map(watch.may_see, between)):
+                    found[watch] = path
             if not deep or directory == volume.root:
                 break
             between.append(await _with_security(volume, directory))
