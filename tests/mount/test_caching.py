@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import trio
 
 from odxfs.ntstatus import Status
 from odxfs.smb.caching import breaks
-from odxfs.types import InodeNumber
+from odxfs.types import Buffer, InodeNumber
+from odxfs.volume.blocks.files import Files
 from odxfs.wire.create import CreateOptions, OplockLevel
 from odxfs.wire.create_contexts import REQUEST_LEASE, LeaseV2
 from odxfs.wire.echo import EchoRequest
@@ -27,6 +28,7 @@ from odxfs.wire.set_info import SetInfoRequest
 from odxfs_mount.invalidation import Invalidation
 from tests.mount.both import mounted_and_shared
 from tests.mount.inside import on
+from tests.support.waiting import until
 
 R, H, W = 1, 2, 4
 KEY, FOLDER_KEY = b"k" * 16, b"f" * 16
@@ -195,3 +197,40 @@ async def test_a_client_that_renames_is_answered_when_the_kernel_has_forgotten_t
         assert (await both.peer.final(renamed)).header.status == Status.SUCCESS
         assert not await on((both.path / "old").exists)
         assert await on((both.path / "new").read_bytes) == b"moved"
+
+
+async def test_a_client_that_comes_to_cache_a_file_during_a_local_write_hears_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write waits for the disk: the client reads the old bytes meanwhile."""
+    trio_thread, begun, go_on, armed = threading.get_ident(), threading.Event(), threading.Event(), []
+    write = Files.write
+
+    def slow_write(files: Files, descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
+        if armed and threading.get_ident() != trio_thread:
+            begun.set()
+            assert go_on.wait(60), "the test never let the disk go on"
+        write(files, descriptor, buffers, offset)
+
+    monkeypatch.setattr(Files, "write", slow_write)
+    for longest in ("INLINE_BYTES", "SHORT_BYTES"):
+        monkeypatch.setattr(f"odxfs.volume.writes.{longest}", 65536)
+
+    def write_locally() -> None:
+        with (both.path / "file").open("r+b", 0) as opened:
+            opened.write(b"n" * (1 << 20))
+
+    async with mounted_and_shared(tmp_path) as both:
+        fid = await both.peer.open("file")
+        await both.peer.write(fid, 0, b"old")
+        await both.peer.close(fid)
+        armed.append(True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on, write_locally)
+            await until(begun.is_set)
+            fid = await both.peer.open("file", **lease(R | H))
+            assert await both.peer.read(fid, 0, 3) == b"old"
+            go_on.set()
+        with trio.fail_after(10):
+            assert (await both.told()).new_lease_state == 0
+        assert await both.peer.read(fid, 0, 3) == b"nnn"

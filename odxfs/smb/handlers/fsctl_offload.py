@@ -5,7 +5,7 @@ are served from SMB 3.0 on, as ONTAP does, and only on shares that hold files; a
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import trio
 
@@ -22,7 +22,7 @@ from odxfs.offload import (
 )
 from odxfs.offload.rules import READ_INPUT_BYTES, WRITE_INPUT_BYTES
 from odxfs.opens import Use
-from odxfs.smb.caching.waiting import break_caching
+from odxfs.smb.caching.waiting import break_caching, changing
 from odxfs.smb.fsctl.call import caller_of, volume_and_number
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
@@ -65,7 +65,8 @@ async def offload_write(context: RequestContext, opened: SmbOpen | None, request
         share = await _share_after_delay(context, found)
         await _break(context, found, Access.FILE_WRITE_DATA, Use.CHANGE)
     party = _party(context, found, share)
-    written = await context.server.engine.offload_write(party, call)
+    with _changing(context, found):
+        written = await context.server.engine.offload_write(party, call)
     return OffloadWriteOutput(length_written=written).pack()
 
 
@@ -73,6 +74,11 @@ async def _break(context: RequestContext, opened: SmbOpen, right: int, use: Use)
     """A token stands for what the clients have written so far, so they write it; who lacks the right disturbs nobody."""
     if opened.granted_access & right:
         await break_caching(context, opened, use)
+
+
+def _changing(context: RequestContext, opened: SmbOpen) -> AbstractContextManager[None]:
+    """As `changing`; who lacks the right changes nothing."""
+    return changing(context, opened) if opened.granted_access & Access.FILE_WRITE_DATA else nullcontext()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from odxfs.errors import LockConflict
 from odxfs.ntstatus import Status
 from odxfs.opens import Use
 from odxfs.smb.access import FILE_APPEND_DATA, FILE_WRITE_DATA
-from odxfs.smb.caching.waiting import break_caching, must_wait
+from odxfs.smb.caching.waiting import break_caching, changing, must_wait
 from odxfs.smb.handlers.read import MAX_OFFSET
 from odxfs.smb.information.write_times import kept_write_time
 from odxfs.smb.opens import SmbOpen
@@ -50,7 +50,7 @@ async def write(context: RequestContext) -> WriteResponse:
         opened, offset = _check(context, request)
     volume = opened.volume
     if request.data:
-        with kept_write_time(opened):
+        with changing(context, opened), kept_write_time(opened):
             await volume.write(opened.inode, offset, request.data)
         opened.position = offset + len(request.data)
     if _wants_durable(opened, request):

@@ -10,7 +10,7 @@ from odxfs.ntstatus import Status
 from odxfs.opens import Use
 from odxfs.smb.access import FILE_WRITE_ATTRIBUTES, FILE_WRITE_DATA, FILE_WRITE_EA, require
 from odxfs.smb.caching.folders import entry_changed
-from odxfs.smb.caching.waiting import break_caching
+from odxfs.smb.caching.waiting import break_caching, changing
 from odxfs.smb.information import deleting, moving
 from odxfs.smb.information.allocation import set_aside
 from odxfs.smb.information.attributes import SETTABLE, rounded_up
@@ -150,7 +150,7 @@ async def _end_of_file(context: RequestContext, opened: SmbOpen, buffer: bytes) 
     size = info.FileEndOfFileInformation.unpack(buffer).end_of_file
     _check_size(opened, size)
     await break_caching(context, opened, Use.CHANGE)
-    with kept_write_time(opened):
+    with changing(context, opened), kept_write_time(opened):
         await opened.volume.truncate(opened.inode, size)
     opened.volume.reserve(opened.inode, 0)
 
@@ -165,7 +165,7 @@ async def _allocation(context: RequestContext, opened: SmbOpen, buffer: bytes) -
     _check_size(opened, size)
     await break_caching(context, opened, Use.CHANGE)
     if rounded_up(size) < rounded_up(opened.inode.size):
-        with kept_write_time(opened):
+        with changing(context, opened), kept_write_time(opened):
             await opened.volume.truncate(opened.inode, size)
     set_aside(opened, size)
 
