@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odxfs.errors import OffloadRefused, ProtocolError, StoreFailed, VolumeError
 from odxfs.ntstatus import Status
 from odxfs.smb.auth.errors import LogonFailure
-from odxfs.smb.durable.persistence import keep_record
+from odxfs.smb.durable.persistence import keep_record, keep_records_of_file
 from odxfs.smb.handlers.change_notify import change_notify
 from odxfs.smb.handlers.close import close
 from odxfs.smb.handlers.create import create
@@ -39,6 +39,8 @@ from odxfs.wire.negotiate import Dialect
 
 if TYPE_CHECKING:
     from odxfs.smb.connection import Connection
+    from odxfs.smb.opens import SmbOpen
+    from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.wire.exchange import Chain, Request
 
@@ -78,7 +80,10 @@ ROUTES: dict[int, Route] = {
 """Everything but CANCEL, which has no reply and is the connection's own business."""
 
 
-_CHANGING_OPENS = frozenset({Command.LOCK, Command.SET_INFO})
+_KEEPING: dict[int, Callable[[SmbServer, SmbOpen], Awaitable[None]]] = {
+    Command.LOCK: keep_record,
+    Command.SET_INFO: keep_records_of_file,
+}
 """What a persistent open is may change with them; CREATE, CLOSE and OPLOCK_BREAK see to that themselves."""
 
 
@@ -116,8 +121,9 @@ async def _handle(context: RequestContext, route: Route) -> Response | Answer:
     session.running[id(context)] = context
     try:
         response = await route.handler(context)
-        if context.header.command in _CHANGING_OPENS and context.open is not None:
-            await keep_record(context.server, context.open)
+        keep = _KEEPING.get(context.header.command)
+        if keep is not None and context.open is not None:
+            await keep(context.server, context.open)
         return response
     finally:
         del session.running[id(context)]

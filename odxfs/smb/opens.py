@@ -157,6 +157,10 @@ class OpenRegistry:
     def __iter__(self) -> Iterator[SmbOpen]:
         return iter(list(self._by_id.values()))
 
+    def __contains__(self, opened: SmbOpen) -> bool:
+        """Whether it is an open of this server: others may share the open table."""
+        return self._by_id.get(opened.fid.persistent) is opened
+
     def new_file_id(self) -> FileId:
         """Two random halves: a FileId tells nothing about the server and is guessed by nobody."""
         while True:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,7 +18,7 @@ from odxfs.smb.caching.breaks import Breaks
 from odxfs.smb.caching.leases import LeaseTable
 from odxfs.smb.closing import close_open, close_tree
 from odxfs.smb.durable import scavenger
-from odxfs.smb.durable.persistence import restore_opens
+from odxfs.smb.durable.persistence import follow_name, restore_opens
 from odxfs.smb.durable.table import DurableOpens
 from odxfs.smb.expiry import SessionExpiry
 from odxfs.smb.interfaces import Listening, listening_of
@@ -100,7 +101,8 @@ class SmbServer:
 
     async def serve_on(self, listening: Iterable[socket.socket]) -> None:
         """Serve on bound sockets, which it closes, until cancelled. Then nothing is open any more."""
-        self.opens.followers.append(self.registry.follow)
+        follow = partial(follow_name, self)
+        self.opens.followers.append(follow)
         try:
             await restore_opens(self)
             async with trio.open_nursery() as nursery:
@@ -117,7 +119,7 @@ class SmbServer:
             self.nursery = None
             self.listening.clear()
             await scavenger.close_all(self)
-            self.opens.followers.remove(self.registry.follow)
+            self.opens.followers.remove(follow)
 
     def forget_connection(self, connection: Connection) -> None:
         """The connection has ended; what came over it stays counted."""

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odxfs.ntstatus import Status
+from odxfs.smb.closing import close_open
 from odxfs.smb.durable import scavenger
 from odxfs.smb.durable.record import OpenRecord, pack_record, unpack_record
 from odxfs.smb.shares import Share, ShareStore
@@ -31,6 +32,7 @@ from odxfs.wire.create_contexts import (
 )
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import FileInformationClass, ReparseTag
+from odxfs.wire.fscc.file_names import FileRenameInformation
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.reparse import RELATIVE, ReparseData, SymbolicLinkData
 from odxfs.wire.header import Command
@@ -342,3 +344,46 @@ async def test_a_server_that_leaves_its_opens_behind_leaves_no_place_in_the_tabl
             await trio.sleep(0.01)
         await scavenger.close_all(served.server)
         assert len(served.server.opens) == 0
+
+
+async def open_two(peer: Peer) -> tuple[FileId, FileId]:
+    """Two persistent opens of one file."""
+    fids = []
+    for number in (1, 2):
+        wished = (wish(uuid.UUID(int=number).bytes),)
+        fids.append((await peer.create("file", create_contexts=wished)).file_id)
+    return fids[0], fids[1]
+
+
+async def test_a_wish_to_delete_that_another_open_took_back_does_not_return(tmp_path: Path) -> None:
+    async with serve(tmp_path, shares=[CA]) as served, session(served) as peer:
+        for fid, wanted in zip(await open_two(peer), (b"\x01", b"\x00"), strict=True):
+            delete = SetInfoRequest(InfoType.FILE, FileInformationClass.DISPOSITION, fid, wanted)
+            await peer.call(Command.SET_INFO, delete)
+    async with serve(tmp_path) as served:
+        for opened in served.server.durable:
+            await close_open(served.server, opened)
+        async with session(served) as peer:
+            await peer.open("file", CreateDisposition.OPEN)
+
+
+async def test_a_name_that_another_open_gave_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with serve(tmp_path, shares=[CA]) as served, session(served) as peer:
+        _, other = await open_two(peer)
+        renaming = FileRenameInformation("renamed").pack()
+        rename = SetInfoRequest(InfoType.FILE, FileInformationClass.RENAME, other, renaming)
+        await peer.call(Command.SET_INFO, rename)
+    async with serve(tmp_path) as served:
+        assert {opened.name for opened in served.server.registry} == {b"renamed"}
+        assert {opened.path for opened in served.server.registry} == {"renamed"}
+
+
+async def test_a_name_that_a_local_program_gave_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with serve(tmp_path, shares=[CA]) as served, session(served) as peer:
+        fid = await open_persistent(peer)
+        root, opened = served.volume.root, served.server.registry.find(fid)
+        assert opened is not None
+        await served.volume.rename(root, b"file", root, b"renamed")
+        served.server.opens.renamed(opened.inode.number, (root, b"file"), (root, b"renamed"))
+    async with serve(tmp_path) as served:
+        assert [opened.name for opened in served.server.registry] == [b"renamed"]

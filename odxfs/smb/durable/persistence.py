@@ -7,6 +7,7 @@ and to CLOSE. So what a client was told is there after a crash; what it was not 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from odxfs.wire.create import CreateAction
 from odxfs.wire.file_id import FileId
 
 if TYPE_CHECKING:
-    from odxfs.opens import Grant
+    from odxfs.opens import DirectoryName, Grant
     from odxfs.smb.server import SmbServer
     from odxfs.smb.trees import Tree
     from odxfs.volume import Inode, Volume
@@ -47,6 +48,32 @@ async def keep_record(server: SmbServer, opened: SmbOpen) -> None:
     """
     if _note_record(server, opened):
         await server.pool.commit()
+
+
+async def keep_records_of_file(server: SmbServer, opened: SmbOpen) -> None:
+    """The same for every persistent open of what `opened` is of: the wish to delete and the names of a file are told in each.
+
+    So what is changed through one open is not brought back by the record of another. Raises as `keep_record`.
+    """
+    numbers = {opened.inode.number, opened.file_inode.number}
+    if note_records(server, numbers):
+        await server.pool.commit()
+
+
+def note_records(server: SmbServer, numbers: Iterable[InodeNumber]) -> bool:
+    """Have the next commit say what the persistent opens of these files are now; whether anything differs. No checkpoint."""
+    changed = False
+    for number in numbers:
+        for entry in server.opens.opens_of(number):
+            if isinstance(entry.owner, SmbOpen) and entry.owner in server.registry:
+                changed |= _note_record(server, entry.owner)
+    return changed
+
+
+def follow_name(server: SmbServer, number: InodeNumber, old: DirectoryName, new: DirectoryName) -> None:
+    """A local program has renamed an open file: its opens have the new name, in the catalog with the next commit."""
+    server.registry.follow(number, old, new)
+    note_records(server, (number,))
 
 
 def _note_record(server: SmbServer, opened: SmbOpen) -> bool:
