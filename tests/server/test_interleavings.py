@@ -4,16 +4,33 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import trio
 
 from odxfs.ntstatus import Status
 from odxfs.types import Buffer
+from odxfs.volume import Pool
 from odxfs.volume.blocks.files import Files
 from odxfs.wire.client_exchange import ALL_ONES
+from odxfs.wire.file_id import FileId
+from odxfs.wire.fscc.classes import FileInformationClass
 from odxfs.wire.header import Command
 from odxfs.wire.oplock_break import LeaseBreakNotification
+from odxfs.wire.query_info import InfoType
+from odxfs.wire.set_info import SetInfoRequest
 from odxfs.wire.write import WriteRequest
-from tests.server.test_durable_caching import GUID, H, R, create, lease, leased, session
+from tests.server.test_durable_caching import (
+    CA,
+    GUID,
+    PERSISTENT,
+    H,
+    R,
+    create,
+    lease,
+    leased,
+    session,
+    wish_v2,
+)
 from tests.support.serving import serve
 from tests.support.waiting import until
 
@@ -39,6 +56,34 @@ class SlowWrites(Files):
         super().write(descriptor, buffers, offset)
 
 
+class HeldCommits:
+    """From `hold` on each commit that a request asks for waits until `go_on`; `begun` counts them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self.begun = 0
+        self.go_on = trio.Event()
+
+    def hold(self) -> None:
+        commit = Pool.commit
+
+        async def held(pool: Pool) -> None:
+            self.begun += 1
+            await self.go_on.wait()
+            await commit(pool)
+
+        self._monkeypatch.setattr(Pool, "commit", held)
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> HeldCommits:
+    return HeldCommits(monkeypatch)
+
+
+def disposition(fid: FileId, *, delete: bool) -> SetInfoRequest:
+    return SetInfoRequest(InfoType.FILE, FileInformationClass.DISPOSITION, fid, bytes([delete]))
+
+
 async def test_who_comes_to_cache_a_file_while_it_is_written_hears_of_the_new_bytes(tmp_path: Path) -> None:
     files = SlowWrites()
     async with (
@@ -60,3 +105,23 @@ async def test_who_comes_to_cache_a_file_while_it_is_written_hears_of_the_new_by
             told = LeaseBreakNotification.unpack((await reader.next_response(ALL_ONES)).pdu)
         assert told.new_lease_state == 0
         assert await reader.read(made.file_id, 0, 3) == b"nnn"
+
+
+async def test_what_is_asked_for_twice_is_answered_twice_when_it_is_durable(
+    tmp_path: Path, commits: HeldCommits
+) -> None:
+    async with serve(tmp_path, shares=[CA]) as served, session(served, "ca") as peer:
+        fid = (await create(peer, wish_v2(flags=PERSISTENT))).file_id
+        commits.hold()
+        asked = []
+        for number in (1, 2):
+            asked.append(await peer.send(Command.SET_INFO, disposition(fid, delete=True)))
+            with trio.fail_after(10):
+                await until(lambda expected=number: commits.begun == expected)
+        commits.go_on.set()
+        for each in asked:
+            assert (await peer.final(each)).header.status == Status.SUCCESS
+        begun = commits.begun
+        await peer.call(Command.SET_INFO, disposition(fid, delete=True))
+        assert commits.begun == begun
+        assert served.pool.persistent_opens.body_of(fid.persistent)

@@ -40,7 +40,8 @@ class Durability:
 
     `timeout` is in seconds. `create_guid` is empty where the client sent none. `parked_until` is a moment of the server's clock,
     None while a session has the open. `action` is what CREATE answered, for a client that asks again. While
-    `is_replay_eligible` no request but that CREATE has used the open.
+    `is_replay_eligible` no request but that CREATE has used the open. `durable_record` is the record of a persistent open that
+    was committed last, the very object: one with the same bytes that was noted since may not be durable.
     """
 
     client_guid: UUID
@@ -52,6 +53,7 @@ class Durability:
     timeout: float = 0.0
     parked_until: float | None = None
     is_replay_eligible: bool = True
+    durable_record: bytes | None = None
 
     @property
     def is_parked(self) -> bool:

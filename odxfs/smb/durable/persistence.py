@@ -44,10 +44,9 @@ logger = logging.getLogger(__name__)
 async def keep_record(server: SmbServer, opened: SmbOpen) -> None:
     """Have the catalog say what a persistent open is now, durably on return; without effect on any other open.
 
-    Costs a commit of the pool where anything has changed. Raises ReadOnly, NoSpace or StoreFailed.
+    Costs a commit of the pool where that is not durable yet. Raises ReadOnly, NoSpace or StoreFailed.
     """
-    if _note_record(server, opened):
-        await server.pool.commit()
+    await _keep(server, (opened,))
 
 
 async def keep_records_of_file(server: SmbServer, opened: SmbOpen) -> None:
@@ -56,54 +55,62 @@ async def keep_records_of_file(server: SmbServer, opened: SmbOpen) -> None:
     So what is changed through one open is not brought back by the record of another. Raises as `keep_record`.
     """
     numbers = {opened.inode.number, opened.file_inode.number}
-    if note_records(server, numbers):
-        await server.pool.commit()
-
-
-def note_records(server: SmbServer, numbers: Iterable[InodeNumber]) -> bool:
-    """Have the next commit say what the persistent opens of these files are now; whether anything differs. No checkpoint."""
-    changed = False
-    for number in numbers:
-        for entry in server.opens.opens_of(number):
-            if isinstance(entry.owner, SmbOpen) and entry.owner in server.registry:
-                changed |= _note_record(server, entry.owner)
-    return changed
+    await _keep(server, [other for number in numbers for other in _opens_of_file(server, number)])
 
 
 def follow_name(server: SmbServer, number: InodeNumber, old: DirectoryName, new: DirectoryName) -> None:
     """A local program has renamed an open file: its opens have the new name, in the catalog with the next commit."""
     server.registry.follow(number, old, new)
-    note_records(server, (number,))
+    for opened in _opens_of_file(server, number):
+        _note_record(server, opened)
 
 
-def _note_record(server: SmbServer, opened: SmbOpen) -> bool:
-    """Have the next commit say what a persistent open is now; whether that differs from what the catalog says."""
-    if opened.durability is None or not opened.durability.is_persistent or opened.closed:
-        return False
-    records, identifier = server.pool.persistent_opens, opened.fid.persistent
-    body = pack_record(_describe(server, opened, opened.durability))
-    if records.body_of(identifier) == body:
-        return False
-    records.put(identifier, opened.inode, body)
-    return True
-
-
-def note_grant(server: SmbServer, grant: Grant | None) -> bool:
-    """What may be cached has changed: have the next commit say so for the persistent opens that it is of. Whether there are any.
+def note_grant(server: SmbServer, grant: Grant | None) -> None:
+    """What may be cached has changed: have the next commit say so for the persistent opens that it is of.
 
     So no commit has what others wrote since without the end of what was cached before. No checkpoint.
     """
-    changed = False
-    for entry in grant.entries if grant is not None else ():
-        if isinstance(entry.owner, SmbOpen):
-            changed |= _note_record(server, entry.owner)
-    return changed
+    for opened in _opens_of_grant(grant):
+        _note_record(server, opened)
 
 
 async def keep_grant(server: SmbServer, grant: Grant | None) -> None:
     """The same, durably on return. Raises as `keep_record`."""
-    if note_grant(server, grant):
+    await _keep(server, _opens_of_grant(grant))
+
+
+def _opens_of_file(server: SmbServer, number: InodeNumber) -> list[SmbOpen]:
+    owners = [entry.owner for entry in server.opens.opens_of(number)]
+    return [owner for owner in owners if isinstance(owner, SmbOpen) and owner in server.registry]
+
+
+def _opens_of_grant(grant: Grant | None) -> list[SmbOpen]:
+    entries = grant.entries if grant is not None else ()
+    return [entry.owner for entry in entries if isinstance(entry.owner, SmbOpen)]
+
+
+async def _keep(server: SmbServer, opens: Iterable[SmbOpen]) -> None:
+    """Note these opens, and return when what was noted is durable: by a commit that has begun already it may not be yet."""
+    waiting: dict[Durability, bytes] = {}
+    for opened in opens:
+        record, durability = _note_record(server, opened), opened.durability
+        if record is not None and durability is not None and durability.durable_record is not record:
+            waiting[durability] = record
+    if waiting:
         await server.pool.commit()
+    for durability, record in waiting.items():
+        durability.durable_record = record
+
+
+def _note_record(server: SmbServer, opened: SmbOpen) -> bytes | None:
+    """Have the next commit say what a persistent open is now: the record, None for any other open."""
+    if opened.durability is None or not opened.durability.is_persistent or opened.closed:
+        return None
+    records, identifier = server.pool.persistent_opens, opened.fid.persistent
+    body = pack_record(_describe(server, opened, opened.durability))
+    if records.body_of(identifier) != body:
+        records.put(identifier, opened.inode, body)
+    return records.body_of(identifier)
 
 
 async def leave_open(server: SmbServer, opened: SmbOpen) -> None:
