@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from odxfs.ntstatus import Status
+from odxfs.smb.durable.channel_sequence import any_left_at_work
 from odxfs.types import Buffer
 from odxfs.volume import Pool
 from odxfs.volume.blocks.files import Files
@@ -25,12 +26,15 @@ from tests.server.test_durable_caching import (
     PERSISTENT,
     H,
     R,
+    come_back_v2,
     create,
     lease,
     leased,
+    refusal,
     session,
     wish_v2,
 )
+from tests.support.peer import Peer
 from tests.support.serving import serve
 from tests.support.waiting import until
 
@@ -125,3 +129,51 @@ async def test_what_is_asked_for_twice_is_answered_twice_when_it_is_durable(
         await peer.call(Command.SET_INFO, disposition(fid, delete=True))
         assert commits.begun == begun
         assert served.pool.persistent_opens.body_of(fid.persistent)
+
+
+async def leave_writing(peer: Peer, files: SlowWrites, fid: FileId) -> None:
+    """Have a write of old bytes at work that the disk keeps."""
+    files.armed = True
+    await peer.send(Command.WRITE, WriteRequest(fid, 0, b"o" * LONG), charge=17)
+    await until(lambda: files.waiting > 0)
+    files.armed = False
+
+
+async def test_who_comes_back_waits_for_what_the_lost_session_still_writes(tmp_path: Path) -> None:
+    files = SlowWrites()
+    async with serve(tmp_path, files=files) as served, session(served) as peer:
+        fid = (await create(peer, wish_v2())).file_id
+        await leave_writing(peer, files, fid)
+        async with session(served, previous=peer.session_id) as again, trio.open_nursery() as nursery:
+            back: list[FileId] = []
+
+            async def return_to_it() -> None:
+                back.append((await come_back_v2(again, fid)).file_id)
+
+            nursery.start_soon(return_to_it)
+            await trio.sleep(0.1)
+            assert not back
+            files.go_on.set()
+            await until(lambda: bool(back))
+            await again.write(back[0], 0, b"new")
+            assert await again.read(back[0], 0, 4) == b"newo"
+
+
+async def test_a_write_that_is_sent_again_does_not_overtake_what_the_lost_session_still_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.smb.durable.losing.LOSS_SECONDS", 0.05)
+    files = SlowWrites()
+    async with serve(tmp_path, files=files) as served, session(served) as peer:
+        fid = (await create(peer, wish_v2())).file_id
+        await leave_writing(peer, files, fid)
+        async with session(served, previous=peer.session_id) as again:
+            fid = (await come_back_v2(again, fid)).file_id
+            again.channel_sequence, again.replay = 1, True
+            assert await refusal(again.write(fid, 0, b"new")) is Status.FILE_NOT_AVAILABLE
+            files.go_on.set()
+            opened = served.server.registry.find(fid)
+            assert opened is not None
+            await until(lambda: not any_left_at_work(opened))
+            await again.write(fid, 0, b"new")
+            assert await again.read(fid, 0, 4) == b"newo"

@@ -51,9 +51,15 @@ def is_in_sequence(context: RequestContext, opened: SmbOpen) -> bool:
     return not (changing and context.header.flags & HeaderFlags.REPLAY)
 
 
+def any_left_at_work(opened: SmbOpen) -> bool:
+    """Whether a request of the session that the open was lost with is still at work on it."""
+    durability = opened.durability
+    return durability is not None and any(other.open is opened for other in durability.left_at_work.values())
+
+
 def _earlier_ones_run(context: RequestContext, opened: SmbOpen) -> bool:
-    """Whether a request of another ChannelSequence is at work on the open; looks at what runs in its session."""
-    return any(
+    """Whether a request of another ChannelSequence is at work on the open, or one of a session that it was lost with."""
+    return any_left_at_work(opened) or any(
         other.open is opened and sequence_of(other) != opened.channel_sequence
         for other in opened.session.running.values()
         if other is not context

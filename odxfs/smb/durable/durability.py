@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from odxfs.smb.request import RequestContext
     from odxfs.wire.create import CreateAction
 
 
@@ -41,7 +43,8 @@ class Durability:
     `timeout` is in seconds. `create_guid` is empty where the client sent none. `parked_until` is a moment of the server's clock,
     None while a session has the open. `action` is what CREATE answered, for a client that asks again. While
     `is_replay_eligible` no request but that CREATE has used the open. `durable_record` is the record of a persistent open that
-    was committed last, the very object: one with the same bytes that was noted since may not be durable.
+    was committed last, the very object: one with the same bytes that was noted since may not be durable. `left_at_work` are the
+    requests of the session that it was lost with last, those that have not ended yet.
     """
 
     client_guid: UUID
@@ -54,6 +57,7 @@ class Durability:
     parked_until: float | None = None
     is_replay_eligible: bool = True
     durable_record: bytes | None = None
+    left_at_work: Mapping[int, RequestContext] = field(default_factory=dict)
 
     @property
     def is_parked(self) -> bool:

@@ -42,6 +42,7 @@ def try_to_park(server: SmbServer, opened: SmbOpen) -> bool:
         server.notifications.close(opened.watch)
         opened.watch = None
     opened.enumeration = None
+    durability.left_at_work = opened.session.running
     server.registry.park(opened)
     opened.tree = lost_tree(opened.tree.share, opened.view)
     opened.session = opened.tree.session
