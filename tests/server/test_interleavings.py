@@ -12,7 +12,8 @@ from odxfs.smb.durable.channel_sequence import any_left_at_work
 from odxfs.types import Buffer
 from odxfs.volume import Pool
 from odxfs.volume.blocks.files import Files
-from odxfs.wire.client_exchange import ALL_ONES
+from odxfs.wire.client_exchange import ALL_ONES, Call
+from odxfs.wire.create import CreateDisposition, CreateRequest
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import FileInformationClass
 from odxfs.wire.header import Command
@@ -22,6 +23,7 @@ from odxfs.wire.set_info import SetInfoRequest
 from odxfs.wire.write import WriteRequest
 from tests.server.test_durable_caching import (
     CA,
+    CLIENT,
     GUID,
     PERSISTENT,
     H,
@@ -34,8 +36,8 @@ from tests.server.test_durable_caching import (
     session,
     wish_v2,
 )
-from tests.support.peer import Peer
-from tests.support.serving import serve
+from tests.support.peer import FILE_ALL_ACCESS, SHARE_ALL, Body, Peer, connect
+from tests.support.serving import PASSWORD, USER, serve
 from tests.support.waiting import until
 
 LONG = (1 << 20) + 65536
@@ -177,3 +179,30 @@ async def test_a_write_that_is_sent_again_does_not_overtake_what_the_lost_sessio
             await until(lambda: not any_left_at_work(opened))
             await again.write(fid, 0, b"new")
             assert await again.read(fid, 0, 4) == b"newo"
+
+
+def send_now(peer: Peer, command: int, body: Body, *, replay: bool = False) -> int:
+    """Send without a checkpoint: what several peers send in a row reaches the server in one turn. Returns the message id."""
+    call = Call(command, body.pack(), None, peer.tree_id, peer.session_id, 1, replay=replay)
+    (message_id,), buffers = peer.wire.compound([call])
+    frame = b"".join(buffers)
+    assert peer.stream.socket._sock.send(frame) == len(frame)  # type: ignore[attr-defined]
+    return message_id
+
+
+async def test_a_create_that_comes_by_two_channels_at_once_is_done_once(tmp_path: Path) -> None:
+    async with (
+        serve(tmp_path) as served,
+        session(served) as first,
+        connect(served.port, guid=CLIENT) as second,
+    ):
+        await second.bind(first, USER, PASSWORD)
+        request = CreateRequest(
+            "file", FILE_ALL_ACCESS, SHARE_ALL, CreateDisposition.OPEN_IF, create_contexts=(wish_v2(),)
+        )
+        ids = [
+            (peer, send_now(peer, Command.CREATE, request, replay=peer is second)) for peer in (first, second)
+        ]
+        statuses = [(await peer.final(message_id)).header.status for peer, message_id in ids]
+        assert statuses == [Status.SUCCESS, Status.FILE_NOT_AVAILABLE]
+        assert len(served.server.registry) == 1

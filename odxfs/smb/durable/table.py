@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -70,17 +69,14 @@ class DurableOpens:
             if not opens:
                 self._by_application.pop(durability.app_instance.id, None)
 
-    @contextmanager
-    def creating(self, name: CreateName) -> Iterator[None]:
-        """Around a CREATE: if it has a CreateGuid its repetition can be told before there is an open."""
-        if not name[1]:
-            yield
-            return
-        self._creating.add(name)
-        try:
-            yield
-        finally:
-            self._creating.discard(name)
+    def begin_create(self, name: CreateName) -> None:
+        """A CREATE is at work from here on: if it has a CreateGuid its repetition can be told before there is an open."""
+        if name[1]:
+            self._creating.add(name)
+
+    def end_create(self, name: CreateName) -> None:
+        """It has an open, or none."""
+        self._creating.discard(name)
 
     def is_creating(self, name: CreateName) -> bool:
         """Whether that CREATE is still at work."""

@@ -19,6 +19,7 @@ from odxfs.smb.durable.outlasting import outlast_channel
 from odxfs.smb.durable.persistence import keep_grant, keep_record
 from odxfs.smb.durable.reconnecting import named_open, reconnect
 from odxfs.smb.durable.replay import find_replayed, replayed_level
+from odxfs.smb.durable.table import CreateName
 from odxfs.smb.durable.wishes import Wishes, read_wishes
 from odxfs.smb.information.allocation import set_aside_at_create
 from odxfs.smb.information.attributes import allocation_size, end_of_file, open_attributes, times_of
@@ -83,12 +84,22 @@ async def create(context: RequestContext) -> CreateResponse:
     if context.open is not None and context.open.durability is not None:
         answer = await _respond(context, context.open, context.open.durability.action, request, wishes)
         return replace(answer, oplock_level=replayed_level(context.open, request))
-    return await outlast_channel(context, wishes.create_guid, partial(_create, context, request, wishes))
+    name = context.connection.client_guid, wishes.create_guid
+    context.server.durable.begin_create(
+        name
+    )  # in this step: its repetition may come by another channel in this turn
+    return await outlast_channel(
+        context, wishes.create_guid, partial(_create, context, request, wishes, name)
+    )
 
 
-async def _create(context: RequestContext, request: CreateRequest, wishes: Wishes) -> CreateResponse:
-    with context.server.durable.creating((context.connection.client_guid, wishes.create_guid)):
+async def _create(
+    context: RequestContext, request: CreateRequest, wishes: Wishes, name: CreateName
+) -> CreateResponse:
+    try:
         return await _create_open(context, request, wishes)
+    finally:
+        context.server.durable.end_create(name)
 
 
 async def _create_open(context: RequestContext, request: CreateRequest, wishes: Wishes) -> CreateResponse:
