@@ -80,6 +80,23 @@ async def _lose(context: Any, scope: trio.CancelScope, ending: bool) -> None:
     scope.cancel()
 
 
+async def test_a_create_that_is_done_when_it_is_cancelled_is_answered() -> None:
+    create = Create()
+    async with trio.open_nursery() as nursery:
+        context: Any = Surroundings(nursery, others=True)
+        with trio.CancelScope() as scope:
+
+            async def finish_and_cancel() -> None:
+                await trio.testing.wait_all_tasks_blocked()
+                create.go_on.set()
+                scope.cancel()
+
+            nursery.start_soon(finish_and_cancel)
+            response: Any = await outlast_channel(context, GUID, create)
+        assert response == "response"
+        assert not scope.cancelled_caught
+
+
 @pytest.mark.parametrize("others", [False, True])
 async def test_who_stays_gets_the_answer_or_the_error(others: bool) -> None:
     async with trio.open_nursery() as nursery:

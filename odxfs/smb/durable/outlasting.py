@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 async def outlast_channel(
     context: RequestContext, create_guid: bytes, make: Callable[[], Awaitable[CreateResponse]]
 ) -> CreateResponse:
-    """Run `make`, in a task of the server's own where that may have to outlive this one. Raises what it raises."""
+    """Run `make`, in a task of the server's own where that may have to outlive this one. Raises what it raises.
+
+    One that is cancelled when it is done is answered: its client would not know what to close.
+    """
     nursery = context.server.nursery
     if not create_guid or nursery is None or not context.session.has_channel_besides(context.connection):
         return await make()
@@ -33,9 +36,12 @@ async def outlast_channel(
     except trio.Cancelled:
         if context.connection.is_ending and context.session.has_channel_besides(context.connection):
             context.may_pend = False  # nobody is left to be told
-        else:
-            work.scope.cancel()
-        raise
+            raise
+        work.scope.cancel()
+        with trio.CancelScope(shield=True):
+            await work.done.wait()
+        if not work.has_response:
+            raise
     return work.result()
 
 
@@ -48,6 +54,11 @@ class _Work:
         self._make = make
         self._response: CreateResponse | None = None
         self._error: Exception | None = None
+
+    @property
+    def has_response(self) -> bool:
+        """Whether there is an answer that is no refusal."""
+        return self._response is not None
 
     async def run(self) -> None:
         """Never raises but Cancelled: an error is for who waits, and who is gone asks again."""
