@@ -131,6 +131,21 @@ async def test_an_open_is_there_after_a_restart_with_its_locks(tmp_path: Path) -
         assert len(served.server.registry) == 0
 
 
+async def test_locks_that_lie_over_each_other_are_there_after_a_restart(tmp_path: Path) -> None:
+    """An open may lock what it has exclusively once more to share it; the other way round it would be refused."""
+    async with serve(tmp_path, shares=[CA]) as served, session(served) as peer:
+        fid = await open_persistent(peer)
+        await peer.call(Command.LOCK, LockRequest(fid, (LockElement(5, 10, LOCK_NOW),)))
+        await peer.call(Command.LOCK, LockRequest(fid, (LockElement(0, 10, LockFlags.SHARED_LOCK),)))
+    async with serve(tmp_path) as served:
+        (opened,) = served.server.durable
+        assert opened.entry is not None
+        assert sorted(served.server.opens.locks_of(opened.entry), reverse=True) == [
+            (5, 10, True),
+            (0, 10, False),
+        ]
+
+
 async def test_a_server_that_is_stopped_keeps_the_opens_of_clients_that_are_there(tmp_path: Path) -> None:
     async with AsyncExitStack() as clients:
         async with serve(tmp_path, shares=[CA]) as served:

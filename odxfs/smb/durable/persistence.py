@@ -254,9 +254,12 @@ def _make_open(kept: PersistentOpen, record: OpenRecord, tree: Tree, view: View)
 
 
 def _restore_locks(server: SmbServer, opened: SmbOpen, record: OpenRecord) -> None:
-    """They were all held at once, so none is in another's way, unless a local program was quicker with the file."""
+    """They were all held at once, so none is in another's way, unless a local program was quicker with the file.
+
+    The exclusive ones first: an open may share what it has locked for itself, but not the other way round.
+    """
     assert opened.entry is not None, "it has just been made"
-    for offset, length, exclusive in record.locks:
+    for offset, length, exclusive in sorted(record.locks, key=lambda lock: not lock[2]):
         try:
             taken = server.opens.lock(opened.entry, offset, length, exclusive=exclusive)
         except TooManyLocks:
