@@ -290,7 +290,11 @@ class Connection:
             return True
         run = CompoundRun(self, chain)
         if any(request.header.command in _IN_ORDER for request in chain.requests):
-            await run.run()
+            self.take(run.credits)
+            try:
+                await run.run()
+            finally:
+                run.release_credits()
             return True
         while self._working_credits >= MAX_WORKING_CREDITS:
             await self._send_gathered()
