@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import trio
+
 from odxfs.errors import OffloadRefused, ProtocolError, StoreFailed, VolumeError
 from odxfs.ntstatus import Status
 from odxfs.smb.auth.errors import LogonFailure
@@ -123,7 +125,8 @@ async def _handle(context: RequestContext, route: Route) -> Response | Answer:
         response = await route.handler(context)
         keep = _KEEPING.get(context.header.command)
         if keep is not None and context.open is not None:
-            await keep(context.server, context.open)
+            with trio.CancelScope(shield=True):  # it is done, and who cancels it now is to hear that
+                await keep(context.server, context.open)
         return response
     finally:
         del session.running[id(context)]
