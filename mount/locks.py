@@ -81,6 +81,7 @@ class LockOperations(FrontEnd):
             if not wait:
                 raise pyfuse3.FUSEError(errno.EAGAIN)
             await self._wait_for_release(entry, waiter)
+        changed(self.opens, entry.number)  # who has come to cache the file while this one waited
         return 0
 
     @answered
@@ -95,6 +96,7 @@ class LockOperations(FrontEnd):
             if operation & fcntl.LOCK_NB:
                 raise pyfuse3.FUSEError(errno.EAGAIN)
             await self._wait_for_release(entry, waiter)
+        changed(self.opens, entry.number)  # who has come to cache the file while this one waited
         return 0
 
     def closed(self, fh: int, owner: int) -> None:

@@ -79,13 +79,16 @@ async def _lock_one(context: RequestContext, opened: SmbOpen, entry: OpenEntry, 
     if element.offset + element.length > MAX_LOCK_END:
         raise SmbError(Status.INVALID_LOCK_RANGE)
     exclusive = bool(element.flags & LockFlags.EXCLUSIVE_LOCK)
-    opens = context.server.opens
+    opens, has_waited = context.server.opens, False
     while not opens.lock(entry, element.offset, element.length, exclusive=exclusive):
         if element.flags & LockFlags.FAIL_IMMEDIATELY:
             raise SmbError(Status.LOCK_NOT_GRANTED)
         await _wait_for_release(context, entry)
         if opened.closed:
             raise SmbError(Status.RANGE_NOT_LOCKED)
+        has_waited = True
+    if has_waited and opens.cached:  # who has come to cache the file since the lock in the way was given up
+        opens.grants.contend(entry.number, Use.CHANGE, opened.grant)
 
 
 async def _wait_for_release(context: RequestContext, entry: OpenEntry) -> None:
