@@ -9,7 +9,10 @@ import spnego
 import trio
 
 from odxfs.ntstatus import Status
+from odxfs.smb.closing import close_open
 from odxfs.smb.durable.channel_sequence import any_left_at_work
+from odxfs.smb.opens import SmbOpen
+from odxfs.smb.server import SmbServer
 from odxfs.types import Buffer
 from odxfs.volume import Pool
 from odxfs.volume.blocks.files import Files
@@ -285,3 +288,28 @@ async def test_what_waits_behind_a_login_counts_once(tmp_path: Path) -> None:
             await other.call(Command.LOCK, lock_of(held, LockFlags.UNLOCK))
         await until(lambda: not connection.pending)
         assert connection._working_credits == 0
+
+
+async def test_an_open_that_is_given_up_for_somebody_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client would have a FileId of an open that is closed the next moment."""
+    go_on = trio.Event()
+
+    async def close_later(server: SmbServer, opened: SmbOpen) -> None:
+        await go_on.wait()
+        await close_open(server, opened)
+
+    monkeypatch.setattr("odxfs.smb.caching.breaks.close_open", close_later)
+    async with serve(tmp_path) as served:
+        async with session(served) as peer:
+            fid = (await create(peer, wish_v2())).file_id
+        await until(lambda: len(served.server.durable) == 1)
+        async with session(served, guid=GUID) as other, session(served) as peer:
+            request = CreateRequest("file", FILE_ALL_ACCESS, SHARE_ALL)
+            opening = await other.send(Command.CREATE, request)
+            assert (await other.next_response(opening)).interim
+            assert await refusal(come_back_v2(peer, fid)) is Status.OBJECT_NAME_NOT_FOUND
+            go_on.set()
+            assert (await other.final(opening)).header.status == Status.SUCCESS
+        assert len(served.server.durable) == 0

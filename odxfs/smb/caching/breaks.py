@@ -11,6 +11,7 @@ import trio
 
 from odxfs.smb.caching.oplocks import level_after
 from odxfs.smb.closing import close_open
+from odxfs.smb.durable.durability import Kind
 from odxfs.smb.durable.persistence import note_grant
 from odxfs.smb.limits import BREAK_SECONDS, CHANNEL_ROUNDS, MIN_ROUND_SECONDS, SILENT_SECONDS
 from odxfs.smb.opens import SmbOpen
@@ -163,6 +164,8 @@ class Breaks:
         if durability is not None and not durability.yields:
             return
         if self._nursery is not None:
+            if durability is not None:
+                durability.kind = Kind.NONE  # in this step: its client may come back before it is closed
             self._nursery.start_soon(self._kept_to_itself, close_open, self._server, opened)
 
     async def _kept_to_itself(self, act: Callable[..., Awaitable[None]], *arguments: object) -> None:

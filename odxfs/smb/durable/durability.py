@@ -65,6 +65,11 @@ class Durability:
         return self.parked_until is not None
 
     @property
+    def may_come_back(self) -> bool:
+        """Whether its client may have it again: it is parked, and not about to be closed for somebody else."""
+        return self.is_parked and self.outlives_connection
+
+    @property
     def outlives_connection(self) -> bool:
         """Whether the loss of its session is not its end."""
         return self.kind is not Kind.NONE

@@ -84,7 +84,9 @@ def _find_v2(context: RequestContext, asked: DurableHandleReconnectV2) -> SmbOpe
 def _find_parked(context: RequestContext, persistent: int) -> SmbOpen:
     """The parked open of that FileId, if it was made through the share that it is asked for in."""
     opened = context.server.registry.find_persistent(persistent)
-    if opened is None or not opened.is_parked or opened.tree.share.name != context.tree.share.name:
+    if opened is None or opened.durability is None or not opened.durability.may_come_back:
+        raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
+    if opened.tree.share.name != context.tree.share.name:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
     return opened
 

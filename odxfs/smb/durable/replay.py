@@ -38,6 +38,8 @@ def find_replayed(context: RequestContext, wishes: Wishes) -> SmbOpen | None:
     opened = durable.find_create(name)
     if opened is None or opened.durability is None:
         return None
+    if opened.is_parked and not opened.durability.may_come_back:
+        return None
     if not is_replay:
         raise SmbError(Status.DUPLICATE_OBJECTID)
     if opened.durability.owner != context.session.user_name:
