@@ -35,6 +35,7 @@ from tests.server.test_durable_caching import (
     PERSISTENT,
     H,
     R,
+    W,
     come_back_v2,
     create,
     lease,
@@ -313,3 +314,31 @@ async def test_an_open_that_is_given_up_for_somebody_does_not_come_back(
             go_on.set()
             assert (await other.final(opening)).header.status == Status.SUCCESS
         assert len(served.server.durable) == 0
+
+
+@pytest.mark.parametrize("by_lease", [False, True])
+async def test_what_is_broken_before_it_is_answered_is_not_told_as_granted(
+    tmp_path: Path, commits: HeldCommits, by_lease: bool
+) -> None:
+    async with (
+        serve(tmp_path, shares=[CA]) as served,
+        session(served, "ca") as peer,
+        session(served, "ca", guid=GUID) as other,
+    ):
+        wished = (wish_v2(flags=PERSISTENT), lease(R | W | H)) if by_lease else (wish_v2(flags=PERSISTENT),)
+        level = OplockLevel.LEASE if by_lease else OplockLevel.BATCH
+        await other.close(await other.open("file"))
+        commits.hold()
+        request = CreateRequest(
+            "file", FILE_ALL_ACCESS, SHARE_ALL, requested_oplock_level=level, create_contexts=wished
+        )
+        creating = await peer.send(Command.CREATE, request)
+        await until(lambda: commits.begun == 1)
+        opening = await other.send(Command.CREATE, CreateRequest("file", FILE_ALL_ACCESS, SHARE_ALL))
+        assert (await other.next_response(opening)).interim
+        commits.go_on.set()
+        made = CreateResponse.unpack((await peer.final(creating)).pdu)
+        assert leased(made)[0] == R | H if by_lease else made.oplock_level == OplockLevel.II
+        with trio.fail_after(10):
+            assert (await other.final(opening)).header.status == Status.SUCCESS
+    assert len(served.server.breaks) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
 from odxfs.smb.access import FILE_ALL_ACCESS, check_desired, grant
@@ -53,6 +54,9 @@ from odxfs.wire.create_contexts import (
 from odxfs.wire.fscc.classes import FileAttributes
 from odxfs.wire.fscc.ea import ExtendedAttribute, unpack_full_ea
 from odxfs.wire.fscc.filetime import NONE
+
+if TYPE_CHECKING:
+    from odxfs.smb.server import SmbServer
 
 SHARE_MASK = 0x7
 VALID_ATTRIBUTES = 0x7FB7
@@ -118,12 +122,24 @@ async def _create_open(context: RequestContext, request: CreateRequest, wishes: 
         grant_durability(context, opened, action, wishes)
         await keep_grant(context.server, opened.grant)
         await keep_record(context.server, opened)
+        await _agree_to_breaks(context.server, opened)
         return await _respond(context, opened, action, request, wishes)
     except BaseException:
         await close_open(
             context.server, opened
         )  # a snapshot that is deleted at this moment: the client gets no FileId
         raise
+
+
+async def _agree_to_breaks(server: SmbServer, opened: SmbOpen) -> None:
+    """Somebody may have come since the oplock or lease was granted. Its client has cached nothing yet, and knows of nothing that
+    could be broken: what is left is what it is told of in the first place.
+    """
+    grant = opened.grant
+    while grant is not None and grant.breaking and len(grant.entries) == 1:
+        server.breaks.forget(grant)
+        server.opens.grants.acknowledge(grant, grant.asked)
+        await keep_grant(server, grant)
 
 
 def _check_request(request: CreateRequest) -> None:
@@ -174,6 +190,7 @@ def _check_standing(context: RequestContext) -> None:
 async def _respond(
     context: RequestContext, opened: SmbOpen, action: CreateAction, request: CreateRequest, wishes: Wishes
 ) -> CreateResponse:
+    answers = await _answer_contexts(context, opened, request.create_contexts)
     inode = opened.inode
     times = times_of(opened.file_inode)
     return CreateResponse(
@@ -188,7 +205,7 @@ async def _respond(
         file_attributes=open_attributes(opened),
         oplock_level=level_of(opened.grant),
         create_contexts=(
-            *await _answer_contexts(context, opened, request.create_contexts),
+            *answers,
             *answer_lease(opened),
             *answer_durability(opened, wishes),
         ),
