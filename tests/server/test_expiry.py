@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from odxfs.ntstatus import Status
-from odxfs.wire.create import CreateDisposition, CreateRequest
+from odxfs.wire.create import CreateDisposition, CreateRequest, OplockLevel
 from odxfs.wire.header import Command
 from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.read import ReadRequest
@@ -38,3 +38,19 @@ async def test_an_expired_session_goes_on_after_another_login(tmp_path: Path) ->
         assert response.header.status == Status.NETWORK_SESSION_EXPIRED, "another user's login renews nothing"
         await peer.login(USER, PASSWORD, again=True)
         assert await peer.read(kept, 0, 4) == b"data"
+
+
+async def test_a_create_that_waits_while_its_session_expires_says_so(tmp_path: Path) -> None:
+    """Its client logs in again, and does not think that all it has open is lost."""
+    async with (
+        serve(tmp_path) as served,
+        logged_in(served.port, USER, PASSWORD, SHARE) as holder,
+        logged_in(served.port, USER, PASSWORD, SHARE) as peer,
+    ):
+        held = await holder.open("file", requested_oplock_level=OplockLevel.BATCH)
+        opening = await peer.send(Command.CREATE, CreateRequest("file", FILE_ALL_ACCESS, 7))
+        assert (await peer.next_response(opening)).interim
+        served.server.expiry.renew(served.server.sessions[peer.session_id], trio.current_time())
+        await trio.testing.wait_all_tasks_blocked()
+        await holder.close(held)
+        assert (await peer.final(opening)).header.status == Status.NETWORK_SESSION_EXPIRED

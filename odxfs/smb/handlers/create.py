@@ -182,7 +182,8 @@ async def _settle(context: RequestContext, opened: SmbOpen, eas: tuple[ExtendedA
 def _check_standing(context: RequestContext) -> None:
     """Session and tree have not ended while the request waited."""
     if context.session.state is not SessionState.VALID:
-        raise SmbError(Status.USER_SESSION_DELETED)
+        is_expired = context.session.state is SessionState.EXPIRED
+        raise SmbError(Status.NETWORK_SESSION_EXPIRED if is_expired else Status.USER_SESSION_DELETED)
     if context.session.trees.get(context.tree.id) is not context.tree:
         raise SmbError(Status.NETWORK_NAME_DELETED)
 
