@@ -146,6 +146,19 @@ async def test_locks_that_lie_over_each_other_are_there_after_a_restart(tmp_path
         ]
 
 
+async def test_what_was_unlocked_before_a_failure_stays_so_over_a_restart(tmp_path: Path) -> None:
+    async with serve(tmp_path, shares=[CA]) as served, session(served) as peer:
+        fid = await open_persistent(peer)
+        await peer.call(Command.LOCK, lock_of(fid, 0))
+        ranges = tuple(LockElement(offset, 10, LockFlags.UNLOCK) for offset in (0, 50))
+        refused = peer.call(Command.LOCK, LockRequest(fid, ranges))
+        assert await refusal(refused) is Status.RANGE_NOT_LOCKED
+    async with serve(tmp_path) as served:
+        (opened,) = served.server.durable
+        assert opened.entry is not None
+        assert served.server.opens.locks_of(opened.entry) == []
+
+
 async def test_a_server_that_is_stopped_keeps_the_opens_of_clients_that_are_there(tmp_path: Path) -> None:
     async with AsyncExitStack() as clients:
         async with serve(tmp_path, shares=[CA]) as served:

@@ -10,6 +10,7 @@ from odxfs.opens import OpenEntry, OpenTable, Use
 from odxfs.smb.access import FILE_READ_DATA, FILE_WRITE_DATA, require
 from odxfs.smb.caching.waiting import break_caching
 from odxfs.smb.durable.lock_sequence import is_replayed, note_done
+from odxfs.smb.durable.persistence import keep_record
 from odxfs.smb.limits import MAX_LOCKS_PER_OPEN
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
@@ -34,7 +35,11 @@ async def lock(context: RequestContext) -> LockResponse:
     if is_replayed(opened, request, context.connection):
         return LockResponse()
     if request.locks[0].flags & LockFlags.UNLOCK:
-        _unlock_all(context.server.opens, opened.entry, request.locks)
+        try:
+            _unlock_all(context.server.opens, opened.entry, request.locks)
+        except SmbError:
+            await keep_record(context.server, opened)  # without what was given up before the failure
+            raise
     elif context.session.state is SessionState.EXPIRED:
         raise SmbError(Status.NETWORK_SESSION_EXPIRED, "an expired session gives up locks and takes none")
     else:
