@@ -27,6 +27,7 @@ from odxfs.wire.oplock_break import LeaseBreakNotification
 from odxfs.wire.query_info import InfoType
 from odxfs.wire.session_setup import SessionSetupRequest
 from odxfs.wire.set_info import SetInfoRequest
+from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 from odxfs.wire.write import WriteRequest
 from tests.server.test_durable_caching import (
     CA,
@@ -342,3 +343,16 @@ async def test_what_is_broken_before_it_is_answered_is_not_told_as_granted(
         with trio.fail_after(10):
             assert (await other.final(opening)).header.status == Status.SUCCESS
     assert len(served.server.breaks) == 0
+
+
+@pytest.mark.parametrize("with_one", [True, False])
+async def test_a_tree_that_ends_with_persistent_opens_is_answered_when_they_are_gone_durably(
+    tmp_path: Path, commits: HeldCommits, with_one: bool
+) -> None:
+    async with serve(tmp_path, shares=[CA]) as served, session(served, "ca") as peer:
+        await create(peer, wish_v2(flags=PERSISTENT if with_one else 0))
+        commits.hold()
+        commits.go_on.set()
+        await peer.call(Command.TREE_DISCONNECT, TreeDisconnectRequest())
+        assert commits.begun == with_one
+        assert len(served.pool.persistent_opens) == 0

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import trio
 
-from odxfs.errors import NotADirectory, NotFound, SharingViolation, UserError
+from odxfs.errors import NotADirectory, NotFound, ReadOnly, SharingViolation, UserError, VolumeError
 from odxfs.opens.byte_range_locks import TooManyLocks
 from odxfs.smb.durable.caching import describe_caching, restore_caching
 from odxfs.smb.durable.durability import AppInstance, Durability, Kind
@@ -111,6 +111,16 @@ def _note_record(server: SmbServer, opened: SmbOpen) -> bytes | None:
     if records.body_of(identifier) != body:
         records.put(identifier, opened.inode, body)
     return records.body_of(identifier)
+
+
+async def forget_durably(server: SmbServer) -> None:
+    """A client that hears of the end of persistent opens must not find them again after a crash; on a disk that fails it may."""
+    try:
+        await server.pool.commit()
+    except ReadOnly as error:  # the log says that of the pool
+        logger.info("persistent opens are closed, and may be back after a restart: %s", error)
+    except VolumeError as error:
+        logger.warning("persistent opens are closed, and may be back after a restart: %s", error)
 
 
 async def leave_open(server: SmbServer, opened: SmbOpen) -> None:

@@ -1,15 +1,11 @@
 """CLOSE: the end of an open (MS-SMB2 3.3.5.10)."""
 
-import logging
-
-from odxfs.errors import ReadOnly, VolumeError
 from odxfs.smb.closing import close_open
+from odxfs.smb.durable.persistence import forget_durably
 from odxfs.smb.information.attributes import allocation_size, end_of_file, open_attributes, times_of
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext
 from odxfs.wire.close import CloseFlags, CloseRequest, CloseResponse
-
-logger = logging.getLogger(__name__)
 
 
 async def close(context: RequestContext) -> CloseResponse:
@@ -20,18 +16,8 @@ async def close(context: RequestContext) -> CloseResponse:
     response = _attributes(opened) if queried else CloseResponse()
     await close_open(context.server, opened)
     if opened.durability is not None and opened.durability.is_persistent:
-        await _forget_durably(context)
+        await forget_durably(context.server)
     return response
-
-
-async def _forget_durably(context: RequestContext) -> None:
-    """A client that hears of the close must not find the open again after a crash; on a disk that fails it may."""
-    try:
-        await context.server.pool.commit()
-    except ReadOnly as error:  # the log says that of the pool
-        logger.info("a persistent open is closed, and may be back after a restart: %s", error)
-    except VolumeError as error:
-        logger.warning("a persistent open is closed, and may be back after a restart: %s", error)
 
 
 def _attributes(opened: SmbOpen) -> CloseResponse:
