@@ -13,7 +13,7 @@ from odxfs.ntstatus import Status
 from odxfs.offload import CallRecord, Mechanism
 from odxfs.opens import Use
 from odxfs.smb.access import FILE_APPEND_DATA, FILE_EXECUTE, FILE_READ_DATA, FILE_WRITE_DATA, require
-from odxfs.smb.caching.waiting import break_caching
+from odxfs.smb.caching.waiting import break_caching, changing
 from odxfs.smb.fsctl.call import (
     MAX_OFFSET,
     FsctlAnswer,
@@ -128,7 +128,8 @@ async def _copy_chunks(context: RequestContext, copy: _Copy, chunks: tuple[SrvCo
     done = total = 0
     for chunk in chunks:
         try:
-            await _copy_chunk(context, copy, chunk)
+            with changing(context, copy.destination):
+                await _copy_chunk(context, copy, chunk)
         except (SmbError, VolumeError) as error:
             raise FsctlAnswer(error.status, SrvCopychunkResponse(done, 0, total).pack()) from error
         done += 1

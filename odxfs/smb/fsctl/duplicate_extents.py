@@ -16,7 +16,7 @@ from odxfs.ntstatus import Status
 from odxfs.offload import CallRecord, Mechanism
 from odxfs.opens import Use
 from odxfs.smb.access import FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_WRITE_DATA, require
-from odxfs.smb.caching.waiting import break_caching
+from odxfs.smb.caching.waiting import break_caching, changing
 from odxfs.smb.fsctl.call import (
     MAX_OFFSET,
     needed,
@@ -83,20 +83,21 @@ async def _recorded_duplicate(
     if count <= 0:
         return
     volume, target = destination.volume, call.target_file_offset
-    copied = await context.server.engine.copy(
-        record,
-        volume,
-        source.inode,
-        call.source_file_offset,
-        destination.inode,
-        target,
-        count,
-        may_grow=False,
-    )
-    if count - copied >= BLOCK_BYTES:
-        raise SmbError(Status.NOT_SUPPORTED, "the source was cut off meanwhile")
-    if copied < count:
-        await volume.deallocate(destination.inode, target + copied, count - copied)
+    with changing(context, destination):
+        copied = await context.server.engine.copy(
+            record,
+            volume,
+            source.inode,
+            call.source_file_offset,
+            destination.inode,
+            target,
+            count,
+            may_grow=False,
+        )
+        if count - copied >= BLOCK_BYTES:
+            raise SmbError(Status.NOT_SUPPORTED, "the source was cut off meanwhile")
+        if copied < count:
+            await volume.deallocate(destination.inode, target + copied, count - copied)
 
 
 def _check_rights_and_ranges(

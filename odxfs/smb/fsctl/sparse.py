@@ -18,7 +18,7 @@ from odxfs.smb.access import (
     require,
 )
 from odxfs.smb.caching.folders import entry_changed
-from odxfs.smb.caching.waiting import break_caching
+from odxfs.smb.caching.waiting import break_caching, changing
 from odxfs.smb.fsctl.call import MAX_OFFSET, FsctlAnswer, check_range, check_write_locks, file_of
 from odxfs.smb.request import SmbError
 from odxfs.types import BLOCK_BYTES
@@ -75,7 +75,8 @@ async def set_zero_data(context: RequestContext, opened: SmbOpen | None, request
     if length <= 0:
         return b""
     check_write_locks(context, found, start, length)
-    await found.volume.deallocate(inode, start, length)
+    with changing(context, found):
+        await found.volume.deallocate(inode, start, length)
     return b""
 
 
@@ -129,7 +130,8 @@ async def file_level_trim(context: RequestContext, opened: SmbOpen | None, reque
         end = min(part.offset + part.length, inode.size) // BLOCK_BYTES * BLOCK_BYTES
         if start < end:
             check_write_locks(context, found, start, end - start)
-            await found.volume.deallocate(inode, start, end - start)
+            with changing(context, found):
+                await found.volume.deallocate(inode, start, end - start)
             processed += 1
     if not processed:
         raise SmbError(Status.NO_RANGES_PROCESSED)
