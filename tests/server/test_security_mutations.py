@@ -46,7 +46,7 @@ def test_what_is_taken_makes_no_trouble_later(tmp_path: Path) -> None:
         again = SecurityDescriptor.unpack(stored)
         assert again.pack() == stored
         assert 0 <= allowed(stored, token) <= 0x1F01FF
-        assert 0 <= mode_of(again, 0o100644, 1000, 1000, users) <= 0o777
+        assert 0 <= mode_of(again, 0o100644, 1000, users) <= 0o777
         for is_directory in (False, True):
             child = inherited(stored, token.user, token.primary_group, is_directory=is_directory)
             assert SecurityDescriptor.unpack(child).owner == token.user
