@@ -228,3 +228,16 @@ async def test_a_watch_of_a_tree_tells_nothing_of_folders_that_are_closed_to_its
         for folder in (*closed, below, opened):
             await volume.create(folder.number, b"letter", stat.S_IFREG | 0o600, 0, 0)
         assert await told(pending) == (Status.SUCCESS, [(NotifyAction.ADDED, "open\\letter")])
+
+
+async def test_what_goes_with_its_folder_is_no_reason_to_list_again(tmp_path: Path) -> None:
+    """By the time that it is told nobody knows where the file was; that the folder has gone says all."""
+    async with served(tmp_path) as share, remote(share) as client:
+        volume, hub = share.volume, share.server.notifications
+        folder = await volume.create(volume.root, b"folder", stat.S_IFDIR | 0o755, 0, 0)
+        await volume.create(folder.number, b"file", stat.S_IFREG | 0o644, 0, 0)
+        pending = await watch(client, await client.create("", options=DIRECTORY), NAMES, TREE)
+        async with hub._telling:
+            await volume.unlink(folder.number, b"file")
+            await volume.rmdir(volume.root, b"folder")
+        assert await told(pending) == (Status.SUCCESS, [(NotifyAction.REMOVED, "folder")])

@@ -259,7 +259,10 @@ class NotifyHub:
                     found[watch] = path
             if not deep or directory == volume.root:
                 break
-            between.append(await _with_security(volume, directory))
+            try:
+                between.append(await _with_security(volume, directory))
+            except NotFound:
+                break  # it has been removed since: nobody can say where it was
             directory, path = await _outwards(volume, directory, path)
         return found
 
