@@ -13,7 +13,7 @@ from odxfs.types import MAX_NAME_BYTES
 from odxfs.volume import AttributeChange, Inode
 
 from .answers import answered
-from .caching import changing, give_way
+from .caching import give_way
 from .front_end import FrontEnd
 
 MAX_XATTR_NAME_BYTES = 255
@@ -63,7 +63,7 @@ class AttributeOperations(FrontEnd):
         low, high = sorted((size, target.size))
         if self.opens.local_write_conflicts(target.number, low, high - low, entry):
             raise pyfuse3.FUSEError(errno.EAGAIN)
-        with changing(self.opens, target.number):
+        with self.opens.changing(target.number):
             await self.volume.truncate(target, size)
 
     @answered

@@ -5,9 +5,6 @@ what needs none, has to wait for a client; reads and writes through an open neve
 or has not in time, which is the server's to see to.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import trio
 
 from odxfs.opens import OpenTable, Use, when_all_settled
@@ -34,16 +31,6 @@ async def give_way(opens: OpenTable, number: InodeNumber, use: Use, *, access: i
 def changed(opens: OpenTable, number: InodeNumber) -> None:
     """An open file is about to change: no client reads its own copy any more."""
     opens.grants.contend(number, Use.CHANGE)
-
-
-@contextmanager
-def changing(opens: OpenTable, number: InodeNumber) -> Iterator[None]:
-    """Around a change that may wait for the disk: who comes to cache the file meanwhile sees it as it was, and is told then."""
-    try:
-        yield
-    finally:
-        if opens.cached:
-            changed(opens, number)
 
 
 def folders_changed(opens: OpenTable, *folders: InodeNumber) -> None:

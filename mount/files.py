@@ -14,7 +14,7 @@ from odxfs.volume import AttributeChange, Inode
 
 from .ahead import LONG_BYTES
 from .answers import answered
-from .caching import changed, changing, folders_changed, give_way
+from .caching import changed, folders_changed, give_way
 from .front_end import FrontEnd
 from .handles import FileHandle
 
@@ -55,7 +55,7 @@ class FileOperations(FrontEnd):
         """
         if self.opens.local_write_conflicts(file.number, 0, file.size, None):
             raise LockConflict(f"inode {file.number} is locked")
-        with changing(self.opens, file.number):
+        with self.opens.changing(file.number):
             await self.volume.truncate(file, 0)
         mode = stat.S_IMODE(file.mode)
         kept = mode & ~stat.S_ISUID
@@ -129,7 +129,7 @@ class FileOperations(FrontEnd):
         if self.opens.cached:
             changed(self.opens, file.number)
         if not self.volume.write_nowait(file, offset, buf):
-            with changing(self.opens, file.number):
+            with self.opens.changing(file.number):
                 await self.volume.write(file, offset, buf)
         if handle.synchronous:
             await self.volume.sync(file)

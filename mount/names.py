@@ -154,7 +154,7 @@ class NameOperations(FrontEnd):
                 self._require_removable(inode)
 
         await self.volume.rename(old_parent, name_old, new_parent, name_new, RenameFlags(flags), permit)
-        old, new = (old_parent, bytes(name_old)), (new_parent, bytes(name_new))
+        old, new = (old_parent, name_old), (new_parent, name_new)
         if found:
             self.opens.renamed(found[0].number, old, new)
         if flags & RenameFlags.EXCHANGE and len(found) > 1:

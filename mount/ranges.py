@@ -14,7 +14,7 @@ from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode
 
 from .answers import answered
-from .caching import changed, changing
+from .caching import changed
 from .front_end import FrontEnd
 from .handles import FileHandle
 from .tokens import MOUNT_CLIENT
@@ -124,7 +124,7 @@ class RangeOperations(FrontEnd):
             raise LockConflict(f"inode {number} is locked at {offset}")
         changed(self.opens, number)
         try:
-            with changing(self.opens, number):
+            with self.opens.changing(number):
                 yield
         except BaseException:
             self.invalidation.content_doubtful(number)

@@ -77,7 +77,8 @@ class TokenAttributes:
                 token,
             )
             try:
-                written = await self._engine.offload_write(party, call)
+                with self._opens.changing(inode.number):
+                    written = await self._engine.offload_write(party, call)
             except OffloadRefused as refused:
                 raise _refused(refused) from refused
             if not written:

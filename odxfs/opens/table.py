@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from odxfs.errors import SharingViolation
 from odxfs.opens import share_modes
 from odxfs.opens.advisory_locks import AdvisoryLock
-from odxfs.opens.caching import Grant, Holder
+from odxfs.opens.caching import Grant, Holder, Use
 from odxfs.opens.file_locks import FileLocks
 from odxfs.opens.grants import Grants
 from odxfs.opens.ranges import LockRange
@@ -177,6 +178,19 @@ class OpenTable:
             file.delete_name = new
         for follow in self.followers:
             follow(number, old, new)
+
+    @contextmanager
+    def changing(self, number: InodeNumber, entry: OpenEntry | None = None) -> Iterator[None]:
+        """Around a change of bytes or of the size, through `entry` if that may cache. Who stood in its way has given way before.
+
+        It may wait for the disk, and who comes to cache the file meanwhile sees it as it was: they are told when it is over, and
+        nobody waits for them.
+        """
+        try:
+            yield
+        finally:
+            if self.cached:
+                self.grants.contend(number, Use.CHANGE, entry.grant if entry is not None else None)
 
     def lock(self, entry: OpenEntry, offset: int, length: int, *, exclusive: bool) -> bool:
         """Take a mandatory lock of a byte range; False when another lock is in the way (LOCK_NOT_GRANTED).

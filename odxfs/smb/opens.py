@@ -180,15 +180,6 @@ class OpenRegistry:
         self._by_resume_key.pop(opened.resume_key, None)
         opened.session.opens.pop(opened.fid.volatile, None)
 
-    def follow(self, number: InodeNumber, old: DirectoryName, new: DirectoryName) -> None:
-        """A local program has renamed an open file: what was opened by the old name has the new one. Looks at every open.
-
-        Its path stays: the program may have moved it to where the share does not reach.
-        """
-        for opened in self._by_id.values():
-            if opened.entry_name == old and opened.file_inode.number == number:
-                opened.parent, opened.name = new
-
     def park(self, opened: SmbOpen) -> None:
         """Take `opened` from its session, which is lost; it stays findable by the persistent half of its FileId."""
         opened.session.opens.pop(opened.fid.volatile, None)

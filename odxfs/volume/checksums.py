@@ -32,7 +32,9 @@ Positions = npt.NDArray[np.int64]
 
 
 def one_call_a_block(buffer: memoryview, block_bytes: int, /) -> bytes:
-    """The crc32c of each block, as native u32s."""
+    """The crc32c of each block, as native u32s. ValueError as in _checksums.pyi: either stands for the other."""
+    if block_bytes <= 0 or block_bytes % 8 or len(buffer) % block_bytes:
+        raise ValueError("whole blocks of a multiple of 8 bytes are wanted")
     starts = range(0, len(buffer), block_bytes)
     return array("I", [crc32c(buffer[start : start + block_bytes]) for start in starts]).tobytes()
 

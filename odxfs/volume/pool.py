@@ -162,9 +162,8 @@ async def open_pool(
                 raise failure
         finally:
             with trio.CancelScope(shield=True):
-                await (
-                    condition.threads.ended()
-                )  # a write whose caller has gone may go on: not in the next owner's blocks
+                # A write whose caller has gone may go on: not in the next owner's blocks.
+                await condition.threads.ended()
                 segments.close()
                 await engine.close()
 

@@ -11,7 +11,7 @@ import trio
 
 from odxfs.ntstatus import Status
 from odxfs.smb.caching import breaks
-from odxfs.types import Buffer, InodeNumber
+from odxfs.types import Buffer
 from odxfs.volume.blocks.files import Files
 from odxfs.wire.create import CreateOptions, OplockLevel
 from odxfs.wire.create_contexts import REQUEST_LEASE, LeaseV2
@@ -25,8 +25,7 @@ from odxfs.wire.ioctl import IoctlRequest
 from odxfs.wire.oplock_break import LeaseBreakNotification
 from odxfs.wire.query_info import InfoType
 from odxfs.wire.set_info import SetInfoRequest
-from odxfs_mount.invalidation import Invalidation
-from tests.mount.both import mounted_and_shared
+from tests.mount.both import hold_notices, mounted_and_shared
 from tests.mount.inside import on
 from tests.support.waiting import until
 
@@ -174,16 +173,7 @@ async def test_a_file_that_a_program_has_open_does_not_become_a_link(tmp_path: P
 async def test_a_client_that_renames_is_answered_when_the_kernel_has_forgotten_the_old_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tells, may_tell = threading.Event(), threading.Event()
-    tell = Invalidation._tell
-
-    def tell_later(self: Invalidation, pages: set[InodeNumber], names: set[Any]) -> None:
-        tells.set()
-        assert may_tell.wait(60)
-        tell(self, pages, names)
-
-    monkeypatch.setattr(Invalidation, "_tell", tell_later)
-    monkeypatch.setattr("odxfs.volume.pool.FOLLOWING_SECONDS", 60.0)
+    tells, may_tell = hold_notices(monkeypatch)
     async with mounted_and_shared(tmp_path) as both:
         await on((both.path / "old").write_bytes, b"moved")
         fid = await both.peer.open("old")

@@ -3,7 +3,6 @@
 import errno
 import os
 import subprocess
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,7 @@ from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.file_information import FileAllocationInformation, FileDispositionInformation
 from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformation
 from odxfs.wire.header import Command
-from odxfs_mount.invalidation import Invalidation
-from tests.mount.both import Both, mounted_and_shared
+from tests.mount.both import Both, hold_notices, mounted_and_shared
 from tests.mount.inside import on
 from tests.mount.test_refusals import RENAME_EXCHANGE, renameat2
 from tests.support.peer import Peer, Refused
@@ -187,20 +185,11 @@ async def test_a_shell_reads_on_in_what_a_client_has_deleted(tmp_path: Path) -> 
 async def test_the_client_is_answered_when_the_kernel_has_forgotten_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take_away: Callable[[Both, str], Any]
 ) -> None:
-    tells, may_tell = threading.Event(), threading.Event()
-    tell = Invalidation._tell
-
-    def tell_later(self: Invalidation, pages: set[InodeNumber], names: set[Any]) -> None:
-        tells.set()
-        assert may_tell.wait(60)
-        tell(self, pages, names)
-
-    monkeypatch.setattr("odxfs.volume.pool.FOLLOWING_SECONDS", 60.0)
     async with mounted_and_shared(tmp_path) as both, both.another_client() as other:
         path, answered = both.path / "file", trio.Event()
         await on(path.write_bytes, b"data")
         opened = await on(os.open, path, os.O_RDWR)
-        monkeypatch.setattr(Invalidation, "_tell", tell_later)
+        tells, may_tell = hold_notices(monkeypatch)
 
         async def ask() -> None:
             await take_away(both, "file")

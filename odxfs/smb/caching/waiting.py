@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import trio
@@ -36,17 +36,9 @@ async def break_caching(context: RequestContext, opened: SmbOpen, use: Use, *, t
             raise SmbError(Status.FILE_CLOSED)
 
 
-@contextmanager
-def changing(context: RequestContext, opened: SmbOpen) -> Iterator[None]:
-    """Around a change of bytes or of the size, behind `break_caching`. It may wait for the disk, and who comes to cache the file
-    meanwhile sees it as it was: they are told when it is over, and nobody waits for them.
-    """
-    opens = context.server.opens
-    try:
-        yield
-    finally:
-        if opens.cached:
-            opens.grants.contend(opened.inode.number, Use.CHANGE, opened.grant)
+def changing(context: RequestContext, opened: SmbOpen) -> AbstractContextManager[None]:
+    """`OpenTable.changing` through an open, behind `break_caching`."""
+    return context.server.opens.changing(opened.inode.number, opened.entry)
 
 
 async def break_caching_of(context: RequestContext, numbers: Collection[InodeNumber], use: Use) -> None:

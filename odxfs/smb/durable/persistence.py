@@ -59,10 +59,14 @@ async def keep_records_of_file(server: SmbServer, opened: SmbOpen) -> None:
 
 
 def follow_name(server: SmbServer, number: InodeNumber, old: DirectoryName, new: DirectoryName) -> None:
-    """A local program has renamed an open file: its opens have the new name, in the catalog with the next commit."""
-    server.registry.follow(number, old, new)
+    """A local program has renamed an open file: what was opened by the old name has the new one, in the next commit, too.
+
+    Its path stays: the program may have moved it to where the share does not reach.
+    """
     for opened in _opens_of_file(server, number):
-        _note_record(server, opened)
+        if opened.entry_name == old:
+            opened.parent, opened.name = new
+            _note_record(server, opened)
 
 
 def note_grant(server: SmbServer, grant: Grant | None) -> None:

@@ -89,9 +89,8 @@ async def create(context: RequestContext) -> CreateResponse:
         answer = await _respond(context, context.open, context.open.durability.action, request, wishes)
         return replace(answer, oplock_level=replayed_level(context.open, request))
     name = context.connection.client_guid, wishes.create_guid
-    context.server.durable.begin_create(
-        name
-    )  # in this step: its repetition may come by another channel in this turn
+    # In this step: its repetition may come by another channel in this turn.
+    context.server.durable.begin_create(name)
     return await outlast_channel(
         context, wishes.create_guid, partial(_create, context, request, wishes, name)
     )

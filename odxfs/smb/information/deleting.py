@@ -41,6 +41,7 @@ async def set_disposition(
 
 
 async def _require_folder(context: RequestContext, opened: SmbOpen) -> None:
+    """What the folder has to say beside the DELETE of the open. SmbError(ACCESS_DENIED)."""
     if opened.is_stream or opened.parent is None:
         return
     folder = await opened.volume.inode(opened.parent)
