@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,6 +11,7 @@ from odxfs.ntstatus import Status
 from odxfs.smb.dispatch import dispatch
 from odxfs.smb.pending import PendingRequest
 from odxfs.smb.request import Answer, RequestContext, Response, SmbError
+from odxfs.types import Buffer
 from odxfs.wire.error import ErrorResponse
 from odxfs.wire.exchange import Chain, Reply, Request
 from odxfs.wire.header import Command, HeaderFlags
@@ -41,6 +43,7 @@ class CompoundRun:
         self._connection = connection
         self._chain = chain
         self._replies: list[Reply] = []
+        self._afterwards: list[Callable[[], None]] = []
         self._pending: PendingRequest | None = None
         self._at_work: tuple[RequestContext, trio.CancelScope] | None = None
         self._released = False
@@ -80,6 +83,7 @@ class CompoundRun:
         if self._pending is not None:
             reply.async_id = self._pending.async_id
         self._replies.append(reply)
+        self._afterwards += context.afterwards
         if context.open is None and context.related_failure is None and answer.status >= 0xC000_0000:
             context.related_failure = answer.status
         self._previous = context
@@ -134,9 +138,7 @@ class CompoundRun:
         except SmbError:
             return  # it goes on waiting in silence, as the rest of so many
         self._pending = pending
-        replies, self._replies = self._replies, []
-        if replies:
-            self._connection.post(self._connection.protocol.send(self._chain, replies))
+        self.hand_over()
         self._connection.post(
             self._connection.protocol.interim(
                 self._chain, context.request, pending.async_id, with_credits=False
@@ -150,12 +152,28 @@ class CompoundRun:
         del self._chain.requests[:-1]
         self._previous = None
 
-    async def _flush(self, *, now: bool = False) -> None:
-        replies, self._replies = self._replies, []
-        if not replies:
-            return
-        buffers = self._connection.protocol.send(self._chain, replies)
-        if self.detached or now:
-            await self._connection.sender.send(buffers)
-        else:
+    def hand_over(self) -> None:
+        """Give the connection what has been answered so far, for its next send."""
+        buffers = self._pack()
+        if buffers:
             self._connection.gather(buffers)
+            self._go_on()
+
+    async def _flush(self, *, now: bool = False) -> None:
+        if not (self.detached or now):
+            self.hand_over()
+            return
+        buffers = self._pack()
+        if buffers:
+            await self._connection.sender.send(buffers)
+            self._go_on()
+
+    def _pack(self) -> list[Buffer]:
+        replies, self._replies = self._replies, []
+        return self._connection.protocol.send(self._chain, replies) if replies else []
+
+    def _go_on(self) -> None:
+        """Do what was to follow the answers."""
+        afterwards, self._afterwards = self._afterwards, []
+        for act in afterwards:
+            act()

@@ -333,9 +333,16 @@ class Connection:
         self._gathered_bytes += sum(map(len, buffers))
 
     def post(self, buffers: list[Buffer]) -> bool:
-        """Send a message that answers nothing; False where the peer is gone. One that does not take it in time is dropped."""
+        """Send a message that answers nothing; False where the peer is gone. One that does not take it in time is dropped.
+
+        What has been answered leaves before it: the client may learn there what the message is about.
+        """
+        for run in [self._leading_run, *self._detached]:
+            if run is not None:
+                run.hand_over()
+        gathered = self._take_gathered()
         try:
-            if not self.sender.post(buffers):
+            if not self.sender.post(gathered + buffers):
                 self._nursery.start_soon(self._flush_posted)
         except OSError:
             logger.debug("%s is gone before it is told", self)
@@ -384,8 +391,11 @@ class Connection:
 
     async def _send_gathered(self) -> None:
         if self._gathered:
-            gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
-            await self.sender.send(gathered)
+            await self.sender.send(self._take_gathered())
+
+    def _take_gathered(self) -> list[Buffer]:
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        return gathered
 
     def take(self, taken: int) -> None:
         """What these credits were spent on is at work: past MAX_WORKING_CREDITS nothing more begins."""

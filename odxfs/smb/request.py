@@ -57,8 +57,8 @@ class RequestContext:
 
     `open` is the open of the related request before this one in a compound, or what this request made (CREATE sets it);
     `related_failure` is why that request made none. `may_pend`: it is the last of its compound. `reply_session_id` and
-    `reply_tree_id` are for the reply's header where they differ from the request's. `pender` belongs to the spine: it sends the
-    interim reply.
+    `reply_tree_id` are for the reply's header where they differ from the request's. `afterwards` is called once the reply is on
+    its way: what it posts follows it. `pender` belongs to the spine: it sends the interim reply.
     """
 
     server: SmbServer
@@ -76,6 +76,7 @@ class RequestContext:
     reply_session_id: int | None = None
     reply_tree_id: int | None = None
     known_token: Token | None = None
+    afterwards: tuple[Callable[[], None], ...] = ()
     pender: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
 
     @property

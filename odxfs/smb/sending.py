@@ -21,7 +21,7 @@ class PeerStalled(Exception):
 
 
 class Sender:
-    """Sends whole messages in the order in which `send` was called. One for each socket, which is non-blocking."""
+    """Sends whole messages in the order in which `send` and `post` were called. One for each socket, which is non-blocking."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -35,6 +35,8 @@ class Sender:
         try:
             self._lock.acquire_nowait()
         except trio.WouldBlock:
+            self._posted += buffers  # what is posted meanwhile goes behind it
+            buffers = ()
             await self._lock.acquire()
         try:
             rest = self._send_now([*self._take_posted(), *buffers] if self._posted else buffers)
@@ -46,7 +48,7 @@ class Sender:
             self._lock.release()
 
     def post(self, buffers: Sequence[Buffer]) -> bool:
-        """Send a message without waiting; False when it is kept, and goes with whatever `send` is called for. Raises OSError."""
+        """Send a message without waiting; False when it is kept, and goes with what `send` is called for. Raises OSError."""
         self._posted += buffers
         if not self._lock.locked():
             self._posted = list(self._send_now(self._take_posted()))

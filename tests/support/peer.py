@@ -46,7 +46,8 @@ class Refused(Exception):
 class Peer:
     """One connection. `session_id` and `tree_id` are those of the last login and tree connect.
 
-    `channel_sequence` and `replay` go into every request from when they are set.
+    `channel_sequence` and `replay` go into every request from when they are set. `arrived` has the message ids of all that came,
+    in order.
     """
 
     def __init__(self, stream: trio.SocketStream, dialects: Sequence[int], guid: bytes | None = None) -> None:
@@ -58,6 +59,7 @@ class Peer:
         self.session_id = 0
         self.tree_id = 0
         self.login_was_signed = False
+        self.arrived: list[int] = []
         self._responses: dict[int, list[Response]] = {}
 
     async def negotiate(self) -> None:
@@ -163,6 +165,7 @@ class Peer:
             if not data:
                 raise ProtocolError("the server closed the connection")
             for response in self.wire.receive(data):
+                self.arrived.append(response.header.message_id)
                 self._responses.setdefault(response.header.message_id, []).append(response)
         return self._responses[message_id].pop(0)
 

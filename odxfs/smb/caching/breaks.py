@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.smb.caching.oplocks import level_after
+from odxfs.opens import Break
+from odxfs.smb.caching.leases import Lease
+from odxfs.smb.caching.oplocks import Oplock, level_after
 from odxfs.smb.closing import close_open
 from odxfs.smb.durable.durability import Kind
 from odxfs.smb.durable.persistence import note_grant
@@ -20,9 +24,9 @@ from odxfs.wire.header import Command
 from odxfs.wire.oplock_break import LeaseBreakFlags, LeaseBreakNotification, OplockBreakNotification
 
 if TYPE_CHECKING:
-    from odxfs.opens import Break, Grant
-    from odxfs.smb.caching.leases import Lease
+    from odxfs.opens import Grant
     from odxfs.smb.connection import Connection
+    from odxfs.smb.request import RequestContext
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
 
@@ -59,6 +63,7 @@ class Breaks:
         self._due: dict[Grant, float] = {}
         self._sent: dict[Grant, _Sent] = {}
         self._added = trio.Event()
+        self._held_back: list[Callable[[], None]] | None = None
         self._nursery: trio.Nursery | None = None
 
     def __len__(self) -> int:
@@ -67,6 +72,9 @@ class Breaks:
     def tell_oplock(self, opened: SmbOpen, grant: Grant, change: Break) -> None:
         """Send the break of an oplock."""
         self._expect(grant, change)
+        self._tell_oplock(opened, grant, change)
+
+    def _tell_oplock(self, opened: SmbOpen, grant: Grant, change: Break) -> None:
         if not _is_reachable(opened):
             self.break_parked(opened)
             return
@@ -76,6 +84,9 @@ class Breaks:
     def tell_lease(self, lease: Lease, change: Break) -> None:
         """Send the break of a lease to its client, on its oldest connection, as Windows does."""
         self._expect(lease.grant, change)
+        self._tell_lease(lease, change)
+
+    def _tell_lease(self, lease: Lease, change: Break) -> None:
         opens = [entry.owner for entry in lease.grant.entries if isinstance(entry.owner, SmbOpen)]
         reachable = list(filter(_is_reachable, opens))
         if not reachable:
@@ -91,6 +102,30 @@ class Breaks:
         )
         notice = _Notice(message.pack(), any(opened.tree.encrypt_data for opened in reachable))
         self._send(lease.grant, self._oldest_session(lease, reachable), notice)
+
+    def tell_again(self, grant: Grant | None) -> None:
+        """A client has come back for an open while a break of this waits for its answer, and may not have heard of it.
+
+        It has the rest of the time that it had: whoever waits for it does not wait longer.
+        """
+        if grant is None or not grant.breaking:
+            return
+        change = Break(grant.state, grant.asked, acknowledged=True, first=False)
+        if isinstance(grant.holder, Lease):
+            self._tell_lease(grant.holder, change)
+        elif isinstance(grant.holder, Oplock):
+            self._tell_oplock(grant.holder.opened, grant, change)
+
+    @contextmanager
+    def behind_the_answer(self, context: RequestContext) -> Iterator[None]:
+        """What is told inside is sent when the request has been answered. No checkpoint may lie inside."""
+        held_back: list[Callable[[], None]] = []
+        self._held_back = held_back
+        try:
+            yield
+        finally:
+            self._held_back = None
+            context.afterwards += tuple(held_back)
 
     def _oldest_session(self, lease: Lease, opens: list[SmbOpen]) -> Session:
         """The session of the lease's client that stands longest, of a user who has one of these opens.
@@ -109,6 +144,9 @@ class Breaks:
 
     def _send(self, grant: Grant, session: Session, notice: _Notice) -> None:
         """Over the session's first channel, and over the others in turn while none has brought it to the client."""
+        if self._held_back is not None:
+            self._held_back.append(partial(self._send, grant, session, notice))
+            return
         used = self._post(grant, session, notice)
         if used is not None and grant.breaking and len(session.channels) > 1 and self._nursery is not None:
             self._nursery.start_soon(self._kept_to_itself, self._send_again, grant, session, notice, used)
@@ -222,8 +260,7 @@ class Breaks:
         if change.acknowledged:
             self._due[grant] = trio.current_time() + BREAK_SECONDS
             self._added.set()
-        else:
-            note_grant(self._server, grant)
+        note_grant(self._server, grant)  # while the client is asked its lease is in the next epoch already
 
 
 def _is_reachable(opened: SmbOpen) -> bool:

@@ -57,6 +57,7 @@ def take_up(context: RequestContext, opened: SmbOpen) -> None:
     server.durable.unpark(opened)
     server.registry.resume(opened, context.session, context.tree)
     opened.channel_sequence, opened.checked_sequence = sequence_of(context), UNCHECKED
+    context.afterwards += (lambda: server.breaks.tell_again(opened.grant),)
 
 
 _NO_GUID = bytes(16)

@@ -22,10 +22,11 @@ from odxfs.wire.oplock_break import (
 async def oplock_break(context: RequestContext) -> Response:
     """Take what the client agrees to. SmbError where it was not asked, or not for that."""
     acknowledgment = unpack_acknowledgment(context.pdu)
-    if isinstance(acknowledgment, LeaseBreakAcknowledgment):
-        response, grant = _lease(context, acknowledgment)
-    else:
-        response, grant = _oplock(context, acknowledgment)
+    with context.server.breaks.behind_the_answer(context):  # what came meanwhile is asked next
+        if isinstance(acknowledgment, LeaseBreakAcknowledgment):
+            response, grant = _lease(context, acknowledgment)
+        else:
+            response, grant = _oplock(context, acknowledgment)
     await keep_grant(context.server, grant)
     return response
 
