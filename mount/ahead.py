@@ -10,13 +10,14 @@ What was read ahead is thrown away inside any change of the file, so an answer i
 from collections.abc import Callable
 from typing import NamedTuple
 
+from odxfs.buffers import page_aligned
 from odxfs.types import Buffer, InodeNumber
 from odxfs.volume import INLINE_BYTES, Change, Inode
 
 LONG_BYTES = 256 * 1024
 """Reads that are worth it; a shorter one takes as long as looking after it."""
 
-ReadNow = Callable[[Inode, int, int, bytearray], Buffer | None]
+ReadNow = Callable[[Inode, int, int, memoryview], Buffer | None]
 
 
 class _Read(NamedTuple):
@@ -30,7 +31,7 @@ class ReadAhead:
 
     def __init__(self, read_now: ReadNow) -> None:
         self._read_now = read_now
-        self._page = bytearray(INLINE_BYTES)
+        self._page = page_aligned(INLINE_BYTES)
         self._last: _Read | None = None
         self._wanted: _Read | None = None
         self._found: Buffer | None = None

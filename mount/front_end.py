@@ -6,6 +6,7 @@ from copy import copy
 import pyfuse3
 import trio
 
+from odxfs.buffers import page_aligned
 from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
 from odxfs.types import BLOCK_BYTES, SECTOR_BYTES, TOKEN_INODES, InodeNumber
@@ -59,7 +60,7 @@ class FrontEnd(pyfuse3.Operations):
         self.invalidation = Invalidation(self.volume, self.numbers)
         self.initialised = trio.Event()
         self._entry = _blank_entry()
-        self.page = bytearray(INLINE_BYTES)
+        self.page = page_aligned(INLINE_BYTES)
         """Where the data of one answer is put together: pyfuse3 has sent it before another operation can run."""
         self.ahead = ReadAhead(self.volume.read_nowait)
 

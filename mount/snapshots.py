@@ -261,7 +261,7 @@ class VolumeWithSnapshots(Volume):
     # Data that is only read; what changes a snapshot's inode is refused where all data is changed
 
     def read_nowait(
-        self, inode: Inode, offset: int, length: int, page: bytearray | None = None
+        self, inode: Inode, offset: int, length: int, page: memoryview | None = None
     ) -> Buffer | None:
         """See Volume.read_nowait."""
         return self._of(inode.number).read_nowait(inode, offset, length, page)

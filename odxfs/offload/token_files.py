@@ -189,7 +189,7 @@ class TokenFiles(Volume):
     # Data
 
     def read_nowait(
-        self, inode: Inode, offset: int, length: int, page: bytearray | None = None
+        self, inode: Inode, offset: int, length: int, page: memoryview | None = None
     ) -> Buffer | None:
         """See Volume.read_nowait."""
         length = min(offset + length, inode.size) - offset

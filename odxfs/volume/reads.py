@@ -65,7 +65,7 @@ class Reader:
         """Places of damaged blocks that the log names already; no more than _REPORTED."""
 
     def read_nowait(
-        self, inode: "Inode", offset: int, length: int, page: bytearray | None = None
+        self, inode: "Inode", offset: int, length: int, page: memoryview | None = None
     ) -> Buffer | None:
         """The bytes of [offset, offset + length), clipped at the end of file, if leaves and pages are cached, else None.
 
@@ -212,7 +212,7 @@ class Reader:
             block += count
         return Plan(pieces, LeafReference(0))
 
-    def _fill_nowait(self, pieces: list[Piece], length: int, page: bytearray | None = None) -> Buffer | None:
+    def _fill_nowait(self, pieces: list[Piece], length: int, page: memoryview | None = None) -> Buffer | None:
         """`page` is taken where nothing of it would show through: holes are left as they are in a buffer."""
         view = _room_for(pieces, length, page)
         read_nowait = self._segments.read_nowait
@@ -246,12 +246,12 @@ class Reader:
         return view
 
 
-def _room_for(pieces: list[Piece], length: int, page: bytearray | None = None) -> memoryview:
+def _room_for(pieces: list[Piece], length: int, page: memoryview | None = None) -> memoryview:
     """Where the blocks of a plan go: zeros where it has holes, else `page` if that is long enough, or memory as it comes."""
     if sum(piece.blocks for piece in pieces) << 12 != length:
         return memoryview(bytearray(length))
     if page is not None and length <= len(page):
-        return memoryview(page)[:length]
+        return page[:length]
     return uninitialised(length)
 
 

@@ -262,7 +262,7 @@ class Volume:
     # Data: see DataPath (data.py) for what each does and raises
 
     def read_nowait(
-        self, inode: Inode, offset: int, length: int, page: bytearray | None = None
+        self, inode: Inode, offset: int, length: int, page: memoryview | None = None
     ) -> Buffer | None:
         """Bytes that are at hand now, else None: then use `read`. Clipped at the end of file; holes are zeros.
 

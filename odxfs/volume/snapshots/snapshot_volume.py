@@ -44,7 +44,7 @@ class SnapshotVolume(Volume):
         """Without effect: in a snapshot reading leaves no trace."""
 
     def read_nowait(
-        self, inode: Inode, offset: int, length: int, page: bytearray | None = None
+        self, inode: Inode, offset: int, length: int, page: memoryview | None = None
     ) -> Buffer | None:
         """See Volume.read_nowait. Raises Stale."""
         _check_there(inode)
