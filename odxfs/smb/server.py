@@ -25,6 +25,7 @@ from odxfs.smb.interfaces import Listening, listening_of
 from odxfs.smb.listener import bind, serve_listener
 from odxfs.smb.notify.hub import NotifyHub
 from odxfs.smb.opens import OpenRegistry
+from odxfs.smb.rpc.turns import CallTurns
 from odxfs.wire.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class SmbServer:
         self.notifications = NotifyHub(pool)
         self.breaks = Breaks(self)
         self.leases = LeaseTable(self.breaks)
+        self.call_turns = CallTurns()
 
     async def serve(
         self,

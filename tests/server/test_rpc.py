@@ -1,15 +1,17 @@
 """Named pipes: DCE/RPC as impacket speaks it against our pipe, and what a hostile peer might send."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import trio
 from impacket import uuid as ndr_uuid
 from impacket.dcerpc.v5 import rpcrt, srvs, wkst
 
 from odxfs.ntstatus import Status
 from odxfs.smb.rpc import pdu
+from odxfs.smb.rpc.calls import MAX_STUB_BYTES
 from odxfs.smb.rpc.pipe import (
     MAX_CALL_BYTES,
     MAX_FRAGMENTS_PER_WRITE,
@@ -19,6 +21,7 @@ from odxfs.smb.rpc.pipe import (
     PipeError,
 )
 from odxfs.smb.rpc.srvsvc import IPC_SHARE, SPECIAL_SHARE, PublishedShare, ServerFacts, server_service
+from odxfs.smb.rpc.turns import CallTurns
 from odxfs.smb.rpc.wkssvc import workstation_service
 
 SHARES = [
@@ -238,9 +241,60 @@ def test_a_write_of_countless_fragments_breaks_the_pipe() -> None:
 
 def test_stubs_that_cannot_be_decoded_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     pipe = bound_pipe(server_service(facts()))
-    pipe.write(request_pdus(15, b"\xff" * 3000))
+    pipe.write(request_pdus(15, b"\xff" * MAX_STUB_BYTES))
     assert fault_of(pipe) == pdu.Fault.BAD_STUB_DATA
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_impacket_sees_no_long_stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each word is a pointer and a count, it takes half a second for 64 KiB."""
+    seen: list[int] = []
+    decode = srvs.NetrSessionEnum.__init__
+
+    def counted(request: Any, data: bytes) -> None:
+        seen.append(len(data))
+        decode(request, data)
+
+    monkeypatch.setattr(srvs.NetrSessionEnum, "__init__", counted)
+    pipe = bound_pipe(server_service(facts()))
+    word = struct.pack("<I", 0x20000)
+    for size, fault in (
+        (MAX_STUB_BYTES, pdu.Fault.BAD_STUB_DATA),
+        (MAX_STUB_BYTES + 4, pdu.Fault.NO_MEMORY),
+        (MAX_CALL_BYTES, pdu.Fault.NO_MEMORY),
+    ):
+        pipe.write(request_pdus(12, (bytes(20) + word * MAX_CALL_BYTES)[:size]))
+        assert fault_of(pipe) == fault
+    assert seen == [MAX_STUB_BYTES]
+
+
+def test_others_may_run_between_the_calls_of_one_write() -> None:
+    pipe = bound_pipe(server_service(facts()))
+    call = request_pdus(15, share_enum(1).getData())
+    answered = [pipe.messages for _ in pipe.take(call * 3 + call[:-1])]
+    assert answered == [1, 2, 3]
+    assert [*pipe.take(call[-1:])] == []
+    assert pipe.messages == 4
+
+
+async def test_the_calls_of_many_writes_take_turns() -> None:
+    turns, made = CallTurns(), 0
+    at_once: list[int] = []
+
+    def steps() -> Iterator[None]:
+        nonlocal made
+        for _ in range(5):
+            yield
+            made += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(turns.drive, steps())
+        while made < 40:
+            before = made
+            await trio.lowlevel.checkpoint()
+            at_once.append(made - before)
+    assert max(at_once) == 1
 
 
 def oversized() -> bytes:

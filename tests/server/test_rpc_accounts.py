@@ -1,5 +1,6 @@
 """The calls of lsarpc and samr on a client's bytes: bounded, refused and faulted where they make no sense."""
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,37 @@ def test_handles_and_names_are_bounded(authority: Interface) -> None:
     with pytest.raises(RpcFault) as fault:
         open_policies(authority, 1000)
     assert fault.value.code is Fault.NO_MEMORY
+
+
+def test_a_list_is_read_without_impacket(authority: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand SIDs have two thousand pointers and counts, of which it makes an object each."""
+    handle, names = policy(authority), ["alice"] * 1000
+    stub = lookup(handle, names)
+    for structure in (lsat.LsarLookupNames, lsat.LSA_TRANSLATED_SID):
+        monkeypatch.setattr(structure, "__init__", None)
+    answer = authority.call(14, stub)
+    monkeypatch.undo()
+    decoded = lsat.LsarLookupNamesResponse(answer)
+    assert [sid["RelativeId"] for sid in decoded["TranslatedSids"]["Sids"]] == [1000] * 1000
+    assert (decoded["MappedCount"], decoded["ErrorCode"]) == (1000, 0)
+
+
+def sid_stub(handle: bytes, parts: int, said: int, pointer: int = 0x20004) -> bytes:
+    """LsarLookupSids of one SID that has `parts` sub-authorities and says that it has `said`."""
+    array = struct.pack("<IIII", 1, 0x20000, 1, pointer)
+    sid = struct.pack("<IBB6s", parts, 1, said, bytes(5) + b"\5") + bytes(4 * parts)
+    return handle + array + sid + bytes(16)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said", "pointer"), [(16, 16, 1), (255, 255, 1), (2, 1, 1), (1, 2, 1), (1, 1, 0)]
+)
+def test_a_sid_with_too_many_parts_is_none(authority: Interface, parts: int, said: int, pointer: int) -> None:
+    handle = policy(authority)
+    assert authority.call(15, sid_stub(handle, 1, 1))
+    with pytest.raises(RpcFault) as fault:
+        authority.call(15, sid_stub(handle, parts, said, pointer))
+    assert fault.value.code is Fault.BAD_STUB_DATA
 
 
 def test_a_handle_of_one_kind_is_none_of_another(manager: Interface) -> None:

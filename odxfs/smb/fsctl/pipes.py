@@ -35,7 +35,8 @@ def _pipe(opened: SmbOpen | None, *rights: int) -> Pipe:
 async def pipe_transceive(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """Write a message, read the answer; BUFFER_OVERFLOW with what fits, the rest is for READ (MS-SMB2 3.3.5.15.3)."""
     pipe = _pipe(opened, FILE_READ_DATA, FILE_WRITE_DATA)
-    answer, more = pipe.transceive(request.input_buffer, request.max_output_response)
+    await context.server.call_turns.drive(pipe.take_alone(request.input_buffer))
+    answer, more = pipe.read(request.max_output_response)
     if more:
         raise FsctlAnswer(Status.BUFFER_OVERFLOW, answer)
     return answer

@@ -42,7 +42,7 @@ async def write(context: RequestContext) -> WriteResponse:
     request = WriteRequest.unpack(context.pdu)
     opened, offset = _check(context, request)
     if opened.pipe is not None:
-        opened.pipe.write(request.data)
+        await context.server.call_turns.drive(opened.pipe.take(request.data))
         return WriteResponse(len(request.data))
     if context.server.opens.cached:
         # Without an interim answer: until its own has left, what it brings counts against the connection's bound.

@@ -1,4 +1,4 @@
-"""One RPC interface as a table of calls: decode a stub with impacket's NDR, answer it, encode.
+"""One RPC interface as a table of calls: decode a stub (with impacket's NDR, or with `lists`), answer it, encode.
 
 These calls are cold (milliseconds, a few times a session). Whatever is raised for a client's bytes becomes a fault of that call.
 """
@@ -23,8 +23,13 @@ Ndr: TypeAlias = Any
 State = TypeVar("State")
 """What the calls of an interface share."""
 
-MAX_STUB_BYTES = 64 * 1024
-"""Of one call: a thousand SIDs to look up. impacket decodes as much in a tenth of a second, while all else waits."""
+Calls: TypeAlias = Mapping[int, tuple[Callable[[bytes], Any], Callable[[State, Any], Ndr | bytes]]]
+"""Opnum to what decodes a stub (one of impacket's structures, or a reader of `lists`) and what answers the request it makes, with
+a structure or with its bytes."""
+
+MAX_STUB_BYTES = 2048
+"""Of a call that impacket decodes: three names of 255 characters and some numbers. Where every word is a pointer and a count it
+takes seven microseconds a byte, in which all else waits. Longer ones are lists, see `lists`."""
 
 logger = logging.getLogger(__name__)
 logging.getLogger("impacket").setLevel(logging.CRITICAL)
@@ -35,33 +40,41 @@ def interface(
     endpoint: str,
     uuid: UUID,
     major_version: int,
-    calls: Mapping[int, tuple[Ndr, Callable[[State, Ndr], Ndr]]],
+    calls: Calls[State],
     state: State,
+    lists: Calls[State] | None = None,
 ) -> Interface:
-    """An interface that answers these calls, opnum to (structure of the request, answer), and no others."""
+    """An interface that answers these calls and no others.
+
+    Those of `lists` have stubs as long as a pipe takes, MAX_CALL_BYTES, and are read by what does not need impacket.
+    """
+    known = {**calls, **(lists or {})}
 
     def call(opnum: int, stub: bytes) -> bytes:
-        if opnum not in calls:
+        if opnum not in known:
             raise RpcFault(Fault.OPNUM_RANGE)
-        if len(stub) > MAX_STUB_BYTES:
+        if opnum in calls and len(stub) > MAX_STUB_BYTES:
             raise RpcFault(Fault.NO_MEMORY)
-        structure, answer = calls[opnum]
-        return _run(structure, answer, state, stub)
+        decode, answer = known[opnum]
+        return _run(decode, answer, state, stub)
 
     return Interface(endpoint, uuid, major_version, call)
 
 
-def _run(structure: Ndr, answer: Callable[[State, Ndr], Ndr], state: State, stub: bytes) -> bytes:
+def _run(
+    decode: Callable[[bytes], Any], answer: Callable[[State, Any], Ndr | bytes], state: State, stub: bytes
+) -> bytes:
     """impacket decodes some parts only when they are looked at: what goes wrong in the answer may be the client's doing too."""
     try:
-        packed: bytes = answer(state, structure(stub)).getData()
+        made = answer(state, decode(stub))
+        packed: bytes = made if isinstance(made, bytes) else made.getData()
     except RpcFault:
         raise
     except UserError as error:
-        logger.error("%s is not answered: %s", structure.__name__, error)
+        logger.error("%s is not answered: %s", decode.__name__, error)
         raise RpcFault(Fault.CANNOT_PERFORM) from error
     except Exception as error:
-        logger.info("%s: no answer to a stub of %d bytes (%r)", structure.__name__, len(stub), error)
+        logger.info("%s: no answer to a stub of %d bytes (%r)", decode.__name__, len(stub), error)
         raise RpcFault(Fault.BAD_STUB_DATA) from error
     return packed
 

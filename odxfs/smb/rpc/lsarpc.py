@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from struct import Struct
 from uuid import UUID
 
 from impacket.dcerpc.v5 import lsad, lsat
 from impacket.dcerpc.v5.dtypes import NULL, RPC_UNICODE_STRING
 from impacket.dcerpc.v5.ndr import NDRCALL
 
-from odxfs.smb.rpc.calls import Ndr, fill_sid, interface, new_string, read_sid, text
+from odxfs.smb.rpc.calls import Calls, Ndr, fill_sid, interface, new_string, read_sid, text
 from odxfs.smb.rpc.handles import NO_HANDLE, Handles
-from odxfs.smb.rpc.pdu import Fault
-from odxfs.smb.rpc.pipe import Interface, RpcFault
+from odxfs.smb.rpc.lists import (
+    ListRequest,
+    names_of_lookup,
+    pack_list,
+    pack_sid,
+    sids_of_lookup,
+    string_body,
+    string_head,
+)
+from odxfs.smb.rpc.pipe import Interface
 from odxfs.smb.security.names import Account, Names, SidUse
 from odxfs.wire.fscc.sid import ADMINISTRATORS, Sid
 
@@ -26,9 +35,14 @@ LSARPC_UUID = UUID("12345778-1234-abcd-ef00-0123456789ab")
 SUCCESS, SOME_NOT_MAPPED, NONE_MAPPED = 0, 0x00000107, 0xC0000073
 OBJECT_NAME_NOT_FOUND, INVALID_PARAMETER, NO_SUCH_PRIVILEGE = 0xC0000034, 0xC000000D, 0xC0000060
 NO_DOMAIN = -1
+NO_RID = 0xFFFFFFFF
 
-MAX_LOOKED_UP = 1000
-"""Names or SIDs of one call: what Windows looks up at a time (MS-LSAT 3.1.4.9)."""
+_USE = Struct("<Hxx")
+_RID = Struct("<I")
+_INDEX = Struct("<i")
+_EMPTY_LIST_BYTES = 8
+_LAST_BYTES = 8
+"""MappedCount and the status, with which each of the answers to a lookup ends."""
 
 PRIVILEGES = {
     "SeSecurityPrivilege": 8,
@@ -56,7 +70,7 @@ class _OpenPolicy(NDRCALL):  # type: ignore[misc]
 
 def security_authority(authority: Authority) -> Interface:
     """The interface behind `\\\\PIPE\\\\lsarpc`."""
-    return interface("lsarpc", LSARPC_UUID, 0, _CALLS, authority)
+    return interface("lsarpc", LSARPC_UUID, 0, _CALLS, authority, _LISTS)
 
 
 def _open(response: type[Ndr]) -> Callable[[Authority, Ndr], Ndr]:
@@ -78,14 +92,14 @@ def _close(authority: Authority, request: Ndr) -> Ndr:
     return response
 
 
-def _need_policy(authority: Authority, request: Ndr) -> None:
-    authority.handles.find(bytes(request["PolicyHandle"]))
+def _need_policy(authority: Authority, handle: Ndr) -> None:
+    authority.handles.find(bytes(handle))
 
 
 def _query_policy(response: type[Ndr]) -> Callable[[Authority, Ndr], Ndr]:
     def answer(authority: Authority, request: Ndr) -> Ndr:
         """MS-LSAD 3.1.4.4.3 and .4: what domain there is. Of none it is a member."""
-        _need_policy(authority, request)
+        _need_policy(authority, request["PolicyHandle"])
         made, level = response(), int(request["InformationClass"])
         if level not in _POLICY_LEVELS:
             made["PolicyInformation"] = NULL
@@ -161,82 +175,85 @@ class _Domains:
             domains["Domains"].append(entry)
 
 
-def _finish(response: Ndr, domains: _Domains, accounts: list[Account | None]) -> Ndr:
+def _finish(response: Ndr, domains: _Domains, accounts: list[Account | None], translated: bytes) -> bytes:
+    """The whole answer, `translated` in the place of the empty list that stands before its last two words."""
     domains.fill(response)
     mapped = sum(account is not None for account in accounts)
     response["MappedCount"] = mapped
     response["ErrorCode"] = (
         NONE_MAPPED if not mapped else SUCCESS if mapped == len(accounts) else SOME_NOT_MAPPED
     )
-    return response
+    packed: bytes = response.getData()
+    return packed[: -_EMPTY_LIST_BYTES - _LAST_BYTES] + translated + packed[-_LAST_BYTES:]
 
 
-def _lookup_sids(response: type[Ndr], name: type[Ndr]) -> Callable[[Authority, Ndr], Ndr]:
-    def answer(authority: Authority, request: Ndr) -> Ndr:
-        """MS-LSAT 3.1.4.10 and .11; who is not known is named by the SID itself."""
-        _need_policy(authority, request)
-        buffer = request["SidEnumBuffer"]
-        sids = [read_sid(each["Sid"]) for each in buffer["SidInfo"]] if buffer["Entries"] else []
-        _check_count(len(sids))
-        known = authority.names()
-        accounts = [known.of_sid(sid) for sid in sids]
-        made, domains = response(), _Domains()
-        for sid, account in zip(sids, accounts, strict=True):
-            entry = name()
-            entry["Use"] = SidUse.UNKNOWN if account is None else account.use
-            entry["Name"] = _shown(sid, account)
-            entry["DomainIndex"] = domains.index_of(account)
-            made["TranslatedNames"]["Names"].append(entry)
-        made["TranslatedNames"]["Entries"] = len(sids)
-        if not sids:
-            made["TranslatedNames"]["Names"] = NULL
-        return _finish(made, domains, accounts)
+def _lookup_sids(response: type[Ndr], *, flags: bool) -> Callable[[Authority, ListRequest[Sid]], bytes]:
+    def answer(authority: Authority, request: ListRequest[Sid]) -> bytes:
+        """MS-LSAT 3.1.4.10 and .11; who is not known is named by the SID itself. Entries: 2.2.19 and 2.2.21."""
+        _need_policy(authority, request.handle)
+        known, domains = authority.names(), _Domains()
+        accounts = [known.of_sid(sid) for sid in request.items]
+        shown = [_shown(sid, account) for sid, account in zip(request.items, accounts, strict=True)]
+        heads = [
+            _USE.pack(_use(account))
+            + string_head(name)
+            + _INDEX.pack(domains.index_of(account))
+            + _flags(flags)
+            for name, account in zip(shown, accounts, strict=True)
+        ]
+        made = response()
+        made["TranslatedNames"]["Names"] = NULL
+        return _finish(made, domains, accounts, pack_list(heads, [string_body(name) for name in shown]))
 
     return answer
 
 
-def _shown(sid: Sid, account: Account | None) -> Ndr:
+def _use(account: Account | None) -> SidUse:
+    return SidUse.UNKNOWN if account is None else account.use
+
+
+def _flags(wanted: bool) -> bytes:
+    return bytes(4) if wanted else b""
+
+
+def _shown(sid: Sid, account: Account | None) -> str:
     if account is None:
         return str(sid)
-    return NULL if account.use is SidUse.DOMAIN else account.name
+    return "" if account.use is SidUse.DOMAIN else account.name
 
 
-def _lookup_names(response: type[Ndr], entry_type: type[Ndr]) -> Callable[[Authority, Ndr], Ndr]:
-    def answer(authority: Authority, request: Ndr) -> Ndr:
+def _lookup_names(
+    response: type[Ndr], pack: Callable[[Account | None, int], bytes], *, sids: bool = False
+) -> Callable[[Authority, ListRequest[str]], bytes]:
+    def answer(authority: Authority, request: ListRequest[str]) -> bytes:
         """MS-LSAT 3.1.4.6 to .8."""
-        _need_policy(authority, request)
-        names = [text(each["Data"]) for each in request["Names"]]
-        _check_count(len(names))
-        known = authority.names()
-        accounts = [known.of_name(name) for name in names]
-        made, domains = response(), _Domains()
-        for account in accounts:
-            made["TranslatedSids"]["Sids"].append(_translated(entry_type, account, domains))
-        made["TranslatedSids"]["Entries"] = len(names)
-        if not names:
-            made["TranslatedSids"]["Sids"] = NULL
-        return _finish(made, domains, accounts)
+        _need_policy(authority, request.handle)
+        known, domains = authority.names(), _Domains()
+        accounts = [known.of_name(name) for name in request.items]
+        heads = [pack(account, domains.index_of(account)) for account in accounts]
+        bodies = [pack_sid(account.sid) for account in accounts if account is not None] if sids else []
+        made = response()
+        made["TranslatedSids"]["Sids"] = NULL
+        return _finish(made, domains, accounts, pack_list(heads, bodies))
 
     return answer
 
 
-def _translated(entry_type: type[Ndr], account: Account | None, domains: _Domains) -> Ndr:
-    entry = entry_type()
-    entry["Use"] = SidUse.UNKNOWN if account is None else account.use
-    entry["DomainIndex"] = domains.index_of(account)
-    if entry_type is not lsat.LSAPR_TRANSLATED_SID_EX2:
-        whole = account is None or account.use is SidUse.DOMAIN
-        entry["RelativeId"] = 0xFFFFFFFF if whole or account is None else account.rid
-    elif account is None:
-        entry["Sid"] = NULL
-    else:
-        fill_sid(entry["Sid"], account.sid)
-    return entry
+def _rid_entry(account: Account | None, index: int) -> bytes:
+    """LSA_TRANSLATED_SID (MS-LSAT 2.2.15)."""
+    whole = account is None or account.use is SidUse.DOMAIN
+    rid = NO_RID if whole or account is None else account.rid
+    return _USE.pack(_use(account)) + _RID.pack(rid) + _INDEX.pack(index)
 
 
-def _check_count(count: int) -> None:
-    if count > MAX_LOOKED_UP:
-        raise RpcFault(Fault.NO_MEMORY)
+def _rid_entry_with_flags(account: Account | None, index: int) -> bytes:
+    """LSAPR_TRANSLATED_SID_EX (MS-LSAT 2.2.23)."""
+    return _rid_entry(account, index) + _flags(True)
+
+
+def _sid_entry(account: Account | None, index: int) -> bytes:
+    """LSAPR_TRANSLATED_SID_EX2 (MS-LSAT 2.2.25), which points to the SID."""
+    return _USE.pack(_use(account)) + _RID.pack(account is not None) + _INDEX.pack(index) + _flags(True)
 
 
 def _rights_of(authority: Authority, sid: Sid) -> list[str]:
@@ -248,7 +265,7 @@ def _rights_of(authority: Authority, sid: Sid) -> list[str]:
 
 def _account_rights(authority: Authority, request: Ndr) -> Ndr:
     """MS-LSAD 3.1.4.5.10."""
-    _need_policy(authority, request)
+    _need_policy(authority, request["PolicyHandle"])
     rights = _rights_of(authority, read_sid(request["AccountSid"]))
     response = lsad.LsarEnumerateAccountRightsResponse()
     response["UserRights"]["EntriesRead"] = len(rights)
@@ -262,7 +279,7 @@ def _account_rights(authority: Authority, request: Ndr) -> Ndr:
 
 def _privilege_value(authority: Authority, request: Ndr) -> Ndr:
     """MS-LSAD 3.1.4.8.2."""
-    _need_policy(authority, request)
+    _need_policy(authority, request["PolicyHandle"])
     wanted = text(request["Name"]).casefold()
     value = next((value for name, value in PRIVILEGES.items() if name.casefold() == wanted), 0)
     response = lsad.LsarLookupPrivilegeValueResponse()
@@ -271,7 +288,7 @@ def _privilege_value(authority: Authority, request: Ndr) -> Ndr:
     return response
 
 
-_CALLS: dict[int, tuple[Ndr, Callable[[Authority, Ndr], Ndr]]] = {
+_CALLS: Calls[Authority] = {
     structure.opnum: (structure, answer)
     for structure, answer in (
         (lsad.LsarClose, _close),
@@ -281,10 +298,19 @@ _CALLS: dict[int, tuple[Ndr, Callable[[Authority, Ndr], Ndr]]] = {
         (lsad.LsarQueryInformationPolicy2, _query_policy(lsad.LsarQueryInformationPolicy2Response)),
         (lsad.LsarEnumerateAccountRights, _account_rights),
         (lsad.LsarLookupPrivilegeValue, _privilege_value),
-        (lsat.LsarLookupSids, _lookup_sids(lsat.LsarLookupSidsResponse, lsat.LSAPR_TRANSLATED_NAME)),
-        (lsat.LsarLookupSids2, _lookup_sids(lsat.LsarLookupSids2Response, lsat.LSAPR_TRANSLATED_NAME_EX)),
-        (lsat.LsarLookupNames, _lookup_names(lsat.LsarLookupNamesResponse, lsat.LSA_TRANSLATED_SID)),
-        (lsat.LsarLookupNames2, _lookup_names(lsat.LsarLookupNames2Response, lsat.LSAPR_TRANSLATED_SID_EX)),
-        (lsat.LsarLookupNames3, _lookup_names(lsat.LsarLookupNames3Response, lsat.LSAPR_TRANSLATED_SID_EX2)),
     )
+}
+
+_LISTS: Calls[Authority] = {
+    lsat.LsarLookupSids.opnum: (sids_of_lookup, _lookup_sids(lsat.LsarLookupSidsResponse, flags=False)),
+    lsat.LsarLookupSids2.opnum: (sids_of_lookup, _lookup_sids(lsat.LsarLookupSids2Response, flags=True)),
+    lsat.LsarLookupNames.opnum: (names_of_lookup, _lookup_names(lsat.LsarLookupNamesResponse, _rid_entry)),
+    lsat.LsarLookupNames2.opnum: (
+        names_of_lookup,
+        _lookup_names(lsat.LsarLookupNames2Response, _rid_entry_with_flags),
+    ),
+    lsat.LsarLookupNames3.opnum: (
+        names_of_lookup,
+        _lookup_names(lsat.LsarLookupNames3Response, _sid_entry, sids=True),
+    ),
 }

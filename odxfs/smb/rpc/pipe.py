@@ -7,7 +7,7 @@ same FSCTL). The pipe is in message mode: every fragment is a message, and a rea
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from odxfs.ntstatus import Status
 from odxfs.smb.request import SmbError
 from odxfs.smb.rpc import pdu
 from odxfs.smb.rpc.pdu import BindResult, Fault, PduType, RejectReason
+from odxfs.types import Buffer
 
 MAX_FRAGMENT_BYTES = 4280
 """What Windows and Samba propose for a pipe; a longer fragment is a protocol error."""
@@ -23,18 +24,18 @@ MAX_FRAGMENT_BYTES = 4280
 MIN_FRAGMENT_BYTES = 1432
 """The fragment every peer must take (C706 12.6.3.1, MustRecvFragSize)."""
 
-MAX_CALL_BYTES = 256 * 1024
-"""The stub of one call. The calls served here take names of a few hundred bytes."""
+MAX_CALL_BYTES = 64 * 1024
+"""The stub of one call: a thousand SIDs to look up. Most of the calls served here take a name or two."""
 
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 """Answers that the client has not read: a list of ten thousand shares fits."""
 
 MAX_UNREAD_ANSWERS = 16
-"""Calls and binds answered before the client has read what there is: clients wait for each answer. A call costs up to a
-millisecond in which the server does nothing else, and one write has room for a hundred thousand."""
+"""Calls and binds answered before the client has read what there is: clients wait for each answer, and one write has room for
+a hundred thousand calls."""
 
 MAX_FRAGMENTS_PER_WRITE = 256
-"""Fragments in one write: clients send one; the longest call in the shortest fragments that a peer may insist on has 184."""
+"""Fragments in one write: clients send one; the longest call in the shortest fragments that a peer may insist on has 47."""
 
 _AUTHENTICATION_NOT_KNOWN = 8
 
@@ -102,32 +103,40 @@ class Pipe:
         """How many messages there are to read, the partly read one included."""
         return len(self._waiting)
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take what the client wrote. PipeError(INVALID_PIPE_STATE) when nobody reads, PIPE_BROKEN for what is not RPC.
+    def write(self, data: Buffer) -> None:
+        """`take`, without letting anybody else run."""
+        for _ in self.take(data):
+            pass
 
-        What was answered before an error stays there to be read; the rest of the write is forgotten.
+    def take(self, data: Buffer) -> Iterator[None]:
+        """Take what the client wrote; stops between two calls, so that others may run (each costs milliseconds).
+
+        PipeError(INVALID_PIPE_STATE) when nobody reads, PIPE_BROKEN for what is not RPC. What was answered before an error stays
+        there to be read; the rest of the write is forgotten.
         """
         self._check_read()
         self._incoming += data
         try:
-            self._take_fragments()
-        except ProtocolError as error:
+            yield from self._take_fragments()
+        except (ProtocolError, PipeError) as error:
+            self._incoming.clear()
+            if isinstance(error, PipeError):
+                raise
             logger.info("pipe %s: %s", self._interface.endpoint, error)
             raise PipeError(Status.PIPE_BROKEN) from error
 
-    def _take_fragments(self) -> None:
+    def _take_fragments(self) -> Iterator[None]:
         """Take every whole fragment that has come."""
         taken = 0
-        try:
-            while (fragment := self._next_fragment()) is not None:
-                taken += 1
-                if taken > MAX_FRAGMENTS_PER_WRITE:
-                    raise ProtocolError("more RPC fragments in one write than a call can have")
-                self._check_read()
-                self._take(*fragment)
-        except (ProtocolError, PipeError):
-            self._incoming.clear()
-            raise
+        while (fragment := self._next_fragment()) is not None:
+            taken += 1
+            if taken > MAX_FRAGMENTS_PER_WRITE:
+                raise ProtocolError("more RPC fragments in one write than a call can have")
+            self._check_read()
+            answers = self._unread_answers
+            self._take(*fragment)
+            if self._unread_answers != answers and self._incoming:
+                yield
 
     def _check_read(self) -> None:
         if self._waiting_bytes > MAX_WAITING_BYTES or self._unread_answers >= MAX_UNREAD_ANSWERS:
@@ -149,12 +158,17 @@ class Pipe:
             self._unread_answers = 0
         return part, bool(rest)
 
-    def transceive(self, data: bytes | bytearray | memoryview, length: int) -> tuple[bytes, bool]:
-        """Write then read in one step (FSCTL_PIPE_TRANSCEIVE). PipeError(PIPE_BUSY) while answers are unread."""
+    def transceive(self, data: Buffer, length: int) -> tuple[bytes, bool]:
+        """`take_alone` then read, without letting anybody else run."""
+        for _ in self.take_alone(data):
+            pass
+        return self.read(length)
+
+    def take_alone(self, data: Buffer) -> Iterator[None]:
+        """`take` for who reads the answer himself (FSCTL_PIPE_TRANSCEIVE). PipeError(PIPE_BUSY) while answers are unread."""
         if self._waiting:
             raise PipeError(Status.PIPE_BUSY)
-        self.write(data)
-        return self.read(length)
+        yield from self.take(data)
 
     def _next_fragment(self) -> tuple[pdu.PduHeader, bytes] | None:
         if len(self._incoming) < pdu.HEADER_BYTES:

@@ -15,9 +15,10 @@ from impacket.dcerpc.v5 import samr
 from impacket.dcerpc.v5.dtypes import NULL, RPC_UNICODE_STRING
 from impacket.dcerpc.v5.ndr import NDRCALL, NDRULONG
 
-from odxfs.smb.rpc.calls import Ndr, fill_sid, interface, new_string, read_sid, text
+from odxfs.smb.rpc.calls import Calls, Ndr, fill_sid, interface, new_string, read_sid, text
 from odxfs.smb.rpc.handles import NO_HANDLE, Handles
-from odxfs.smb.rpc.lsarpc import MAX_LOOKED_UP, NONE_MAPPED, SOME_NOT_MAPPED, SUCCESS
+from odxfs.smb.rpc.lists import ListRequest, names_of_domain, numbers_of_domain, sids_of_lookup
+from odxfs.smb.rpc.lsarpc import NONE_MAPPED, SOME_NOT_MAPPED, SUCCESS
 from odxfs.smb.rpc.pdu import Fault
 from odxfs.smb.rpc.pipe import Interface, RpcFault
 from odxfs.smb.security.names import BUILTIN, BUILTIN_NAME, Account, Names, SidUse
@@ -85,15 +86,15 @@ class _CloseHandle(NDRCALL):  # type: ignore[misc]
 
 def account_manager(manager: Manager) -> Interface:
     """The interface behind `\\\\PIPE\\\\samr`."""
-    return interface("samr", SAMR_UUID, 1, _CALLS, manager)
+    return interface("samr", SAMR_UUID, 1, _CALLS, manager, _LISTS)
 
 
 def _opened(manager: Manager, handle: Ndr) -> _Opened:
     return manager.handles.find(bytes(handle))
 
 
-def _domain(manager: Manager, request: Ndr) -> _Domain:
-    found = _opened(manager, request["DomainHandle"])
+def _domain(manager: Manager, handle: Ndr) -> _Domain:
+    found = _opened(manager, handle)
     if not isinstance(found, _Domain):
         raise RpcFault(Fault.CONTEXT_MISMATCH)
     return found
@@ -187,19 +188,19 @@ def _open_domain(manager: Manager, request: Ndr) -> Ndr:
 def _enumerate(response: type[Ndr], use: SidUse | None) -> Callable[[Manager, Ndr], Ndr]:
     def answer(manager: Manager, request: Ndr) -> Ndr:
         """MS-SAMR 3.1.5.2.2 to .4; there are no groups that are not aliases (`use` is None)."""
-        accounts = _accounts(manager.names(), _domain(manager, request))
+        accounts = _accounts(manager.names(), _domain(manager, request["DomainHandle"]))
         entries = [(account.rid, account.name) for account in accounts if account.use is use]
         return _page(response(), entries, int(request["EnumerationContext"]))
 
     return answer
 
 
-def _lookup_names(manager: Manager, request: Ndr) -> Ndr:
+def _lookup_names(manager: Manager, request: ListRequest[str]) -> Ndr:
     """MS-SAMR 3.1.5.11.2."""
-    wanted = [text(each["Data"]).casefold() for each in request["Names"]]
-    _check_count(len(wanted))
-    known = {each.name.casefold(): each for each in _accounts(manager.names(), _domain(manager, request))}
-    found = [known.get(name) for name in wanted]
+    known = {
+        each.name.casefold(): each for each in _accounts(manager.names(), _domain(manager, request.handle))
+    }
+    found = [known.get(name.casefold()) for name in request.items]
     response = samr.SamrLookupNamesInDomainResponse()
     _fill_numbers(response["RelativeIds"], [0 if each is None else each.rid for each in found])
     _fill_numbers(response["Use"], [SidUse.UNKNOWN if each is None else each.use for each in found])
@@ -207,12 +208,10 @@ def _lookup_names(manager: Manager, request: Ndr) -> Ndr:
     return response
 
 
-def _lookup_ids(manager: Manager, request: Ndr) -> Ndr:
+def _lookup_ids(manager: Manager, request: ListRequest[int]) -> Ndr:
     """MS-SAMR 3.1.5.11.3."""
-    wanted = [int(each["Data"]) for each in request["RelativeIds"]]
-    _check_count(len(wanted))
-    known = {each.rid: each for each in _accounts(manager.names(), _domain(manager, request))}
-    found = [known.get(rid) for rid in wanted]
+    known = {each.rid: each for each in _accounts(manager.names(), _domain(manager, request.handle))}
+    found = [known.get(rid) for rid in request.items]
     response = samr.SamrLookupIdsInDomainResponse()
     response["Names"]["Count"] = len(found)
     if not found:
@@ -222,11 +221,6 @@ def _lookup_ids(manager: Manager, request: Ndr) -> Ndr:
     _fill_numbers(response["Use"], [SidUse.UNKNOWN if each is None else each.use for each in found])
     response["ErrorCode"] = _mapped(found)
     return response
-
-
-def _check_count(count: int) -> None:
-    if count > MAX_LOOKED_UP:
-        raise RpcFault(Fault.NO_MEMORY)
 
 
 def _fill_numbers(array: Ndr, numbers: list[int]) -> None:
@@ -263,7 +257,7 @@ def _open_alias(manager: Manager, request: Ndr) -> Ndr:
 
 
 def _of_rid(manager: Manager, request: Ndr, rid: int, use: SidUse) -> Account | None:
-    accounts = _accounts(manager.names(), _domain(manager, request))
+    accounts = _accounts(manager.names(), _domain(manager, request["DomainHandle"]))
     return next((each for each in accounts if each.rid == rid and each.use is use), None)
 
 
@@ -377,11 +371,10 @@ def _groups_of_user(manager: Manager, request: Ndr) -> Ndr:
     return response
 
 
-def _alias_membership(manager: Manager, request: Ndr) -> Ndr:
+def _alias_membership(manager: Manager, request: ListRequest[Sid]) -> Ndr:
     """MS-SAMR 3.1.5.9.2: the aliases of the domain that any of these SIDs is in."""
-    domain, names = _domain(manager, request), manager.names()
-    array = request["SidArray"]
-    sids = {read_sid(each["SidPointer"]) for each in array["Sids"]} if array["Count"] else set()
+    domain, names = _domain(manager, request.handle), manager.names()
+    sids = set(request.items)
     if domain.sid == BUILTIN:
         rids = [544] if sids & names.administrators else []
         rids += [545] if sids & {account.sid for account in names.users} else []
@@ -419,7 +412,7 @@ def _members(names: Names, alias: Account) -> list[Sid]:
     return names.members.get(alias.sid, [])
 
 
-_CALLS: dict[int, tuple[Ndr, Callable[[Manager, Ndr], Ndr]]] = {
+_CALLS: Calls[Manager] = {
     structure.opnum: (structure, answer)
     for structure, answer in (
         (samr.SamrConnect, _connect(samr.SamrConnectResponse)),
@@ -436,14 +429,17 @@ _CALLS: dict[int, tuple[Ndr, Callable[[Manager, Ndr], Ndr]]] = {
             _enumerate(samr.SamrEnumerateAliasesInDomainResponse, SidUse.ALIAS),
         ),
         (samr.SamrEnumerateGroupsInDomain, _enumerate(samr.SamrEnumerateGroupsInDomainResponse, None)),
-        (samr.SamrLookupNamesInDomain, _lookup_names),
-        (samr.SamrLookupIdsInDomain, _lookup_ids),
         (samr.SamrOpenUser, _open_user),
         (samr.SamrOpenAlias, _open_alias),
         (samr.SamrQueryInformationUser, _query_user(samr.SamrQueryInformationUserResponse)),
         (samr.SamrQueryInformationUser2, _query_user(samr.SamrQueryInformationUser2Response)),
         (samr.SamrGetGroupsForUser, _groups_of_user),
-        (samr.SamrGetAliasMembership, _alias_membership),
         (samr.SamrGetMembersInAlias, _alias_members),
     )
+}
+
+_LISTS: Calls[Manager] = {
+    samr.SamrLookupNamesInDomain.opnum: (names_of_domain, _lookup_names),
+    samr.SamrLookupIdsInDomain.opnum: (numbers_of_domain, _lookup_ids),
+    samr.SamrGetAliasMembership.opnum: (sids_of_lookup, _alias_membership),
 }

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from impacket.dcerpc.v5 import srvs
 
-from odxfs.smb.rpc.calls import Ndr, interface, text
+from odxfs.smb.rpc.calls import Calls, Ndr, interface, text
 from odxfs.smb.rpc.pipe import Interface
 
 SRVSVC_UUID = UUID("4b324fc8-1670-01d3-1278-5a47bf6ee188")
@@ -66,7 +66,7 @@ class ServerFacts:
 
 def server_service(facts: ServerFacts) -> Interface:
     """The interface behind `\\\\PIPE\\\\srvsvc`."""
-    calls: dict[int, tuple[Ndr, Callable[[ServerFacts, Ndr], Ndr]]] = {
+    calls: Calls[ServerFacts] = {
         srvs.NetrShareEnum.opnum: (srvs.NetrShareEnum, _share_enum),
         srvs.NetrShareEnumSticky.opnum: (srvs.NetrShareEnumSticky, _share_enum),
         srvs.NetrShareGetInfo.opnum: (srvs.NetrShareGetInfo, _share_get_info),

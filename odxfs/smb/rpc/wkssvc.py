@@ -1,11 +1,10 @@
 """The workstation service, MS-WKST: only NetrWkstaGetInfo, which clients use to learn the server's name and domain."""
 
-from collections.abc import Callable
 from uuid import UUID
 
 from impacket.dcerpc.v5 import wkst
 
-from odxfs.smb.rpc.calls import Ndr, interface
+from odxfs.smb.rpc.calls import Calls, Ndr, interface
 from odxfs.smb.rpc.pipe import Interface
 from odxfs.smb.rpc.srvsvc import (
     ERROR_ACCESS_DENIED,
@@ -23,7 +22,7 @@ WORKGROUP = "WORKGROUP"
 
 def workstation_service(facts: ServerFacts) -> Interface:
     """The interface behind `\\\\PIPE\\\\wkssvc`."""
-    calls: dict[int, tuple[Ndr, Callable[[ServerFacts, Ndr], Ndr]]] = {
+    calls: Calls[ServerFacts] = {
         wkst.NetrWkstaGetInfo.opnum: (wkst.NetrWkstaGetInfo, _get_info),
     }
 
