@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.smb.durable.channel_sequence import UNCHECKED
 from odxfs.volume import decode_name
+from odxfs.wire.create import CreateOptions
 from odxfs.wire.file_id import FileId
 
 if TYPE_CHECKING:
@@ -137,6 +138,11 @@ class SmbOpen:
     def is_pipe(self) -> bool:
         """True for an open on IPC$."""
         return self.pipe is not None
+
+    @property
+    def writes_through(self) -> bool:
+        """Whether what is written through it must be durable before that is answered (MS-SMB2 2.2.13, FILE_WRITE_THROUGH)."""
+        return bool((self.create_options | self.mode) & CreateOptions.WRITE_THROUGH)
 
     @property
     def is_parked(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,6 +11,7 @@ import trio
 from odxfs.ntstatus import Status
 from odxfs.opens import Grant, Use, when_all_settled
 from odxfs.opens.caching import MAX_ROUNDS
+from odxfs.smb.information.write_times import kept_write_time
 from odxfs.smb.request import SmbError
 
 if TYPE_CHECKING:
@@ -36,9 +37,14 @@ async def break_caching(context: RequestContext, opened: SmbOpen, use: Use, *, t
             raise SmbError(Status.FILE_CLOSED)
 
 
-def changing(context: RequestContext, opened: SmbOpen) -> AbstractContextManager[None]:
-    """`OpenTable.changing` through an open, behind `break_caching`."""
-    return context.server.opens.changing(opened.inode.number, opened.entry)
+@contextmanager
+def changing(context: RequestContext, opened: SmbOpen) -> Iterator[None]:
+    """Around a change of bytes or of the size through an open, behind `break_caching`.
+
+    Who caches the file is told, and the open's client keeps the LastWriteTime that it has set.
+    """
+    with context.server.opens.changing(opened.inode.number, opened.entry), kept_write_time(opened):
+        yield
 
 
 async def break_caching_of(context: RequestContext, numbers: Collection[InodeNumber], use: Use) -> None:

@@ -84,6 +84,19 @@ _CHANGING = frozenset(
 )
 """What changes the open's file: MEDIA_WRITE_PROTECTED in a previous version. OFFLOAD_WRITE is refused by the engine's rules."""
 
+_WRITING = frozenset(
+    {
+        Code.OFFLOAD_WRITE,
+        Code.SRV_COPYCHUNK,
+        Code.SRV_COPYCHUNK_WRITE,
+        Code.DUPLICATE_EXTENTS_TO_FILE,
+        Code.DUPLICATE_EXTENTS_TO_FILE_EX,
+        Code.SET_ZERO_DATA,
+        Code.FILE_LEVEL_TRIM,
+    }
+)
+"""What changes bytes of the open's file: with write-through it is answered when it is durable, as WRITE is."""
+
 _DUPLICATING = frozenset({Code.DUPLICATE_EXTENTS_TO_FILE, Code.DUPLICATE_EXTENTS_TO_FILE_EX})
 
 _COPYING_WITHOUT_TOKENS = _DUPLICATING | {
@@ -105,10 +118,17 @@ async def ioctl(context: RequestContext) -> IoctlResponse | Answer:
     try:
         output = await function(context, opened, request)
     except FsctlAnswer as answer:
+        await _sync_if_asked(opened, request.ctl_code)
         return Answer(answer.status, IoctlResponse(request.ctl_code, request.file_id, answer.output))
+    await _sync_if_asked(opened, request.ctl_code)
     if len(output) > request.max_output_response:
         raise SmbError(Status.BUFFER_TOO_SMALL)
     return IoctlResponse(request.ctl_code, request.file_id, output)
+
+
+async def _sync_if_asked(opened: SmbOpen | None, code: int) -> None:
+    if code in _WRITING and opened is not None and not opened.is_pipe and opened.writes_through:
+        await opened.volume.sync(opened.inode)
 
 
 def _check(context: RequestContext, request: IoctlRequest) -> None:

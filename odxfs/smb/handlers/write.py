@@ -8,10 +8,8 @@ from odxfs.opens import Use
 from odxfs.smb.access import FILE_APPEND_DATA, FILE_WRITE_DATA
 from odxfs.smb.caching.waiting import break_caching, changing, must_wait
 from odxfs.smb.handlers.read import MAX_OFFSET
-from odxfs.smb.information.write_times import kept_write_time
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import AfterCommit, RequestContext, SmbError
-from odxfs.wire.create import CreateOptions
 from odxfs.wire.read import Channel
 from odxfs.wire.write import WriteFlags, WriteRequest, WriteResponse
 
@@ -50,7 +48,7 @@ async def write(context: RequestContext) -> WriteResponse:
         opened, offset = _check(context, request)
     volume = opened.volume
     if request.data:
-        with changing(context, opened), kept_write_time(opened):
+        with changing(context, opened):
             await volume.write(opened.inode, offset, request.data)
         opened.position = offset + len(request.data)
     if _wants_durable(opened, request):
@@ -59,8 +57,7 @@ async def write(context: RequestContext) -> WriteResponse:
 
 
 def _wants_durable(opened: SmbOpen, request: WriteRequest) -> bool:
-    through = request.flags & WriteFlags.WRITE_THROUGH
-    return bool(through or opened.create_options & CreateOptions.WRITE_THROUGH)
+    return bool(request.flags & WriteFlags.WRITE_THROUGH) or opened.writes_through
 
 
 def _check(context: RequestContext, request: WriteRequest) -> tuple[SmbOpen, int]:

@@ -15,7 +15,6 @@ from odxfs.smb.information import deleting, moving
 from odxfs.smb.information.allocation import set_aside
 from odxfs.smb.information.attributes import SETTABLE, rounded_up
 from odxfs.smb.information.extended_attributes import set_eas
-from odxfs.smb.information.write_times import kept_write_time
 from odxfs.smb.request import SmbError
 from odxfs.types import MAX_FILE_BYTES
 from odxfs.volume import AttributeChange
@@ -38,6 +37,9 @@ _QUERY_ONLY_OR_LOCAL = frozenset({Class.QUOTA, Class.REPARSE_POINT})
 _OF_THE_OPEN = frozenset({Class.POSITION, Class.MODE})
 """Classes that change the open and not the file."""
 
+_OF_THE_SIZE = frozenset({Class.END_OF_FILE, Class.ALLOCATION})
+"""Classes that may change the file's bytes: with write-through they are answered when it is durable, as WRITE is."""
+
 _KNOWN_RENAME_FLAGS = 0x1FF
 
 
@@ -58,6 +60,8 @@ async def set_file(context: RequestContext, opened: SmbOpen, request: SetInfoReq
         if error.status is Status.INVALID_PARAMETER:
             raise SmbError(Status.INFO_LENGTH_MISMATCH, str(error)) from error
         raise
+    if request.file_info_class in _OF_THE_SIZE and opened.writes_through:
+        await opened.volume.sync(opened.inode)
 
 
 async def _basic(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None:
@@ -150,7 +154,7 @@ async def _end_of_file(context: RequestContext, opened: SmbOpen, buffer: bytes) 
     size = info.FileEndOfFileInformation.unpack(buffer).end_of_file
     _check_size(opened, size)
     await break_caching(context, opened, Use.CHANGE)
-    with changing(context, opened), kept_write_time(opened):
+    with changing(context, opened):
         await opened.volume.truncate(opened.inode, size)
     opened.volume.reserve(opened.inode, 0)
 
@@ -165,7 +169,7 @@ async def _allocation(context: RequestContext, opened: SmbOpen, buffer: bytes) -
     _check_size(opened, size)
     await break_caching(context, opened, Use.CHANGE)
     if rounded_up(size) < rounded_up(opened.inode.size):
-        with changing(context, opened), kept_write_time(opened):
+        with changing(context, opened):
             await opened.volume.truncate(opened.inode, size)
     set_aside(opened, size)
 

@@ -20,5 +20,7 @@ def kept_write_time(opened: SmbOpen) -> Iterator[None]:
         yield
         return
     kept = opened.file_inode.mtime_ns
-    yield
-    opened.volume.keep_mtime(opened.file_inode, kept)
+    try:
+        yield
+    finally:
+        opened.volume.keep_mtime(opened.file_inode, kept)
