@@ -1,12 +1,10 @@
-"""A user's session on a connection: NTLM inside SPNEGO by pyspnego, then requests in the session's name."""
+"""A user's session on a connection: the logon, then requests in the session's name."""
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import spnego
-from spnego.exceptions import SpnegoError
-
+from odxfs.client.authentication import Authentication
 from odxfs.client.connection import Connection, Pending
 from odxfs.client.errors import LogonFailed, NetworkFailed, RequestRefused, exit_code_of
 from odxfs.client.explain import sentence_of
@@ -100,8 +98,6 @@ async def open_session(
 async def _log_on(connection: Connection, user: str, password: str, *, encrypt: bool) -> Session:
     try:
         return await _exchange(connection, user, password, encrypt=encrypt)
-    except SpnegoError as error:
-        raise LogonFailed(f"{connection.address}: the logon cannot be made: {error}") from error
     except ProtocolError as error:
         raise LogonFailed(
             f"{connection.address}: the server cannot prove that it knows the session key: {error}"
@@ -109,20 +105,20 @@ async def _log_on(connection: Connection, user: str, password: str, *, encrypt: 
 
 
 async def _exchange(connection: Connection, user: str, password: str, *, encrypt: bool) -> Session:
-    context = spnego.client(user, password, hostname=connection.host, service="cifs", protocol="negotiate")
-    token = context.step(connection.wire.security_token or None)
+    authentication = Authentication(connection.address, connection.host, user, password)
+    token = authentication.step(connection.wire.security_token)
     session_id = 0
     for _ in range(MAX_LEGS):
-        response = await _leg(connection, token or b"", session_id)
+        response = await _leg(connection, token, session_id)
         answer = SessionSetupResponse.unpack(response.pdu)
         session_id = response.header.session_id
-        if answer.security_buffer and not context.complete:
-            token = context.step(answer.security_buffer)
+        if answer.security_buffer:
+            token = authentication.step(answer.security_buffer)
         if response.header.status == Status.SUCCESS:
             _refuse_guest(connection, answer)
             sealed = encrypt or bool(answer.session_flags & SessionFlags.ENCRYPT_DATA)
             _check_sealing(connection, sealed)
-            connection.wire.establish(response, context.session_key, encrypt_data=sealed)
+            connection.wire.establish(response, authentication.session_key(), encrypt_data=sealed)
             return Session(connection, session_id)
     raise LogonFailed(f"{connection.address}: the logon does not come to an end")
 

@@ -13,6 +13,7 @@ from odxfs.types import Buffer
 from odxfs.wire.client_exchange import ALL_ONES, Call, ClientOffer, Response
 from odxfs.wire.client_inbound import ClientInbound
 from odxfs.wire.client_state import ClientState
+from odxfs.wire.crypto.kdf import KEY_BYTES
 from odxfs.wire.crypto.preauth import INITIAL_HASH, extend_hash
 from odxfs.wire.framing import SESSION_FRAME_BYTES
 from odxfs.wire.header import Command, Header, HeaderFlags
@@ -172,7 +173,8 @@ class ClientConnection(ClientState):
     ) -> SessionSecurity:
         """Take up the session that `response`, a successful SESSION_SETUP, grants, with the authentication's whole key.
 
-        Raises ProtocolError when the response is not signed with that key, or makes us a guest.
+        Raises ProtocolError when the key is too short to prove anything, the response is not signed with it, or makes us a
+        guest.
         """
         header = response.header
         if header.command != Command.SESSION_SETUP or header.status != Status.SUCCESS:
@@ -182,6 +184,8 @@ class ClientConnection(ClientState):
         flags = SessionSetupResponse.unpack(response.pdu).session_flags
         if flags & (SessionFlags.IS_GUEST | SessionFlags.IS_NULL):
             raise ProtocolError("the server lets us in as a guest only", Status.ACCESS_DENIED)
+        if len(session_key) < KEY_BYTES:
+            raise ProtocolError("a session key that anybody could guess", Status.INVALID_SIGNATURE)
         required = (self.offer.security_mode | self.server_security_mode) & SecurityMode.SIGNING_REQUIRED != 0
         security = make_security(
             header.session_id,
