@@ -4,8 +4,11 @@ import stat
 from pathlib import Path
 
 import pytest
+import trio
 
 from odxfs.ntstatus import Status
+from odxfs.smb.directory.enumeration import NAMES_BETWEEN_CHECKPOINTS
+from odxfs.smb.directory.pattern import Pattern
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import FileAttributes
 from odxfs.wire.fscc.classes import FileInformationClass as Class
@@ -101,6 +104,41 @@ async def test_patterns_find_by_windows_rules(tmp_path: Path) -> None:
             assert found == expected, pattern
             if pattern == "nothing":
                 assert status is Status.NO_SUCH_FILE
+
+
+class NamesOfOneStep(trio.abc.Instrument):
+    """How many names are held against a pattern between two checkpoints, at most."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.most = self.total = self._now = 0
+        plain = Pattern.matches
+
+        def counted(pattern: Pattern, name: str) -> bool:
+            self._now += 1
+            return plain(pattern, name)
+
+        monkeypatch.setattr(Pattern, "matches", counted)
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.most, self.total, self._now = max(self.most, self._now), self.total + self._now, 0
+
+
+async def test_others_are_served_between_the_names_of_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        volume = share.volume
+        for number in range(300):
+            await volume.create(volume.root, b"%d" % number, stat.S_IFREG | 0o644, 0, 0)
+        fid = await client.create("", options=DIRECTORY)
+        names = NamesOfOneStep(monkeypatch)
+        trio.lowlevel.add_instrument(names)
+        try:
+            assert (await ask(client, fid, "*.none"))[0] is Status.NO_SUCH_FILE
+        finally:
+            trio.lowlevel.remove_instrument(names)
+        assert names.total == 302
+        assert names.most <= NAMES_BETWEEN_CHECKPOINTS + 2  # and the two that are not stored
 
 
 async def test_a_scan_goes_on_until_it_is_restarted(tmp_path: Path) -> None:

@@ -67,10 +67,11 @@ class Pattern:
 
 
 def _advance(positions: int, skippable: int) -> int:
-    """Add what is reached from `positions` by passing characters that may match nothing."""
-    while (reached := positions | ((positions & skippable) << 1)) != positions:
-        positions = reached
-    return positions
+    """Add what is reached from `positions` by passing characters that may match nothing.
+
+    The carry of one addition runs from the first position in a row of such characters to the end of the row.
+    """
+    return positions | (((positions & skippable) + skippable) ^ skippable)
 
 
 def compile_pattern(pattern: str) -> Pattern:
