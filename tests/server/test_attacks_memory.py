@@ -9,9 +9,12 @@ from odxfs.wire.change_notify import ChangeNotifyRequest
 from odxfs.wire.client_connection import Call
 from odxfs.wire.create import CreateOptions
 from odxfs.wire.credits import CREDIT_BYTES
+from odxfs.wire.fscc.classes import FileInformationClass
+from odxfs.wire.fscc.ea import MAX_EAS, ExtendedAttribute, pack_full_ea, pack_get_ea
 from odxfs.wire.header import Command
 from odxfs.wire.write import WriteRequest
 from tests.support.peer import Body, Peer, logged_in
+from tests.support.remote import remote, served
 from tests.support.serving import PASSWORD, SHARE, USER, serve
 
 MEBIBYTE = 1024 * 1024
@@ -73,3 +76,21 @@ async def test_what_waits_may_not_bring_much_with_it(tmp_path: Path) -> None:
         assert (await peer.final(message_id)).header.status == Status.CANCELLED
         again = await peer.send(Command.CHANGE_NOTIFY, Padded(notify, 4 * MEBIBYTE - 200))
         assert (await peer.next_response(again)).interim
+
+
+async def test_an_attribute_named_again_and_again_is_not_packed_past_the_room(tmp_path: Path) -> None:
+    """8 KiB that name one attribute of 60,000 bytes 1024 times would make an answer of 60 MB, only to refuse it."""
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        large = pack_full_ea([ExtendedAttribute(b"A", bytes(60_000))])
+        assert await client.set(fid, FileInformationClass.FULL_EA, large) is Status.SUCCESS
+        tracemalloc.start()
+        try:
+            status, _ = await client.query(
+                fid, FileInformationClass.FULL_EA, given=pack_get_ea([b"A"] * MAX_EAS)
+            )
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert status is Status.BUFFER_TOO_SMALL
+    assert peak < 4 * MEBIBYTE

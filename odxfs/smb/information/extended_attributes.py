@@ -15,7 +15,7 @@ from odxfs.ntstatus import Status
 from odxfs.smb.information.answer import Information
 from odxfs.smb.request import Answer, SmbError
 from odxfs.token_attributes import RESERVED
-from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea, unpack_get_ea
+from odxfs.wire.fscc.ea import EA_ALIGNMENT, ExtendedAttribute, pack_full_ea, packed_bytes, unpack_get_ea
 from odxfs.wire.query_info import QueryInfoFlags, QueryInfoResponse
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PREFIX = b"user."
 MAX_VALUE_BYTES = 0xFFFF
 MAX_NAME_BYTES = 0xFF
-_EA_ALIGNMENT = 4
 _FORBIDDEN = frozenset(b'\\/:*?"<>|,+=[];') | frozenset(range(0x20))
 
 
@@ -61,13 +60,17 @@ async def query_full_ea(opened: SmbOpen, request: QueryInfoRequest) -> Informati
         known = {ea.name.lower(): ea for ea in eas}
         wanted = unpack_get_ea(request.input_buffer)
         found = [known.get(name.lower(), ExtendedAttribute(name, b"")) for name in wanted]
-        return Information(_all_of(found, request.output_buffer_length), 0)
+        if _count_fitting(found, request.output_buffer_length) < len(found):
+            raise SmbError(Status.BUFFER_TOO_SMALL)
+        return Information(pack_full_ea(found), 0)
     if not eas:
         raise SmbError(Status.NO_EAS_ON_FILE)
     start = _first_ea(opened, request, len(eas))
     single = bool(request.flags & QueryInfoFlags.RETURN_SINGLE_ENTRY)
     rest = eas[start : start + 1] if single else eas[start:]
-    shown = _fitting(rest, request.output_buffer_length)
+    shown = rest[: _count_fitting(rest, request.output_buffer_length)]
+    if not shown:
+        raise SmbError(Status.BUFFER_TOO_SMALL)
     opened.next_ea = start + len(shown)
     if opened.next_ea == len(eas) and not single:
         opened.next_ea = 0
@@ -93,25 +96,15 @@ def _first_ea(opened: SmbOpen, request: QueryInfoRequest, count: int) -> int:
     return opened.next_ea
 
 
-def _fitting(eas: list[ExtendedAttribute], room: int) -> list[ExtendedAttribute]:
-    """As many as there is room for; BUFFER_TOO_SMALL when that is none."""
-    used = count = 0
-    for ea in eas:
-        length = len(pack_full_ea([ea]))
+def _count_fitting(eas: list[ExtendedAttribute], room: int) -> int:
+    """How many there is room for; their bytes are not looked at, and may be many times what there is."""
+    used = 0
+    for count, ea in enumerate(eas):
+        length = packed_bytes(ea)
         if used + length > room:
-            break
-        used += length + -length % _EA_ALIGNMENT
-        count += 1
-    if not count:
-        raise SmbError(Status.BUFFER_TOO_SMALL)
-    return eas[:count]
-
-
-def _all_of(eas: list[ExtendedAttribute], room: int) -> bytes:
-    data = pack_full_ea(eas)
-    if len(data) > room:
-        raise SmbError(Status.BUFFER_TOO_SMALL)
-    return data
+            return count
+        used += length + -length % EA_ALIGNMENT
+    return len(eas)
 
 
 async def remove_eas(volume: Volume, inode: Inode) -> None:

@@ -11,7 +11,8 @@ from odxfs.wire.cursor import pack_chain, take, unpack_chain, unpack_fixed
 
 _FULL = Struct("<IBBH")
 _GET = Struct("<IB")
-_ALIGNMENT = 4
+EA_ALIGNMENT = 4
+"""Where each entry of a chain begins."""
 
 MAX_EAS = 1024
 """All attributes of a file fit into 64 KiB, which is far fewer in practice."""
@@ -30,24 +31,29 @@ class ExtendedAttribute(NamedTuple):
 
 def unpack_full_ea(data: Buffer) -> tuple[ExtendedAttribute, ...]:
     """The attributes of a FileFullEaInformation buffer or an ExtA create context."""
-    return tuple(_unpack_full(entry) for entry in unpack_chain(data, _FULL.size, MAX_EAS, "EA", _ALIGNMENT))
+    return tuple(_unpack_full(entry) for entry in unpack_chain(data, _FULL.size, MAX_EAS, "EA", EA_ALIGNMENT))
 
 
 def pack_full_ea(attributes: Iterable[ExtendedAttribute]) -> bytes:
     """The chain of `attributes`."""
-    return pack_chain([_pack_full(attribute) for attribute in attributes], _ALIGNMENT)
+    return pack_chain([_pack_full(attribute) for attribute in attributes], EA_ALIGNMENT)
+
+
+def packed_bytes(attribute: ExtendedAttribute) -> int:
+    """What `attribute` takes up at the end of a FileFullEaInformation chain."""
+    return _FULL.size + len(attribute.name) + 1 + len(attribute.value)
 
 
 def unpack_get_ea(data: Buffer) -> tuple[bytes, ...]:
     """The names of a FileGetEaInformation list, the input of a query for certain attributes."""
     return tuple(
-        _unpack_get(entry) for entry in unpack_chain(data, _GET.size, MAX_EAS, "EA name", _ALIGNMENT)
+        _unpack_get(entry) for entry in unpack_chain(data, _GET.size, MAX_EAS, "EA name", EA_ALIGNMENT)
     )
 
 
 def pack_get_ea(names: Iterable[bytes]) -> bytes:
     """The chain of `names`."""
-    return pack_chain([_GET.pack(0, len(name)) + name + b"\0" for name in names], _ALIGNMENT)
+    return pack_chain([_GET.pack(0, len(name)) + name + b"\0" for name in names], EA_ALIGNMENT)
 
 
 def _pack_full(attribute: ExtendedAttribute) -> bytes:
