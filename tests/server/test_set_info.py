@@ -13,7 +13,7 @@ from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc import file_information as info
 from odxfs.wire.fscc.classes import FileAttributes
 from odxfs.wire.fscc.classes import FileInformationClass as Class
-from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea
+from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea, unpack_full_ea
 from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformation, FileRenameInformationEx
 from odxfs.wire.fscc.filetime import KEEP, STOP_UPDATES, Filetime, from_ns
 from odxfs.wire.query_info import InfoType
@@ -328,3 +328,24 @@ async def test_overwriting_removes_extended_attributes(tmp_path: Path) -> None:
         await client.close(fid)
         fid = await client.create("f", CreateDisposition.OVERWRITE)
         assert (await client.query(fid, Class.FULL_EA))[0] is Status.NO_EAS_ON_FILE
+
+
+@pytest.mark.parametrize(
+    "disposition", [CreateDisposition.OVERWRITE, CreateDisposition.OVERWRITE_IF, CreateDisposition.SUPERSEDE]
+)
+async def test_a_file_with_attributes_that_no_client_is_shown_is_overwritten(
+    tmp_path: Path, disposition: CreateDisposition
+) -> None:
+    hidden = [b"user.com.apple.metadata:kMDItemWhereFroms", b"user.DosStream.x:$DATA", b"user."]
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f", b"data")
+        inode = await share.volume.lookup(share.volume.root, b"f")
+        for xattr in (*hidden, b"user.Name"):
+            await share.volume.set_xattr(inode, xattr, b"value")
+        status, eas = await client.query(fid, Class.FULL_EA)
+        assert (status, [ea.name for ea in unpack_full_ea(eas)]) == (Status.SUCCESS, [b"Name"])
+        assert await client.set(fid, Class.FULL_EA, eas) is Status.SUCCESS
+        await client.close(fid)
+        fid = await client.create("f", disposition)
+        assert (await client.query(fid, Class.FULL_EA))[0] is Status.NO_EAS_ON_FILE
+        assert await share.volume.list_xattrs(inode) == sorted(hidden)

@@ -8,6 +8,7 @@ name or value no EA could have.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from odxfs.errors import NoAttribute
@@ -25,21 +26,29 @@ if TYPE_CHECKING:
 
 PREFIX = b"user."
 MAX_VALUE_BYTES = 0xFFFF
-MAX_NAME_BYTES = 0xFF
 _FORBIDDEN = frozenset(b'\\/:*?"<>|,+=[];') | frozenset(range(0x20))
 
 
 async def list_eas(volume: Volume, inode: Inode) -> list[ExtendedAttribute]:
     """Every EA of the inode."""
     eas = []
-    for xattr in await volume.list_xattrs(inode):
-        name = xattr.removeprefix(PREFIX)
-        if not xattr.startswith(PREFIX) or not name.isascii() or len(name) > MAX_NAME_BYTES:
-            continue
+    for xattr in filter(_is_of_ea, await volume.list_xattrs(inode)):
         value = await volume.get_xattr(inode, xattr)
         if 0 < len(value) <= MAX_VALUE_BYTES:
-            eas.append(ExtendedAttribute(name, value))
+            eas.append(ExtendedAttribute(xattr.removeprefix(PREFIX), value))
     return eas
+
+
+def _is_of_ea(xattr: bytes) -> bool:
+    """Whether an EA may have that name, as one that is shown and as one that is set; what is reserved is a token on the mount."""
+    name = xattr.removeprefix(PREFIX)
+    return (
+        xattr.startswith(PREFIX)
+        and bool(name)
+        and name.isascii()
+        and _FORBIDDEN.isdisjoint(name)
+        and not xattr.lower().startswith(RESERVED)
+    )
 
 
 async def ea_size(volume: Volume, inode: Inode) -> int:
@@ -108,25 +117,26 @@ def _count_fitting(eas: list[ExtendedAttribute], room: int) -> int:
 
 
 async def remove_eas(volume: Volume, inode: Inode) -> None:
-    """Remove every EA, as overwriting a file does."""
+    """Remove every EA, as overwriting a file does. What no client is shown stays."""
     if inode.has_xattrs:
-        await set_eas(
-            volume, inode, [ExtendedAttribute(ea.name, b"") for ea in await list_eas(volume, inode)]
-        )
+        for ea in await list_eas(volume, inode):
+            await _remove(volume, inode, PREFIX + ea.name)
 
 
 async def set_eas(volume: Volume, inode: Inode, eas: Iterable[ExtendedAttribute]) -> None:
     """Set or delete each of `eas`. SmbError(INVALID_EA_NAME) before anything is changed."""
     wanted = list(eas)
-    if any(_FORBIDDEN & set(ea.name) or (PREFIX + ea.name).lower().startswith(RESERVED) for ea in wanted):
-        raise SmbError(Status.INVALID_EA_NAME)  # what is reserved is a token to programs on the mount
+    if not all(_is_of_ea(PREFIX + ea.name) for ea in wanted):
+        raise SmbError(Status.INVALID_EA_NAME)
     known = {xattr.lower(): xattr for xattr in await volume.list_xattrs(inode) if xattr.startswith(PREFIX)}
     for ea in wanted:
         xattr = known.get((PREFIX + ea.name).lower(), PREFIX + ea.name)
         if ea.value:
             await volume.set_xattr(inode, xattr, ea.value)
-            continue
-        try:
-            await volume.remove_xattr(inode, xattr)
-        except NoAttribute:
-            continue
+        else:
+            await _remove(volume, inode, xattr)
+
+
+async def _remove(volume: Volume, inode: Inode, xattr: bytes) -> None:
+    with suppress(NoAttribute):
+        await volume.remove_xattr(inode, xattr)
