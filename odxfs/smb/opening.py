@@ -29,8 +29,9 @@ from odxfs.smb.access import (
 from odxfs.smb.caching.granting import Contended, check_lease_key, contend_open
 from odxfs.smb.caching.waiting import settled
 from odxfs.smb.closing import close_open
+from odxfs.smb.information.allocation import check_room_at_create
 from odxfs.smb.information.attributes import SETTABLE
-from odxfs.smb.information.extended_attributes import remove_eas
+from odxfs.smb.information.extended_attributes import check_eas, eas_at_create, remove_eas
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink
 from odxfs.smb.previous_versions import view_of
@@ -141,6 +142,17 @@ def _check_create(
         raise SmbError(Status.DELETE_PENDING)
     if options & CreateOptions.DELETE_ON_CLOSE and request.file_attributes & FILE_ATTRIBUTE_READONLY:
         raise SmbError(Status.CANNOT_DELETE)
+    check_contexts(request, where.view.volume)
+
+
+def check_contexts(request: CreateRequest, volume: Volume, replaced: Inode | None = None) -> None:
+    """What a file that is made, or emptied (`replaced`), is to have by the contexts of the CREATE: refused before it is.
+
+    SmbError and VolumeError as `check_eas` and `check_room_at_create` raise them.
+    """
+    check_eas(eas_at_create(request.create_contexts))
+    if not request.create_options & CreateOptions.DIRECTORY_FILE:
+        check_room_at_create(volume, request.create_contexts, replaced)
 
 
 def _new_attributes(requested: int, *, directory: bool) -> int:
@@ -290,6 +302,7 @@ def _check_overwrite(
         raise SmbError(Status.ACCESS_DENIED)
     if not inode.is_file:
         raise SmbError(Status.ACCESS_DENIED)
+    check_contexts(request, where.view.volume, inode)
 
 
 async def _overwrite(context: RequestContext, request: CreateRequest, opened: SmbOpen) -> None:

@@ -20,6 +20,7 @@ from odxfs.smb.opening import (
     OVERWRITING,
     allowed,
     check_attributes,
+    check_contexts,
     check_unchanged,
     granted_access,
     make_file,
@@ -151,6 +152,7 @@ def _existing(
         return CreateAction.OPENED
     if not allowed(context, base, where.parent) & FILE_WRITE_DATA:
         raise SmbError(Status.ACCESS_DENIED)
+    check_contexts(request, where.view.volume, stream)
     superseded = request.create_disposition == CreateDisposition.SUPERSEDE
     return CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
 
@@ -168,6 +170,7 @@ def _check_create(
         raise SmbError(Status.ACCESS_DENIED)
     if base.dos_attributes & FILE_ATTRIBUTE_READONLY and base.is_file:
         raise SmbError(Status.ACCESS_DENIED)
+    check_contexts(request, where.view.volume)
 
 
 async def _empty(context: RequestContext, opened: SmbOpen) -> None:

@@ -4,17 +4,22 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+import trio
 
+from odxfs.errors import AttributeTooLarge, NotFound
 from odxfs.ntstatus import Status
 from odxfs.smb.shares import Share
-from odxfs.volume import AttributeChange
+from odxfs.volume import AttributeChange, Volume
 from odxfs.wire.close import CloseFlags, CloseRequest, CloseResponse
-from odxfs.wire.create import CreateAction, CreateDisposition, CreateOptions
+from odxfs.wire.create import CreateAction, CreateDisposition, CreateOptions, CreateRequest
 from odxfs.wire.create_contexts import (
+    EA_BUFFER,
+    AllocationSize,
     QueryMaximalAccessResponse,
     QueryOnDiskIdResponse,
     find_create_context,
 )
+from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea
 from odxfs.wire.header import Command
 from tests.support.peer import FILE_ALL_ACCESS, Peer, Refused, logged_in
 from tests.support.serving import OTHER_PASSWORD, OTHER_USER, PASSWORD, SHARE, USER, Served, serve
@@ -325,3 +330,92 @@ async def test_extended_attributes_of_a_new_file_are_kept(tmp_path: Path) -> Non
         await peer.open("file", create_contexts=((b"ExtA", ea),))
         inode = await served.volume.lookup(served.volume.root, b"file")
         assert await served.volume.get_xattr(inode, b"user.NAME") == b"value"
+
+
+def _extended_attribute(name: bytes, value: bytes = b"value") -> tuple[bytes, bytes]:
+    return EA_BUFFER, pack_full_ea([ExtendedAttribute(name, value)])
+
+
+@pytest.mark.parametrize(
+    "refused_context",
+    [
+        _extended_attribute(b"a:b"),
+        _extended_attribute(b"n" * 255),
+        (AllocationSize.NAME, AllocationSize(1 << 60).pack()),
+    ],
+)
+@pytest.mark.parametrize("stream", ["", ":s"])
+async def test_what_is_refused_has_changed_nothing(
+    tmp_path: Path, refused_context: tuple[bytes, bytes], stream: str
+) -> None:
+    async with serve(tmp_path) as served, _session(served) as peer:
+        fid = await peer.open("f" + stream)
+        await peer.write(fid, 0, b"precious")
+        for name, disposition in (
+            ("f", D.OVERWRITE_IF),
+            ("f", D.SUPERSEDE),
+            ("f", D.OVERWRITE),
+            ("new", D.CREATE),
+        ):
+            with pytest.raises(Refused):
+                await peer.create(name + stream, disposition, create_contexts=(refused_context,))
+        assert await peer.read(fid, 0, 100) == b"precious"
+        assert {entry.name for entry in await served.volume.list_directory(served.volume.root)} == {b"f"}
+        await peer.create("f" + stream, D.OPEN, create_contexts=(refused_context,))
+
+
+@pytest.mark.parametrize("create_options", [0, CreateOptions.DIRECTORY_FILE])
+async def test_what_fails_when_it_is_made_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, create_options: int
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise AttributeTooLarge("there is no room for it")
+
+    monkeypatch.setattr(Volume, "set_xattr", full)
+    async with serve(tmp_path) as served, _session(served) as peer:
+        with pytest.raises(Refused) as refused:
+            await peer.open(
+                "new", create_options=create_options, create_contexts=(_extended_attribute(b"NAME"),)
+            )
+        assert refused.value.status == Status.EA_TOO_LARGE
+        assert await served.volume.list_directory(served.volume.root) == []
+
+
+async def test_what_fails_when_it_is_made_stays_for_who_has_found_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, found = trio.Event(), trio.Event()
+
+    async def full(*_: object, **__: object) -> None:
+        made.set()
+        await found.wait()
+        raise AttributeTooLarge("there is no room for it")
+
+    monkeypatch.setattr(Volume, "set_xattr", full)
+    async with serve(tmp_path) as served, _session(served) as peer, _session(served) as other:
+        refused = await peer.send(
+            Command.CREATE,
+            CreateRequest(
+                "new", FILE_ALL_ACCESS, 7, D.CREATE, create_contexts=(_extended_attribute(b"NAME"),)
+            ),
+        )
+        await made.wait()
+        fid = await other.open("new", D.OPEN)
+        found.set()
+        assert (await peer.final(refused)).header.status == Status.EA_TOO_LARGE
+        await other.write(fid, 0, b"theirs")
+        await other.close(fid)
+        assert await _status(other, "new", D.OPEN) == Status.SUCCESS
+
+
+async def test_an_open_that_fails_deletes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise NotFound("it has gone")
+
+    async with serve(tmp_path) as served, _session(served) as peer:
+        await peer.close(await peer.open("f"))
+        with monkeypatch.context() as patch:
+            patch.setattr("odxfs.smb.handlers.create.keep_record", fail)
+            delete = CreateOptions.DELETE_ON_CLOSE
+            assert await _status(peer, "f", D.OPEN, create_options=delete) == Status.OBJECT_NAME_NOT_FOUND
+        assert await _status(peer, "f", D.OPEN) == Status.SUCCESS

@@ -24,7 +24,7 @@ from odxfs.smb.durable.table import CreateName
 from odxfs.smb.durable.wishes import Wishes, read_wishes
 from odxfs.smb.information.allocation import set_aside_at_create
 from odxfs.smb.information.attributes import allocation_size, end_of_file, open_attributes, times_of
-from odxfs.smb.information.extended_attributes import set_eas
+from odxfs.smb.information.extended_attributes import eas_at_create, set_eas
 from odxfs.smb.limits import MAX_OPENS_PER_SESSION
 from odxfs.smb.opening import maximal_in_share
 from odxfs.smb.opens import SmbOpen
@@ -43,7 +43,6 @@ from odxfs.wire.create import (
     RawContext,
 )
 from odxfs.wire.create_contexts import (
-    EA_BUFFER,
     QUERY_MAXIMAL_ACCESS,
     QUERY_ON_DISK_ID,
     QueryMaximalAccessRequest,
@@ -52,7 +51,6 @@ from odxfs.wire.create_contexts import (
     find_create_context,
 )
 from odxfs.wire.fscc.classes import FileAttributes
-from odxfs.wire.fscc.ea import ExtendedAttribute, unpack_full_ea
 from odxfs.wire.fscc.filetime import NONE
 
 if TYPE_CHECKING:
@@ -107,13 +105,15 @@ async def _create(
 
 async def _create_open(context: RequestContext, request: CreateRequest, wishes: Wishes) -> CreateResponse:
     await displace(context, request, wishes.app_instance)
-    eas = _requested_eas(request.create_contexts)
+    eas = eas_at_create(request.create_contexts)
     find = open_token if context.tree.is_tokens else open_path
     opened, action = await find(context, request)
     opened.channel_sequence = sequence_of(context)
-    await _settle(context, opened, eas if action is not CreateAction.OPENED else ())
-    context.open = opened
     try:
+        if eas and action is not CreateAction.OPENED:
+            await set_eas(opened.volume, opened.file_inode, eas)
+        _check_standing(context)
+        context.open = opened
         set_aside_at_create(opened, action, request.create_contexts)
         grant_caching(context, opened, request)
         if action is not CreateAction.OPENED:
@@ -124,10 +124,19 @@ async def _create_open(context: RequestContext, request: CreateRequest, wishes: 
         await _agree_to_breaks(context.server, opened)
         return await _respond(context, opened, action, request, wishes)
     except BaseException:
-        await close_open(
-            context.server, opened
-        )  # a snapshot that is deleted at this moment: the client gets no FileId
+        await _give_up(context.server, opened, action)
         raise
+
+
+async def _give_up(server: SmbServer, opened: SmbOpen, action: CreateAction) -> None:
+    """Close an open that its client never hears of. It deletes nothing but the file that was made for it.
+
+    That stays if somebody has found it meanwhile.
+    """
+    entry = opened.entry
+    is_ours = action is CreateAction.CREATED and entry is not None and server.opens.is_last(entry)
+    opened.delete_on_close = is_ours and not opened.inode.size
+    await close_open(server, opened)
 
 
 async def _agree_to_breaks(server: SmbServer, opened: SmbOpen) -> None:
@@ -159,23 +168,6 @@ def _check_request(request: CreateRequest) -> None:
         or (directory and request.create_disposition in _NO_OVERWRITE)
     ):
         raise SmbError(Status.INVALID_PARAMETER)
-
-
-def _requested_eas(contexts: tuple[RawContext, ...]) -> tuple[ExtendedAttribute, ...]:
-    """The extended attributes for a new file."""
-    data = find_create_context(contexts, EA_BUFFER)
-    return unpack_full_ea(data) if data else ()
-
-
-async def _settle(context: RequestContext, opened: SmbOpen, eas: tuple[ExtendedAttribute, ...]) -> None:
-    """Give a new file its extended attributes, and the open up again if its session or tree ended meanwhile."""
-    try:
-        if eas:
-            await set_eas(opened.volume, opened.file_inode, eas)
-        _check_standing(context)
-    except BaseException:
-        await close_open(context.server, opened)
-        raise
 
 
 def _check_standing(context: RequestContext) -> None:

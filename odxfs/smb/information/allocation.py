@@ -15,6 +15,7 @@ from odxfs.wire.create_contexts import AllocationSize, find_create_context
 if TYPE_CHECKING:
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.server import SmbServer
+    from odxfs.volume import Inode, Volume
 
 
 def set_aside(opened: SmbOpen, size: int) -> None:
@@ -23,11 +24,26 @@ def set_aside(opened: SmbOpen, size: int) -> None:
     opened.volume.reserve(opened.inode, rounded_up(size))
 
 
+def check_room_at_create(volume: Volume, contexts: tuple[RawContext, ...], replaced: Inode | None) -> None:
+    """Whether there is room for what the AlSi context of a CREATE asks for, in place of what `replaced` has.
+
+    Asked before anything is made or emptied. Raises as `set_aside` does.
+    """
+    wanted = _asked_at_create(contexts)
+    if wanted is not None:
+        volume.check_room(max(0, wanted - (replaced.allocated_bytes if replaced is not None else 0)))
+
+
 def set_aside_at_create(opened: SmbOpen, action: CreateAction, contexts: tuple[RawContext, ...]) -> None:
-    """What the AlSi context of a CREATE asks for, for a file that is new or empty. Raises as `set_aside` does."""
+    """Show that as allocated, for a file that is new or empty."""
+    wanted = _asked_at_create(contexts)
+    if wanted is not None and action is not CreateAction.OPENED and opened.inode.is_file:
+        opened.volume.reserve(opened.inode, rounded_up(wanted))
+
+
+def _asked_at_create(contexts: tuple[RawContext, ...]) -> int | None:
     data = find_create_context(contexts, AllocationSize.NAME)
-    if data is not None and action is not CreateAction.OPENED and opened.inode.is_file:
-        set_aside(opened, AllocationSize.unpack(data).allocation_size)
+    return None if data is None else AllocationSize.unpack(data).allocation_size
 
 
 def forget_reserve(server: SmbServer, opened: SmbOpen) -> None:

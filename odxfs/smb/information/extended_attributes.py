@@ -16,15 +16,27 @@ from odxfs.ntstatus import Status
 from odxfs.smb.information.answer import Information
 from odxfs.smb.request import Answer, SmbError
 from odxfs.token_attributes import RESERVED
-from odxfs.wire.fscc.ea import EA_ALIGNMENT, ExtendedAttribute, pack_full_ea, packed_bytes, unpack_get_ea
+from odxfs.wire.create_contexts import EA_BUFFER, find_create_context
+from odxfs.wire.fscc.ea import (
+    EA_ALIGNMENT,
+    ExtendedAttribute,
+    pack_full_ea,
+    packed_bytes,
+    unpack_full_ea,
+    unpack_get_ea,
+)
 from odxfs.wire.query_info import QueryInfoFlags, QueryInfoResponse
 
 if TYPE_CHECKING:
     from odxfs.smb.opens import SmbOpen
     from odxfs.volume import Inode, Volume
+    from odxfs.wire.create import RawContext
     from odxfs.wire.query_info import QueryInfoRequest
 
 PREFIX = b"user."
+MAX_XATTR_NAME_BYTES = 255
+"""XATTR_NAME_MAX of Linux, with the prefix; an EA's own name could have as many without."""
+
 MAX_VALUE_BYTES = 0xFFFF
 _FORBIDDEN = frozenset(b'\\/:*?"<>|,+=[];') | frozenset(range(0x20))
 
@@ -46,6 +58,7 @@ def _is_of_ea(xattr: bytes) -> bool:
         xattr.startswith(PREFIX)
         and bool(name)
         and name.isascii()
+        and len(xattr) <= MAX_XATTR_NAME_BYTES
         and _FORBIDDEN.isdisjoint(name)
         and not xattr.lower().startswith(RESERVED)
     )
@@ -123,11 +136,22 @@ async def remove_eas(volume: Volume, inode: Inode) -> None:
             await _remove(volume, inode, PREFIX + ea.name)
 
 
+def eas_at_create(contexts: tuple[RawContext, ...]) -> tuple[ExtendedAttribute, ...]:
+    """What the ExtA context of a CREATE asks for, for a file that is new or empty."""
+    data = find_create_context(contexts, EA_BUFFER)
+    return unpack_full_ea(data) if data else ()
+
+
+def check_eas(eas: Iterable[ExtendedAttribute]) -> None:
+    """Raise SmbError(INVALID_EA_NAME) for what `set_eas` would refuse."""
+    if not all(_is_of_ea(PREFIX + ea.name) for ea in eas):
+        raise SmbError(Status.INVALID_EA_NAME)
+
+
 async def set_eas(volume: Volume, inode: Inode, eas: Iterable[ExtendedAttribute]) -> None:
     """Set or delete each of `eas`. SmbError(INVALID_EA_NAME) before anything is changed."""
     wanted = list(eas)
-    if not all(_is_of_ea(PREFIX + ea.name) for ea in wanted):
-        raise SmbError(Status.INVALID_EA_NAME)
+    check_eas(wanted)
     known = {xattr.lower(): xattr for xattr in await volume.list_xattrs(inode) if xattr.startswith(PREFIX)}
     for ea in wanted:
         xattr = known.get((PREFIX + ea.name).lower(), PREFIX + ea.name)
