@@ -32,6 +32,7 @@ from odxfs.volume.tree.names import ODXFS_FOLDER, SNAPSHOTS_FOLDER, decode_name,
 from odxfs.volume.tree.namespace import VolumeRecord
 from odxfs.volume.tree.renames import RenameFlags, RenamePermit
 from odxfs.volume.tree.streams import StreamEntry
+from odxfs.volume.tree.upcase import upcase
 from odxfs.volume.volume import Volume
 
 __all__ = [
@@ -42,5 +43,5 @@ __all__ = [
     "RepairReport", "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs",
     "StreamAdded", "StreamEntry", "StreamRemoved", "StreamRenamed", "Trouble", "Volume", "VolumeRecord",
     "check_directory", "create_pool", "decode_name", "encode_name", "inode_seen_in", "is_stream_name", "open_pool",
-    "repair_directory",
+    "repair_directory", "upcase",
 ]  # fmt: skip

@@ -141,6 +141,53 @@ async def test_case_is_ignored_for_those_who_ask(volume: Volume) -> None:
     assert (await volume.lookup_ignoring_case(volume.root, "LOWER"))[0] == b"lower"
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("stra\N{LATIN SMALL LETTER SHARP S}e", "strasse"),
+        ("\N{LATIN SMALL LIGATURE FI}le", "file"),
+        ("note\N{LATIN SMALL LETTER LONG S}", "notes"),
+        ("t\N{LATIN SMALL LETTER DOTLESS I}p", "tip"),
+        ("\N{KELVIN SIGN}", "k"),
+        ("\N{DESERET SMALL LETTER LONG I}", "\N{DESERET CAPITAL LETTER LONG I}"),
+    ],
+    ids=ascii,
+)
+async def test_names_that_only_full_folding_makes_equal_are_two(
+    volume: Volume, name: str, other: str
+) -> None:
+    first, second = await make(volume, name), await make(volume, other)
+    await volume.create_stream(first, name.encode())
+    await volume.create_stream(first, other.encode())
+    assert (await volume.lookup_ignoring_case(volume.root, name))[1] is first
+    assert (await volume.lookup_ignoring_case(volume.root, other.upper()))[1] is second
+    assert len(await volume.list_streams(first)) == 2
+    assert await volume.pool.check() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        (
+            "\N{GREEK SMALL LETTER ALPHA WITH YPOGEGRAMMENI}",
+            "\N{GREEK CAPITAL LETTER ALPHA WITH PROSGEGRAMMENI}",
+        ),
+        ("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK CAPITAL LETTER SIGMA}"),
+        ("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}"),
+        ("\N{LATIN SMALL LETTER Y WITH DIAERESIS}", "\N{LATIN CAPITAL LETTER Y WITH DIAERESIS}"),
+        ("\N{SMALL ROMAN NUMERAL ONE}", "\N{ROMAN NUMERAL ONE}"),
+        ("\N{FULLWIDTH LATIN SMALL LETTER Z}", "\N{FULLWIDTH LATIN CAPITAL LETTER Z}"),
+    ],
+    ids=ascii,
+)
+async def test_names_of_one_upper_case_are_one(volume: Volume, name: str, other: str) -> None:
+    file = await make(volume, name)
+    assert (await volume.lookup_ignoring_case(volume.root, other))[1] is file
+    await volume.unlink(volume.root, name.encode())
+    file = await make(volume, other)
+    assert (await volume.lookup_ignoring_case(volume.root, name))[1] is file
+
+
 async def test_names_that_are_not_unicode_are_kept_as_they_are(volume: Volume) -> None:
     await volume.create(volume.root, b"caf\xe9 \xff", FILE, 0, 0)
     assert (await volume.list_directory(volume.root))[0].name == b"caf\xe9 \xff"

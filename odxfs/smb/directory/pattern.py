@@ -7,18 +7,12 @@ as bits of one integer, so its cost is the name's length whatever the pattern: n
 
 from dataclasses import dataclass
 
+from odxfs.volume import upcase
+
 WILDCARDS = frozenset('*?<>"')
 MATCH_ALL = frozenset({"*", "*.*"})
 MAX_PATTERN_CHARACTERS = 1024
 """Longer than any name can be; past it a pattern only costs time."""
-
-
-def upcase(text: str) -> str:
-    """`text` in upper case, character by character: one that has no single upper-case character stays (as on NTFS)."""
-    whole = text.upper()
-    if len(whole) == len(text):
-        return whole
-    return "".join(up if len(up := character.upper()) == 1 else character for character in text)
 
 
 def has_wildcards(pattern: str) -> bool:

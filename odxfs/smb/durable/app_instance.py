@@ -10,6 +10,7 @@ from odxfs.smb.access import FILE_READ_DATA
 from odxfs.smb.closing import close_open
 from odxfs.smb.opening import maximal_in_share
 from odxfs.smb.request import SmbError
+from odxfs.volume import upcase
 
 if TYPE_CHECKING:
     from odxfs.smb.durable.durability import AppInstance
@@ -57,7 +58,7 @@ def _is_displaced(context: RequestContext, request: CreateRequest, opened: SmbOp
     return (
         opened.durability.client_guid != context.connection.client_guid
         and opened.tree.share.name == context.tree.share.name
-        and opened.full_path.casefold() == request.name.casefold()
+        and upcase(opened.full_path) == upcase(request.name)
     )
 
 

@@ -10,6 +10,7 @@ from odxfs.smb.caching.leases import Lease
 from odxfs.smb.durable.channel_sequence import UNCHECKED, sequence_of
 from odxfs.smb.durable.durability import Durability
 from odxfs.smb.request import SmbError
+from odxfs.volume import upcase
 from odxfs.wire.create_contexts import DurableHandleFlags
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _check_lease(context: RequestContext, request: CreateRequest, opened: SmbOpe
         return
     if _durability(opened).client_guid != context.connection.client_guid:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
-    if request.name.casefold() != opened.full_path.casefold():
+    if upcase(request.name) != upcase(opened.full_path):
         raise SmbError(Status.INVALID_PARAMETER)
 
 

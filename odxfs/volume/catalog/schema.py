@@ -7,7 +7,7 @@ index. A number is signed 64 bit; names are bytes because POSIX names are.
 
 from odxfs.volume.catalog.interface import PAST, Shape, Table
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Kept in `claim.schema`. A larger one was written by a newer odxfs; this one must not touch it; smaller ones are migrated."""
 
 # The snapshots of volumes, ascending in time. `inodes` and `allocated_blocks` are the volume's at that moment; `state` is 0
@@ -29,7 +29,8 @@ _LEAF_LOG = """CREATE TABLE leaf_log (
         id BIGINT NOT NULL, body BYTEA NOT NULL,
         PRIMARY KEY (id))"""
 
-# Named streams of files and directories: `number` is the base, `folded` the case-folded name, `stream` the stream's own inode.
+# Named streams of files and directories: `number` is the base, `folded` the name by `tree/names.py: fold`, `stream` the stream's
+# own inode.
 _STREAM = """CREATE TABLE stream (
         number BIGINT NOT NULL, folded BYTEA NOT NULL, name BYTEA NOT NULL, stream BIGINT NOT NULL,
         PRIMARY KEY (number, folded))"""
@@ -109,8 +110,8 @@ TABLES = (
         directory BIGINT NOT NULL, cookie BIGINT NOT NULL, name BYTEA NOT NULL, number BIGINT NOT NULL,
         kind BIGINT NOT NULL,
         PRIMARY KEY (directory, cookie))""",
-    # Names whose case-folded form (str.casefold of the UTF-8 text) differs from the name itself, for clients that ignore
-    # case. A name that is its own folded form is found in `dirent`.
+    # Names whose form without case (`tree/names.py: fold`) differs from the name itself, for clients that ignore case. A name
+    # that is its own folded form is found in `dirent`.
     """CREATE TABLE folded (
         directory BIGINT NOT NULL, folded BYTEA NOT NULL, name BYTEA NOT NULL,
         PRIMARY KEY (directory, folded, name))""",
@@ -157,6 +158,32 @@ TABLES = (
     *(table for table, _ in _PAST_STATEMENTS.values()),
 )
 
+# Tables of version 6 or less were folded by str.casefold, which takes more names for the same than `fold`, an SQL function of the
+# engine for as long as it migrates. So a row of `folded` moves to another key or goes.
+_FOLD_NAMES = (
+    "INSERT INTO folded SELECT directory, fold(name), name FROM folded"
+    " WHERE fold(name) <> folded AND fold(name) <> name ON CONFLICT DO NOTHING",
+    "DELETE FROM folded WHERE fold(name) <> folded OR folded = name",
+    "INSERT INTO folded_past SELECT snapshot, directory, fold(name), name, present FROM folded_past"
+    " WHERE fold(name) <> folded AND fold(name) <> name ON CONFLICT DO NOTHING",
+    "DELETE FROM folded_past WHERE fold(name) <> folded OR folded = name",
+)
+
+# A key of `stream` may have had several names in turn, which have a key each from now on. What snapshots know of the old key
+# holds for each of the new ones: the stream where it had that key's name, else that there was none.
+_FOLD_STREAMS = (
+    "INSERT INTO stream_past SELECT past.snapshot, past.number, keys.folded,"
+    " CASE WHEN fold(past.name) = keys.folded THEN past.present ELSE 0 END,"
+    " CASE WHEN fold(past.name) = keys.folded THEN past.name END,"
+    " CASE WHEN fold(past.name) = keys.folded THEN past.stream END"
+    " FROM stream_past AS past JOIN (SELECT number, folded AS old, fold(name) AS folded FROM stream WHERE fold(name) <> folded"
+    " UNION SELECT number, folded, fold(name) FROM stream_past WHERE fold(name) <> folded) AS keys"
+    " ON keys.number = past.number AND keys.old = past.folded WHERE TRUE ON CONFLICT DO NOTHING",
+    "UPDATE stream_past SET present = 0, name = NULL, stream = NULL WHERE fold(name) <> folded",
+    "INSERT INTO stream SELECT number, fold(name), name, stream FROM stream WHERE fold(name) <> folded ON CONFLICT DO NOTHING",
+    "DELETE FROM stream WHERE fold(name) <> folded",
+)
+
 INDEXES = tuple(index for _, index in _PAST_STATEMENTS.values())
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
@@ -177,5 +204,6 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     3: (_PERSISTENT_OPEN,),
     4: (_STREAM, *_PAST_STATEMENTS[Table.STREAM]),
     5: (_LEAF_LOG,),
+    6: (*_FOLD_NAMES, *_FOLD_STREAMS),
 }
 """Schema version -> what leads to the next one; a CREATE TABLE gets the engine's own ending."""

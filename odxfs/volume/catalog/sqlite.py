@@ -22,6 +22,7 @@ from odxfs.volume.catalog import statements
 from odxfs.volume.catalog.interface import PAST, Changes, Key, Preserving, Row, Table, volume_of
 from odxfs.volume.catalog.schema import INDEXES, MIGRATIONS, SCHEMA_VERSION, TABLES
 from odxfs.volume.disk_condition import DiskCondition
+from odxfs.volume.tree.names import fold
 
 _CACHE_KIB = 32 * 1024
 """Pages the reader keeps: the tree above a few million directory entries."""
@@ -296,6 +297,7 @@ def _claim(writer: sqlite3.Connection, owner: str, path: Path) -> int:
             f"{path} has catalog format {schema}, this odxfs knows {SCHEMA_VERSION}: use a newer odxfs",
             ExitCode.FORMAT,
         )
+    writer.create_function("fold", 1, _folded, deterministic=True)
     writer.execute("BEGIN IMMEDIATE")
     try:
         for version in range(schema, SCHEMA_VERSION):
@@ -311,6 +313,11 @@ def _claim(writer: sqlite3.Connection, owner: str, path: Path) -> int:
             writer.execute("ROLLBACK")
         raise
     return int(epoch) + 1
+
+
+def _folded(name: bytes | str | float | None) -> bytes | str | float | None:
+    """`fold` for statements of schema.py; what is no name, in a damaged row, stays what it is."""
+    return fold(name) if isinstance(name, bytes) else name
 
 
 def _native(statement: str) -> str:

@@ -2,6 +2,7 @@
 
 from odxfs.errors import AlreadyExists, InvalidArgument, NameTooLong
 from odxfs.types import MAX_NAME_BYTES
+from odxfs.volume.tree.upcase import downcase
 
 _RESERVED = frozenset((b"", b".", b".."))
 
@@ -56,7 +57,7 @@ def decode_name(name: bytes) -> str:
 
 
 def fold(name: bytes) -> bytes:
-    """The form in which names are equal that differ in case only."""
+    """The form in which names are equal that differ in case only (upcase.py). The catalog keeps it."""
     if name.isascii():
         return name.lower()
-    return encode_name(decode_name(name).casefold())
+    return encode_name(downcase(decode_name(name)))

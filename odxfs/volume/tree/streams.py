@@ -1,7 +1,7 @@
 """Named streams of files and directories (MS-FSCC 2.1.5.3): each is an inode of its own, which only its base leads to.
 
 So its bytes are kept, shared, pinned, checked and seen in snapshots as those of any file. Its name is a row in STREAM, found by
-its case-folded form: there are no two streams of one file that differ in case only. Its owner, mode, times and attributes mean
+its form without case: there are no two streams of one file that differ in case only. Its owner, mode, times and attributes mean
 nothing, those of the base count. A base that is deleted for good takes its streams with it (orphans.py).
 """
 

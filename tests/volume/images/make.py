@@ -145,6 +145,8 @@ async def _fill_names(volume: Volume) -> None:
     await volume.link(linked, folder.number, b"Second")
     await volume.link(linked, below.number, b"third")
     await volume.create(below.number, b"not \xff\xfe UTF-8", 0o600, 1000, 1000)
+    for name in ("straße", "strasse", "ΣΣ", "\N{LATIN SMALL LIGATURE FI}le"):
+        await volume.create(below.number, name.encode(), 0o600, 0, 0)
     await volume.create(volume.root, b"link", stat.S_IFLNK | 0o777, 0, 0, target=b"folder/\xfftarget")
     await volume.create(volume.root, b"fifo", stat.S_IFIFO | 0o600, 0, 0)
     await volume.create(volume.root, b"null", stat.S_IFCHR | 0o666, 0, 0, rdev=os.makedev(1, 3))
@@ -159,6 +161,8 @@ async def _fill_streams(volume: Volume) -> None:
     zone = await volume.create_stream(linked, b"Zone.Identifier")
     await volume.write(zone, 0, b"[ZoneTransfer]")
     await volume.create_stream(linked, "Ärger?*".encode())
+    await volume.create_stream(linked, "ß".encode())
+    await volume.create_stream(linked, b"SS")
     below = await volume.create_stream(folder, b"of a folder")
     await volume.clone_range(await volume.lookup(volume.root, b"runs"), 0, below, 0, LEAF_BYTES)
     orphan = await _file(volume, b"orphan with a stream")
