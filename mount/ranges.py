@@ -103,9 +103,12 @@ class RangeOperations(FrontEnd):
 
     @answered
     async def lseek(self, fh: int, offset: int, whence: int) -> int:
-        """lseek(2) with SEEK_DATA or SEEK_HOLE; the end of file counts as a hole. ENXIO past it, or without more data."""
+        """lseek(2) with SEEK_DATA or SEEK_HOLE; the end of file counts as a hole.
+
+        ENXIO past it, without more data, and for a negative offset, which the kernel hands on (fs/fuse/file.c: fuse_lseek).
+        """
         file = self.handles.file(fh).inode
-        if offset >= file.size:
+        if not 0 <= offset < file.size:
             raise pyfuse3.FUSEError(errno.ENXIO)
         if not await self._mappings_are_written_back(file):
             return offset if whence == os.SEEK_DATA else file.size  # all of it may be data
@@ -148,6 +151,7 @@ class RangeOperations(FrontEnd):
             if end < offset + SCANNED_BYTES:
                 return end
             offset = end
+            await trio.lowlevel.checkpoint()  # shared extents may fill 16 TiB without a hole
         return file.size
 
     async def _mappings_are_written_back(self, file: Inode) -> bool:

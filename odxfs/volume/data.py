@@ -167,7 +167,11 @@ class DataPath:
     async def allocated_ranges(
         self, inode: "Inode", offset: int, length: int, limit: int = 1024
     ) -> list[tuple[int, int]]:
-        """(offset, length) in bytes of what holds data in the range, ascending, adjacent ones merged, at most `limit`."""
+        """(offset, length) in bytes of what holds data in the range, ascending, adjacent ones merged, at most `limit`.
+
+        Raises InvalidArgument for a negative offset.
+        """
+        _require_offset(offset)
         end = min(offset + length, inode.size)
         if end <= offset:
             return []
@@ -184,7 +188,11 @@ class DataPath:
         return merged
 
     async def next_data(self, inode: "Inode", offset: int) -> int | None:
-        """The first byte at or behind `offset` that is not in a hole, or None when only a hole follows (SEEK_DATA)."""
+        """The first byte at or behind `offset` that is not in a hole, or None when only a hole follows (SEEK_DATA).
+
+        Raises InvalidArgument for a negative offset.
+        """
+        _require_offset(offset)
         window, last = offset // LEAF_BYTES, (inode.size - 1) // LEAF_BYTES
         while window <= last:
             through = min(window | (WINDOWS_PER_PAGE - 1), last)
@@ -194,6 +202,7 @@ class DataPath:
                     if offset < min(high << 12, inode.size):
                         return max(low << 12, offset)
             window = through + 1
+            await trio.lowlevel.checkpoint()  # the hole may be 16 TiB long
         return None
 
     async def sync(self, inode: "Inode | None" = None) -> None:
@@ -447,6 +456,11 @@ class DataPath:
                 return [(base + first, base + first + count) for first, count, _ in pieces]
             await load(reference)
         return []
+
+
+def _require_offset(offset: int) -> None:
+    if offset < 0:
+        raise InvalidArgument(f"a file has no byte {offset}")
 
 
 def _gather(merged: list[tuple[int, int]], start: int, finish: int, limit: int) -> bool:

@@ -120,6 +120,14 @@ CASES: dict[str, tuple[Action, str]] = {
         lambda at: opened(at / "file", READ, lambda fd: os.lseek(fd, 7, os.SEEK_DATA)),
         "ENXIO",
     ),
+    "seek to data before the beginning": (
+        lambda at: opened(at / "file", READ, lambda fd: os.lseek(fd, -5000, os.SEEK_DATA)),
+        "ENXIO",
+    ),
+    "seek to a hole before the beginning": (
+        lambda at: opened(at / "file", READ, lambda fd: os.lseek(fd, -1, os.SEEK_HOLE)),
+        "ENXIO",
+    ),
     "write at a negative offset": (
         lambda at: opened(at / "file", RW, lambda fd: os.pwrite(fd, b"x", -1)),
         "EINVAL",

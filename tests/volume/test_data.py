@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+import trio
 
 from odxfs.errors import Corrupt, FileTooBig, InvalidArgument
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, MAX_FILE_BYTES
@@ -62,6 +63,22 @@ async def test_a_sparse_file_takes_no_space_for_its_holes(volume: Volume) -> Non
     assert await volume.next_data(inode, 4 * LEAF_BYTES) == 1 << 40
     assert await volume.next_data(inode, (1 << 40) + 1) is None
     assert await volume.pool.check() == []
+
+
+async def test_a_search_through_a_long_hole_lets_others_run(volume: Volume) -> None:
+    inode = await make(volume, b"a")
+    await volume.truncate(inode, MAX_FILE_BYTES)
+    assert await volume.next_data(inode, 0) is None
+    with trio.testing.assert_checkpoints():  # though the whole map is in memory now
+        assert await volume.next_data(inode, 0) is None
+
+
+async def test_nothing_is_looked_for_before_the_first_byte(volume: Volume) -> None:
+    inode = await make(volume, b"a", b"data")
+    with pytest.raises(InvalidArgument):
+        await volume.next_data(inode, -1)
+    with pytest.raises(InvalidArgument):
+        await volume.allocated_ranges(inode, -1, 10)
 
 
 async def test_deallocation_zeroes_parts_of_blocks_and_frees_whole_ones(volume: Volume) -> None:
