@@ -38,6 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.file.is_file():
         raise UserError(f"{arguments.file} does not exist", ExitCode.NOT_FOUND)
     kept = restore(directory, arguments.file)
-    say(f"{directory} has the catalog of {arguments.file}{f'; the other one is {kept}' if kept else ''}")
+    say(f"{directory} has the catalog of {arguments.file}{f'; what was there is {kept}' if kept else ''}")
     say(f"now run: odxfs fsck --repair --data {directory}")
     return ExitCode.OK

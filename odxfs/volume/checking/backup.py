@@ -17,6 +17,9 @@ from odxfs.volume.directory import PoolDirectory
 _EPOCHS = 1 << 20
 """Added to the epoch of a copy that is put back: none that an owner since then has had comes again."""
 
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database, and takes for a part of whatever has its name."""
+
 
 def back_up(catalog: Path, target: Path, pool: UUID | None = None) -> None:
     """Copy a catalog, which may be in use, as its last commit left it. Blocking; durable on return.
@@ -43,8 +46,9 @@ def back_up(catalog: Path, target: Path, pool: UUID | None = None) -> None:
 
 
 def restore(directory: Path, source: Path) -> Path | None:
-    """Put a copy in the place of a pool's catalog, which is kept beside it; returns where, None when there was none. Blocking.
+    """Put a copy in the place of a pool's catalog, which is kept beside it with its log. Blocking.
 
+    Returns where: the catalog, or its log when only that was left; None when there was neither.
     Raises UserError: the pool is in use, `source` is no sound copy of this pool's catalog; NoSpace, StoreFailed.
     """
     place = PoolDirectory(directory)
@@ -52,27 +56,38 @@ def restore(directory: Path, source: Path) -> Path | None:
     with place.owned("odxfs backup --restore"):
         fresh = place.catalog.with_name(f"{place.catalog.name}.restoring")
         try:
+            _remove(fresh)  # an earlier one was killed
             shutil.copyfile(source, fresh)
             fresh.chmod(0o600)
             _adopt(fresh, source, uuid)
             _sync(fresh)
             kept = _set_aside(place.catalog)
+            _sync(directory)
             os.replace(fresh, place.catalog)
             _sync(directory)
         except OSError as error:
             raise UserError(f"{source} cannot be put back: {error.strerror}", ExitCode.CONFIG) from error
         finally:
-            for left in (fresh, Path(f"{fresh}-wal"), Path(f"{fresh}-shm"), Path(f"{fresh}-journal")):
-                left.unlink(missing_ok=True)
+            _remove(fresh)
     return kept
 
 
 def free_name(path: Path, what: str) -> Path:
-    """The first name beside `path` of the form path.what-N that is not taken."""
+    """The first name beside `path` of the form path.what-N that no database or part of one has."""
     number = 1
-    while (free := path.with_name(f"{path.name}.{what}-{number}")).exists():
+    while any(part.exists() for part in _parts(path.with_name(f"{path.name}.{what}-{number}"))):
         number += 1
-    return free
+    return path.with_name(f"{path.name}.{what}-{number}")
+
+
+def _parts(database: Path) -> list[Path]:
+    """The files of a database, which need not be there: itself first."""
+    return [database, *(Path(f"{database}{ending}") for ending in _BESIDE)]
+
+
+def _remove(database: Path) -> None:
+    for part in _parts(database):
+        part.unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path, pool: UUID | None) -> None:
@@ -118,14 +133,16 @@ def _adopt(fresh: Path, source: Path, pool: UUID) -> None:
 
 
 def _set_aside(catalog: Path) -> Path | None:
-    """Keep the catalog that is there, with its log, under another name."""
-    if not catalog.exists():
-        return None
-    kept = free_name(catalog, "before-restore")
-    for ending in ("", "-wal", "-shm"):
-        part = Path(f"{catalog}{ending}")
+    """Keep what is there under another name, so that no log of it is replayed into what comes; returns the first file kept.
+
+    The catalog goes first: without it nothing is opened, without its log it would be.
+    """
+    free = free_name(catalog, "before-restore")
+    kept = None
+    for part, name in zip(_parts(catalog), _parts(free), strict=True):
         if part.exists():
-            os.rename(part, f"{kept}{ending}")
+            os.rename(part, name)
+            kept = kept or name
     return kept
 
 

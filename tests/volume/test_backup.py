@@ -1,0 +1,109 @@
+"""Copies of the catalog and their way back: what is put back is what was copied, whatever was left there by whom."""
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from odxfs.errors import ExitCode, UserError
+from odxfs.volume import check_directory, create_pool, open_pool
+from odxfs.volume.checking import backup
+from odxfs.volume.checking.backup import back_up, restore
+from odxfs.volume.directory import PoolDirectory
+
+COPIED = [b"copied %d" % number for number in range(3)]
+LATER = [b"later %d" % number for number in range(500)]
+
+
+async def _make(directory: Path, names: list[bytes], then_dead: Path | None = None) -> None:
+    """Make files; `then_dead` becomes what an owner leaves who is killed then."""
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        for name in names:
+            await volume.create(volume.root, name, 0o600, 0, 0)
+        await pool.commit()
+        if then_dead is not None:
+            shutil.copytree(directory, then_dead)
+
+
+async def _names(directory: Path) -> list[bytes]:
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        return sorted(entry.name for entry in await volume.list_directory(volume.root, 0, 1000))
+
+
+def _back_up(directory: Path, copy: Path) -> None:
+    place = PoolDirectory(directory)
+    back_up(place.catalog, copy, place.read_identity())
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of `dead`'s catalog with the files COPIED."""
+    return tmp_path / "copy.db"
+
+
+@pytest.fixture
+def dead(tmp_path: Path, copy: Path) -> Path:
+    """A pool whose owner was killed, with much in the log of its catalog that came after the copy."""
+    living, directory = tmp_path / "living", tmp_path / "dead"
+    create_pool(living)
+    trio.run(_make, living, COPIED)
+    _back_up(living, copy)
+    trio.run(_make, living, LATER, directory)
+    assert (directory / "catalog.db-wal").stat().st_size > 100_000
+    return directory
+
+
+def _is_what_was_copied(directory: Path) -> bool:
+    assert [finding for finding in trio.run(check_directory, directory) if finding.kind != "data"] == []
+    return trio.run(_names, directory) == COPIED
+
+
+def test_a_log_whose_catalog_is_lost_is_not_replayed_into_the_copy(dead: Path, copy: Path) -> None:
+    (dead / "catalog.db").unlink()
+    log = (dead / "catalog.db-wal").read_bytes()
+    kept = restore(dead, copy)
+    assert kept == dead / "catalog.db.before-restore-1-wal"
+    assert kept.read_bytes() == log
+    assert _is_what_was_copied(dead)
+
+
+@pytest.mark.parametrize("moved", range(3))
+def test_a_restore_that_is_killed_is_done_by_the_next(
+    dead: Path, copy: Path, moved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed: list[Any] = []
+
+    def killed(source: Any, target: Any) -> None:
+        if len(renamed) == moved:
+            raise KeyboardInterrupt
+        renamed.append(target)
+        os.replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backup.os, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore(dead, copy)
+    before = {path.name: path.read_bytes() for path in dead.glob("catalog.db.before-restore*")}
+    restore(dead, copy)
+    assert before == {name: (dead / name).read_bytes() for name in before}, "nothing that was kept is lost"
+    assert _is_what_was_copied(dead)
+
+
+def test_what_a_killed_restore_left_half_done_is_not_taken_for_the_copy(dead: Path, copy: Path) -> None:
+    fresh, journal = dead / "catalog.db.restoring", dead / "catalog.db.restoring-journal"
+    with sqlite3.connect(f"file:{dead / 'catalog.db'}?mode=ro", uri=True) as found, sqlite3.connect(fresh) as half:
+        found.backup(half)
+        half.execute("PRAGMA journal_mode = DELETE")
+        half.execute("PRAGMA cache_size = 1")  # changed pages do not wait for the end: the journal is needed
+        half.execute("DELETE FROM dirent")
+        shutil.copy(journal, dead / "journal")
+        half.rollback()
+    os.replace(dead / "journal", journal)
+    restore(dead, copy)
+    assert _is_what_was_copied(dead)
