@@ -3,6 +3,8 @@
 import os
 import shutil
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,10 @@ def test_a_restore_that_is_killed_is_done_by_the_next(
 
 def test_what_a_killed_restore_left_half_done_is_not_taken_for_the_copy(dead: Path, copy: Path) -> None:
     fresh, journal = dead / "catalog.db.restoring", dead / "catalog.db.restoring-journal"
-    with sqlite3.connect(f"file:{dead / 'catalog.db'}?mode=ro", uri=True) as found, sqlite3.connect(fresh) as half:
+    with (
+        sqlite3.connect(f"file:{dead / 'catalog.db'}?mode=ro", uri=True) as found,
+        sqlite3.connect(fresh) as half,
+    ):
         found.backup(half)
         half.execute("PRAGMA journal_mode = DELETE")
         half.execute("PRAGMA cache_size = 1")  # changed pages do not wait for the end: the journal is needed
@@ -105,5 +110,75 @@ def test_what_a_killed_restore_left_half_done_is_not_taken_for_the_copy(dead: Pa
         shutil.copy(journal, dead / "journal")
         half.rollback()
     os.replace(dead / "journal", journal)
+    restore(dead, copy)
+    assert _is_what_was_copied(dead)
+
+
+def test_a_copy_is_whole_while_another_one_to_the_same_file_is_half_done(
+    tmp_path: Path, dead: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, copy_it = tmp_path / "twice.db", backup._copy
+    first_has_copied, second_is_half_done, first_is_done = (threading.Event() for _ in range(3))
+
+    def copy_first(*given: Any) -> None:
+        monkeypatch.setattr(backup, "_copy", copy_second)
+        copy_it(*given)
+        first_has_copied.set()
+        assert second_is_half_done.wait(30)
+
+    def copy_second(source: Path, partial: Path, pool: Any) -> None:
+        partial.write_bytes(b"half a copy")
+        second_is_half_done.set()
+        assert first_is_done.wait(30)
+        partial.write_bytes(b"")
+        copy_it(source, partial, pool)
+
+    monkeypatch.setattr(backup, "_copy", copy_first)
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(_back_up, dead, target)
+        assert first_has_copied.wait(30)
+        second = threads.submit(_back_up, dead, target)
+        first.result(30)
+        content = target.read_bytes()
+        first_is_done.set()
+        with pytest.raises(UserError) as refused:
+            second.result(30)
+    assert refused.value.exit_code == ExitCode.EXISTS
+    assert target.read_bytes() == content
+    restore(dead, target)
+    assert set(trio.run(_names, dead)) == {*COPIED, *LATER}
+    assert list(tmp_path.glob("*.partial")) == []
+
+
+def test_a_file_that_is_called_as_an_unfinished_copy_might_be_stays(tmp_path: Path, dead: Path) -> None:
+    theirs = tmp_path / "new.db.partial"
+    theirs.write_bytes(b"theirs")
+    _back_up(dead, tmp_path / "new.db")
+    assert theirs.read_bytes() == b"theirs"
+
+
+def test_no_epoch_comes_again_when_one_copy_is_put_back_twice(dead: Path, copy: Path) -> None:
+    epochs = []
+    for _ in range(3):
+        restore(dead, copy)
+        epochs += [trio.run(_epoch_of_a_new_owner, dead) for _ in range(2)]
+    assert epochs == sorted(set(epochs))
+
+
+async def _epoch_of_a_new_owner(directory: Path) -> int:
+    async with open_pool(directory, owner="test"):
+        with sqlite3.connect(directory / "catalog.db") as connection:
+            (epoch,) = connection.execute("SELECT epoch FROM claim").fetchone()
+    return int(epoch)
+
+
+@pytest.mark.parametrize("epoch", ["x", -5, (1 << 63) - 1, None])
+def test_an_epoch_that_makes_no_sense_is_not_counted_on(dead: Path, copy: Path, epoch: Any) -> None:
+    with sqlite3.connect(dead / "catalog.db") as connection:
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        if epoch is None:
+            connection.execute("DELETE FROM claim")
+        else:
+            connection.execute("UPDATE claim SET epoch = ?", (epoch,))
     restore(dead, copy)
     assert _is_what_was_copied(dead)

@@ -7,6 +7,9 @@ their checksums, and so are never taken for what they were. `odxfs fsck --repair
 import os
 import shutil
 import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -15,7 +18,11 @@ from odxfs.volume.catalog.sqlite import find_damage
 from odxfs.volume.directory import PoolDirectory
 
 _EPOCHS = 1 << 20
-"""Added to the epoch of a copy that is put back: none that an owner since then has had comes again."""
+"""Added to the larger epoch, of the copy that is put back and of the catalog that it replaces: none that an owner since then
+has had comes again, also where that catalog cannot be read."""
+
+_MAX_EPOCH = 1 << 62
+"""What a damaged catalog says beyond is not believed: it would leave no room to count on."""
 
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, and takes for a part of whatever has its name."""
@@ -29,20 +36,16 @@ def back_up(catalog: Path, target: Path, pool: UUID | None = None) -> None:
     """
     if target.exists():
         raise UserError(f"{target} exists already", ExitCode.EXISTS)
-    partial = target.with_name(f"{target.name}.partial")
     try:
-        partial.unlink(missing_ok=True)
-        partial.touch(mode=0o600)
-        _copy(catalog, partial, pool)
-        _sync(partial)
-        os.link(partial, target)  # unlike a rename it does not replace what has come there meanwhile
+        with _unfinished(target.parent) as partial:
+            _copy(catalog, partial, pool)
+            _sync(partial)
+            os.link(partial, target)  # unlike a rename it does not replace what has come there meanwhile
         _sync(target.resolve().parent)
     except FileExistsError as error:
         raise UserError(f"{target} exists already", ExitCode.EXISTS) from error
     except OSError as error:
         raise UserError(f"{target} cannot be made: {error.strerror}", ExitCode.CONFIG) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def restore(directory: Path, source: Path) -> Path | None:
@@ -59,7 +62,7 @@ def restore(directory: Path, source: Path) -> Path | None:
             _remove(fresh)  # an earlier one was killed
             shutil.copyfile(source, fresh)
             fresh.chmod(0o600)
-            _adopt(fresh, source, uuid)
+            _adopt(fresh, source, uuid, _epoch_of(place.catalog))
             _sync(fresh)
             kept = _set_aside(place.catalog)
             _sync(directory)
@@ -90,6 +93,17 @@ def _remove(database: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def _unfinished(directory: Path) -> Iterator[Path]:
+    """A file with a name that nobody else writes to, for the time of the block. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(prefix="odxfs-backup-", suffix=".partial", dir=directory)
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        _remove(Path(name))
+
+
 def _copy(source: Path, target: Path, pool: UUID | None) -> None:
     try:
         reading = sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)
@@ -112,7 +126,17 @@ def _copy(source: Path, target: Path, pool: UUID | None) -> None:
         raise StoreFailed(f"the catalog cannot be copied: {error}") from error
 
 
-def _adopt(fresh: Path, source: Path, pool: UUID) -> None:
+def _epoch_of(catalog: Path) -> int:
+    """The epoch of the catalog that is to be replaced; 0 where it cannot be read. Nothing is written to it or its log."""
+    try:
+        with closing(sqlite3.connect(f"{catalog.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            (epoch,) = connection.execute("SELECT epoch FROM claim").fetchone()
+    except (sqlite3.Error, TypeError):
+        return 0
+    return epoch if isinstance(epoch, int) and 0 <= epoch < _MAX_EPOCH else 0
+
+
+def _adopt(fresh: Path, source: Path, pool: UUID, replaced_epoch: int) -> None:
     """Make a copy this pool's catalog. Raises UserError when it is not."""
     damage = find_damage(fresh)
     if damage is not None:
@@ -123,7 +147,7 @@ def _adopt(fresh: Path, source: Path, pool: UUID) -> None:
         if found != str(pool):
             raise UserError(f"{source} is a copy of another pool's catalog", ExitCode.CONFIG)
         connection.execute("DROP TABLE backup")
-        connection.execute("UPDATE claim SET epoch = epoch + ?", (_EPOCHS,))
+        connection.execute("UPDATE claim SET epoch = max(epoch, ?) + ?", (replaced_epoch, _EPOCHS))
         connection.execute("UPDATE pool SET clean = 0")
         connection.commit()
     except (sqlite3.Error, TypeError) as error:
