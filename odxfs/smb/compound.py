@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _MAY_BE_CANCELLED = frozenset({Command.READ, Command.WRITE, Command.FLUSH})
 """Requests that the disk keeps waiting and that leave nothing half done, whenever they are given up."""
 
+_NEVER_PENDING = frozenset({Command.NEGOTIATE, Command.SESSION_SETUP})
+"""No client expects an interim answer to what only a login needs; it waits for that one answer anyway."""
+
 
 def make_reply(request: Request, status: Status, response: Response) -> Reply:
     """The reply to `request`; file data stays a buffer of its own."""
@@ -98,7 +101,8 @@ class CompoundRun:
             request.pdu,
             encrypted=self._chain.encrypted,
         )
-        context.may_pend = request is self._chain.requests[-1]
+        is_last = request is self._chain.requests[-1]
+        context.may_pend = is_last and request.header.command not in _NEVER_PENDING
         previous = self._previous
         if request.header.flags & HeaderFlags.RELATED and previous is not None:
             context.related = True

@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
 
-_IN_ORDER = frozenset({Command.NEGOTIATE, Command.SESSION_SETUP})
-"""Commands that are finished before anything behind them is looked at: they change what the bytes behind them mean."""
-
 _TCPI_RTO = struct.Struct("=8xI")
 """The field of that name in Linux' struct tcp_info, in microseconds."""
 
@@ -67,6 +64,7 @@ class Connection:
     """Owns the socket and the sans-IO state; one channel of each of its `sessions`, which may have others.
 
     `logins` are half done: of a session that begins, that logs in again, or that this connection is about to be bound to.
+    Those in `waiting_logins` are decided, but not to be answered yet.
     `protocol` has the dialect and the client's NEGOTIATE values. `logged_in` is set by the first login that succeeds,
     `ended` when the connection is gone with everything that was open on it alone.
     """
@@ -79,6 +77,7 @@ class Connection:
         self.protocol = ServerConnection(_offer(server))
         self.sessions: dict[int, Session] = {}
         self.logins: dict[int, Acceptor] = {}
+        self.waiting_logins: set[int] = set()
         self.pending = PendingRequests()
         self.sender = Sender(sock)
         self.logged_in = False
@@ -289,13 +288,6 @@ class Connection:
         if not chain.requests:
             return True
         run = CompoundRun(self, chain)
-        if any(request.header.command in _IN_ORDER for request in chain.requests):
-            self.take(run.credits)
-            try:
-                await run.run()
-            finally:
-                run.release_credits()
-            return True
         while self._working_credits >= MAX_WORKING_CREDITS:
             await self._send_gathered()
             self._released = trio.Event()

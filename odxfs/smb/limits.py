@@ -16,6 +16,10 @@ LOGIN_SECONDS = 30.0
 MAX_SESSIONS_PER_CONNECTION = 64
 """Sessions of one connection; a terminal server has one a user, other clients have one or two."""
 
+MAX_WAITING_LOGINS = 8
+"""Logins of one connection whose answer waits because somebody has failed. More than those are not looked at: so a connection
+does not try passwords of many accounts at a time, and an honest one has a user or two who mistypes."""
+
 MAX_CHANNELS_PER_SESSION = 32
 """Connections of one session, the number that Windows allows; clients open four for each network adapter."""
 

@@ -10,11 +10,12 @@ import trio
 from odxfs.ntstatus import Status
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.smb.auth.errors import LogonFailure, TooManyAttempts
-from odxfs.smb.limits import MAX_SESSIONS_PER_CONNECTION
+from odxfs.smb.limits import MAX_SESSIONS_PER_CONNECTION, MAX_WAITING_LOGINS
 from odxfs.smb.request import SmbError
 
 if TYPE_CHECKING:
     from odxfs.smb.auth.users import User
+    from odxfs.smb.connection import Connection
     from odxfs.smb.request import RequestContext
 
 logger = logging.getLogger(__name__)
@@ -27,19 +28,37 @@ async def log_in(context: RequestContext, session_id: int, token: bytes, expecte
     look at everything again.
     """
     connection = context.connection
+    _check_waiting(connection, session_id)
     try:
         step = _acceptor(context, session_id).step(token)
         _check_user(step, expected)
         answer_at = _turn(context, step)
     except LogonFailure as failure:
         logger.info("login from %s failed: %s", connection, failure)
-        connection.logins.pop(session_id, None)
-        await _wait_until(_turn_after_failure(context, failure))
+        await _finish(connection, session_id, _turn_after_failure(context, failure))
         raise
     if step.done:
-        connection.logins.pop(session_id, None)
-        await _wait_until(answer_at)
+        await _finish(connection, session_id, answer_at)
     return step
+
+
+def _check_waiting(connection: Connection, session_id: int) -> None:
+    """The connection goes on while a login waits for its answer, but not with that login, nor with many of them."""
+    if session_id in connection.waiting_logins:
+        raise SmbError(Status.REQUEST_NOT_ACCEPTED, "the login to this session waits for its answer")
+    if len(connection.waiting_logins) >= MAX_WAITING_LOGINS:
+        connection.logins.pop(session_id, None)
+        raise SmbError(Status.INSUFFICIENT_RESOURCES, "many logins of this connection wait for their answer")
+
+
+async def _finish(connection: Connection, session_id: int, answer_at: float) -> None:
+    """The login is decided. Until its answer is due it takes its place, so that nobody begins another one there."""
+    connection.waiting_logins.add(session_id)
+    try:
+        await _wait_until(answer_at)
+    finally:
+        connection.waiting_logins.discard(session_id)
+        connection.logins.pop(session_id, None)
 
 
 def _acceptor(context: RequestContext, session_id: int) -> Acceptor:

@@ -26,7 +26,8 @@ from odxfs.wire.session_setup import (
 async def session_setup(context: RequestContext) -> Response | Answer:
     """Take the login one step further; MORE_PROCESSING_REQUIRED until it has succeeded or failed.
 
-    A failed login leaves nothing behind: a repeated one that fails ends its session (MS-SMB2 3.3.5.5.3).
+    A failed login leaves nothing behind: a repeated one that fails ends its session (MS-SMB2 3.3.5.5.3). What the login decides
+    is settled in the step in which it succeeds: the bytes behind it may be looked at as soon as something is waited for.
     """
     request = SessionSetupRequest.unpack(context.pdu)
     _check_policy(context)
@@ -37,8 +38,8 @@ async def session_setup(context: RequestContext) -> Response | Answer:
     context.reply_session_id = session.id
     try:
         step = await log_in(context, session.id, request.security_buffer, session.user)
-    except LogonFailure as failure:
-        if session.state is SessionState.IN_PROGRESS or _ends_session(context, session, failure):
+    except Exception as error:
+        if session.state is SessionState.IN_PROGRESS or _ends_session(context, session, error):
             await close_session(context.server, session)
         raise
     if not step.done:
@@ -50,13 +51,15 @@ async def session_setup(context: RequestContext) -> Response | Answer:
     return SessionSetupResponse(flags, step.token)
 
 
-def _ends_session(context: RequestContext, session: Session, failure: LogonFailure) -> bool:
+def _ends_session(context: RequestContext, session: Session, failure: Exception) -> bool:
     """Whether a repeated login that failed is the end of the session.
 
     Not if somebody else can have sent it: only who could end the session by a LOGOFF, too. Nor if others' attempts were the
     reason, or a user that the session is not of.
     """
-    if isinstance(failure, TooManyAttempts) or failure.status != Status.LOGON_FAILURE:
+    if not isinstance(failure, LogonFailure) or isinstance(failure, TooManyAttempts):
+        return False
+    if failure.status != Status.LOGON_FAILURE:
         return False
     security = session.security
     assert security is not None, "a session that logs in again has keys"
