@@ -3,12 +3,16 @@
 Bytes are received straight into the buffer that the messages are handed out of: `FrameBuffer.room` is given to
 recv_into, `FrameBuffer.frames` cuts what came. A message is a memoryview that is never overwritten while anybody holds
 it; a message that does not fit what is left gets a buffer of its own size, so at most one buffer's rest is ever copied
-and a large write arrives in place.
+and a large write arrives in place. The memory of a large one is the kernel's until bytes come: a prefix alone costs little.
 """
 
 import struct
 import sys
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from odxfs.errors import ProtocolError
 from odxfs.types import Buffer
@@ -34,6 +38,7 @@ LARGEST_SPARE_BYTES = 2 * 1024 * 1024
 """Larger buffers are not kept, so that an idle connection holds 8 MiB at most."""
 
 _PREFIX = struct.Struct(">I")
+_Chunk: TypeAlias = bytearray | NDArray[np.uint8]
 _OWN_REFERENCES = 2
 """What sys.getrefcount says of a buffer that only the list of spare ones still refers to (the list and the argument)."""
 
@@ -45,11 +50,11 @@ class FrameBuffer:
 
     def __init__(self, limit: int = LOGIN_FRAME_BYTES) -> None:
         self.limit = limit
-        self._chunk = bytearray(LOGIN_CHUNK_BYTES)
+        self._chunk: _Chunk = bytearray(LOGIN_CHUNK_BYTES)
         self._view = memoryview(self._chunk)
         self._start = 0
         self._end = 0
-        self._spare: list[bytearray] = []
+        self._spare: list[_Chunk] = []
 
     def room(self) -> memoryview:
         """Where the next bytes of the connection go; valid until the next call of any method."""
@@ -62,7 +67,7 @@ class FrameBuffer:
     def frames(self) -> Iterator[memoryview]:
         """The complete messages that have come, without their prefix; raises ProtocolError at a prefix out of bounds."""
         while self._end - self._start >= PREFIX_BYTES:
-            size = _PREFIX.unpack_from(self._chunk, self._start)[0]
+            size = _PREFIX.unpack_from(self._view, self._start)[0]
             if size == 0 or size > self.limit:
                 raise ProtocolError(f"a frame of {size} bytes where 1 to {self.limit} are allowed")
             first = self._start + PREFIX_BYTES
@@ -81,22 +86,26 @@ class FrameBuffer:
             return
         ordinary = CHUNK_BYTES if self.limit > LOGIN_FRAME_BYTES else LOGIN_CHUNK_BYTES
         fresh = self._take(max(ordinary, wanted + MINIMUM_ROOM_BYTES))
+        view = fresh.data if isinstance(fresh, np.ndarray) else memoryview(fresh)
         rest = self._end - self._start
-        fresh[:rest] = self._view[self._start : self._end]
+        view[:rest] = self._view[self._start : self._end]
         if CHUNK_BYTES < capacity <= LARGEST_SPARE_BYTES:
             self._spare.append(self._chunk)
             del self._spare[:-SPARE_BUFFERS]
-        self._chunk, self._view, self._start, self._end = fresh, memoryview(fresh), 0, rest
+        self._chunk, self._view, self._start, self._end = fresh, view, 0, rest
 
-    def _take(self, size: int) -> bytearray:
-        """A buffer of at least `size` bytes that no message lives in any more."""
+    def _take(self, size: int) -> _Chunk:
+        """A buffer of at least `size` bytes that no message lives in any more.
+
+        `bytearray` clears its memory, and so has all of it: no more than CHUNK_BYTES may be had for a prefix.
+        """
         for index in range(len(self._spare)):
             if (
                 size <= len(self._spare[index]) <= 2 * size
                 and sys.getrefcount(self._spare[index]) == _OWN_REFERENCES
             ):
                 return self._spare.pop(index)
-        return bytearray(size)
+        return bytearray(size) if size <= CHUNK_BYTES else np.empty(size, np.uint8)
 
 
 def frame_prefix(size: int) -> bytes:

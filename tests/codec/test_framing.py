@@ -1,5 +1,8 @@
 """The receive buffer: frames cut out of a stream without copies, and never overwritten while they are held."""
 
+from mmap import PAGESIZE
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +64,19 @@ def test_a_message_of_the_greatest_size_arrives_in_place() -> None:
     assert len(buffer.room()) >= SESSION_FRAME_BYTES
     (frame,) = feed(buffer, bytes(SESSION_FRAME_BYTES), SESSION_FRAME_BYTES)
     assert len(frame) == SESSION_FRAME_BYTES
+
+
+def test_a_prefix_alone_costs_no_memory() -> None:
+    """What the kernel has given, not what was asked of it: it gives a page when something is written to it."""
+    before = resident_bytes()
+    buffers = [FrameBuffer(SESSION_FRAME_BYTES) for _ in range(32)]
+    for buffer in buffers:
+        assert feed(buffer, frame_prefix(SESSION_FRAME_BYTES), 4) == []
+    assert resident_bytes() - before < len(buffers) * (SESSION_FRAME_BYTES // 2)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGESIZE
 
 
 def test_an_ordinary_buffer_takes_many_small_messages() -> None:
