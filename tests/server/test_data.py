@@ -103,6 +103,16 @@ async def test_an_open_may_do_what_it_was_granted_and_no_more(tmp_path: Path) ->
         assert await _write_status(peer, folder, 0, b"x") == Status.INVALID_DEVICE_REQUEST
 
 
+async def test_so_may_an_open_of_a_pipe(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, "IPC$") as peer:
+        found = []
+        for access in (0x80, 0x1, 0x2, 0x3):
+            fid = await peer.open("srvsvc", desired_access=access)
+            found.append((await _read_status(peer, fid, 0, 1), await _write_status(peer, fid, 0, b"x")))
+        denied, granted, empty = Status.ACCESS_DENIED, Status.SUCCESS, Status.PIPE_EMPTY
+        assert found == [(denied, denied), (empty, denied), (denied, granted), (empty, granted)]
+
+
 async def test_write_through_and_flush_wait_until_it_is_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,12 +48,13 @@ def _check(context: RequestContext, request: ReadRequest) -> SmbOpen:
     opened = context.find_open(request.file_id)
     if request.length > context.server.settings.max_read_bytes or request.channel != Channel.NONE:
         raise SmbError(Status.INVALID_PARAMETER)
-    if opened.is_pipe:
-        return opened
-    if not opened.inode.is_file:
+    is_pipe = opened.is_pipe
+    if not (is_pipe or opened.inode.is_file):
         raise SmbError(Status.INVALID_DEVICE_REQUEST)
     if not opened.granted_access & (FILE_READ_DATA | FILE_EXECUTE):
         raise SmbError(Status.ACCESS_DENIED)
+    if is_pipe:
+        return opened
     if request.offset + request.length > MAX_OFFSET:
         raise SmbError(Status.INVALID_PARAMETER)
     inode = opened.inode

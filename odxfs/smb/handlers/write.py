@@ -66,12 +66,13 @@ def _check(context: RequestContext, request: WriteRequest) -> tuple[SmbOpen, int
     length = len(request.data)
     if length > context.server.settings.max_write_bytes or request.channel != Channel.NONE:
         raise SmbError(Status.INVALID_PARAMETER)
-    if opened.is_pipe:
-        return opened, 0
-    if not opened.inode.is_file:
+    is_pipe = opened.is_pipe
+    if not (is_pipe or opened.inode.is_file):
         raise SmbError(Status.INVALID_DEVICE_REQUEST)
     if not opened.granted_access & (FILE_WRITE_DATA | FILE_APPEND_DATA):
         raise SmbError(Status.ACCESS_DENIED)
+    if is_pipe:
+        return opened, 0
     inode = opened.inode
     offset = inode.size if request.offset == AT_END_OF_FILE else request.offset
     if offset + length > MAX_OFFSET:
