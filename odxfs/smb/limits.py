@@ -29,6 +29,9 @@ MAX_TREES_PER_SESSION = 256
 MAX_OPENS_PER_SESSION = 16384
 """Opens of one session, the number that Windows allows a client (MS-SMB2 leaves it open); an open costs about 1 KiB."""
 
+MAX_PIPES_PER_SESSION = 64
+"""Named pipes of those opens: clients hold a handful; each may keep 64 KiB of a call whose end does not come, so 4 MiB."""
+
 MAX_LOCKS_PER_OPEN = 4096
 """Byte-range locks of one open: databases hold dozens; each is searched in logarithmic time but costs memory."""
 

@@ -4,7 +4,10 @@ import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from odxfs.ntstatus import Status
+from odxfs.smb.limits import MAX_PIPES_PER_SESSION
 from odxfs.wire.change_notify import ChangeNotifyRequest
 from odxfs.wire.client_connection import Call
 from odxfs.wire.create import CreateOptions
@@ -13,7 +16,7 @@ from odxfs.wire.fscc.classes import FileInformationClass
 from odxfs.wire.fscc.ea import MAX_EAS, ExtendedAttribute, pack_full_ea, pack_get_ea
 from odxfs.wire.header import Command
 from odxfs.wire.write import WriteRequest
-from tests.support.peer import Body, Peer, logged_in
+from tests.support.peer import Body, Peer, Refused, logged_in
 from tests.support.remote import remote, served
 from tests.support.serving import PASSWORD, SHARE, USER, serve
 
@@ -94,3 +97,15 @@ async def test_an_attribute_named_again_and_again_is_not_packed_past_the_room(tm
             tracemalloc.stop()
     assert status is Status.BUFFER_TOO_SMALL
     assert peak < 4 * MEBIBYTE
+
+
+async def test_a_session_holds_few_pipes(tmp_path: Path) -> None:
+    """Each may keep a call whose last fragment does not come."""
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, "IPC$") as peer:
+        fids = [await peer.open("srvsvc") for _ in range(MAX_PIPES_PER_SESSION)]
+        with pytest.raises(Refused, check=lambda refused: refused.status == Status.INSUFFICIENT_RESOURCES):
+            await peer.open("lsarpc")
+        await peer.close(fids[0])
+        await peer.open("lsarpc")
+        await peer.connect_tree(SHARE)
+        await peer.open("file")

@@ -234,7 +234,7 @@ def _create_pipe(context: RequestContext, request: CreateRequest) -> CreateRespo
         granted_access=granted,
         share_access=request.share_access,
         create_options=request.create_options,
-        pipe=open_pipe(request.name, server, context.session.user),
+        pipe=open_pipe(request.name, server, context.session),
     )
     server.registry.add(opened)
     context.open = opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.smb.limits import MAX_PIPES_PER_SESSION
 from odxfs.smb.request import SmbError
 from odxfs.smb.rpc.pipe import Pipe
 
@@ -13,18 +14,24 @@ if TYPE_CHECKING:
     from odxfs.smb.rpc.pipe import Interface
     from odxfs.smb.rpc.srvsvc import ServerFacts
     from odxfs.smb.server import SmbServer
+    from odxfs.smb.sessions import Session
     from odxfs.smb.shares import Share
 
 SERVER_COMMENT = "odxfs"
 PIPE_NAMES = frozenset({"srvsvc", "wkssvc", "lsarpc", "samr"})
 
 
-def open_pipe(name: str, server: SmbServer, caller: User | None) -> Pipe:
-    """A new open of the pipe `name` (no `PIPE\\` in front, any case); SmbError(OBJECT_NAME_NOT_FOUND) for others."""
+def open_pipe(name: str, server: SmbServer, session: Session) -> Pipe:
+    """A new open of the pipe `name` (no `PIPE\\` in front, any case).
+
+    SmbError: OBJECT_NAME_NOT_FOUND for others, INSUFFICIENT_RESOURCES when the session has as many as it may.
+    """
     folded = name.lower().lstrip("\\")
     if folded not in PIPE_NAMES:
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND, f"there is no pipe {name!r}")
-    return Pipe(_interface(folded, server, caller))
+    if sum(opened.is_pipe for opened in session.opens.values()) >= MAX_PIPES_PER_SESSION:
+        raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many pipes of one session")
+    return Pipe(_interface(folded, server, session.user))
 
 
 def _interface(name: str, server: SmbServer, caller: User | None) -> Interface:
