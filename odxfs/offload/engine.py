@@ -8,6 +8,7 @@ not fall on whole blocks.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from uuid import UUID
 
 from odxfs.errors import InvalidArgument, OffloadRefused, Refusal
@@ -20,6 +21,7 @@ from odxfs.offload.foreign import ForeignTokens
 from odxfs.offload.recording import Caller, CallRecord, Observer, Recorder, file_text
 from odxfs.offload.registry import TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
+from odxfs.offload.settings import TokenLimits
 from odxfs.offload.token import ZERO_TOKEN, is_zero_token, issuer_of, label_of
 from odxfs.offload.token_files import TokenFiles
 from odxfs.offload.writing import CALL_SECONDS, write_pinned, write_zero_token
@@ -114,12 +116,20 @@ class OffloadEngine:
             ),
             lifetime_hint=call.token_time_to_live_ms / 1000,
             now=self.clock(),
-            limits=party.settings.limits if party.svm else None,
+            limits=self._limits(party),
             policy=party.policy,
             source=None if inode.snapshot else inode,
         )
         rest_is_zero = offset + length >= inode.size or await volume.next_data(inode, offset + length) is None
         return ReadResult(rest_is_zero, length, token)
+
+    def _limits(self, party: OffloadParty) -> TokenLimits:
+        """Those of the SVM. What tokens alone keep of a volume is bounded by its quota, too: no file is charged with it."""
+        limits = party.settings.limits if party.svm else self.registry.limits
+        quota = party.volume.quota_bytes
+        if quota is None or quota >= limits.pinned_bytes_per_volume:
+            return limits
+        return replace(limits, pinned_bytes_per_volume=quota)
 
     @staticmethod
     def _hole(offset: int, end: int, data_from: int | None) -> ReadResult:

@@ -6,6 +6,7 @@ ends, and a token in use does not expire.
 """
 
 import secrets
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
@@ -24,6 +25,12 @@ from odxfs.volume import Inode, Pin, Pool
 
 _PIN = OffloadPolicy()
 
+_GIVEN_BACK_BYTES = 256 * 1024 * 1024
+"""What a full disk gets back at a time: enough to go on for a while, and no more tokens end than must."""
+
+_PART_OF_DISK = 4
+"""Tokens alone keep at most one part in so many of what could be written to without them."""
+
 
 def _all_of(pin: Pin) -> Mapping[int, int]:
     """What a pin may hold alone at most, for who cannot tell better."""
@@ -34,7 +41,8 @@ class TokenRegistry:
     """Issues, redeems and ends tokens. Bounded in memory: live tokens by `limits`, ended ones by MOST_REMEMBERED.
 
     `issuer` is the pool's uuid, `release` takes back the pin of an ended token, `pinned_only_bytes` says how many bytes only
-    pins keep alive in the whole pool, `held_alone` which leaves of a pin those are. Without a `key` its tokens are unknown to
+    pins keep alive in the whole pool, `held_alone` which leaves of a pin those are, `free_bytes` what may still be written to.
+    Without a `key` its tokens are unknown to
     all others; with the pool's, tokens of an earlier registry are told from forged ones.
     """
 
@@ -46,12 +54,14 @@ class TokenRegistry:
         pinned_only_bytes: Callable[[], int],
         held_alone: HeldAlone = _all_of,
         key: bytes | None = None,
+        free_bytes: Callable[[], int] = lambda: sys.maxsize,
     ) -> None:
         self.limits = limits
         self._issuer = issuer
         self._release = release
         self._pinned_only_bytes = pinned_only_bytes
         self._held_alone = held_alone
+        self._free_bytes = free_bytes
         self._key = key or secrets.token_bytes(32)
         self._life = new_life()
         self._all = Scope()
@@ -65,15 +75,21 @@ class TokenRegistry:
 
     @classmethod
     def of_pool(cls, pool: Pool, limits: TokenLimits) -> "TokenRegistry":
-        """The registry of a pool that this process owns, with the pool's own key. Blocking. Raises UserError."""
-        return cls(
+        """The registry of a pool that this process owns, with the pool's own key. Blocking. Raises UserError.
+
+        A pool that finds no room for a write takes it from the tokens.
+        """
+        registry = cls(
             pool.uuid,
             limits,
             pool.release_pin,
             lambda: pool.statistics().pinned_only_bytes,
             pool.pinned_alone,
             load_token_key(pool.directory),
+            lambda: pool.statistics().free_bytes,
         )
+        pool.give_space_back = registry.give_space_back
+        return registry
 
     def __len__(self) -> int:
         return len(self._all.entries)
@@ -169,6 +185,13 @@ class TokenRegistry:
             self._shed_weight()
         return before - len(self)
 
+    def give_space_back(self) -> bool:
+        """End the longest idle tokens that keep some bytes from being freed: a full disk needs them. Whether any ended."""
+        ending = self._all.holders(_GIVEN_BACK_BYTES, self._held_alone)
+        for entry in ending:
+            self._evict(entry)
+        return bool(ending)
+
     def next_deadline(self) -> float | None:
         """When `sweep` has something to do next, or None while there are no tokens."""
         return self._deadlines[0][0] if self._deadlines else None
@@ -215,7 +238,8 @@ class TokenRegistry:
     def _shed_weight(self) -> None:
         """End the longest idle tokens where they keep more bytes from being freed than they may."""
         pool_bytes = self._pinned_only_bytes()
-        self._all.most_bytes = self.limits.pinned_only_bytes
+        part_of_disk = (self._free_bytes() + pool_bytes) // _PART_OF_DISK
+        self._all.most_bytes = min(self.limits.pinned_only_bytes, part_of_disk)
         for scope in (self._all, *self._scopes):
             for entry in scope.overweight(pool_bytes, self._held_alone):
                 self._evict(entry)

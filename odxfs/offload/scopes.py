@@ -59,19 +59,16 @@ class Scope:
         """
         if min(self._leaf_bytes, pool_bytes) <= self.most_bytes:
             return []
-        leaves = {entry: held_alone(entry.pin) for entry in self.entries.values()}
-        holders = Counter(leaf for held in leaves.values() for leaf in held)
+        leaves = self._leaves_alone(held_alone)
         sizes = {leaf: size for held in leaves.values() for leaf, size in held.items()}
-        excess, ending = sum(sizes.values()) - self.most_bytes, list[TokenEntry]()
-        for entry, held in leaves.items():
-            if excess <= 0:
-                break
-            if entry.writers or not held:
-                continue
-            ending.append(entry)
-            holders.subtract(held.keys())
-            excess -= sum(size for leaf, size in held.items() if not holders[leaf])
-        return ending
+        return _first_that_hold(sum(sizes.values()) - self.most_bytes, leaves)
+
+    def holders(self, size: int, held_alone: HeldAlone) -> list[TokenEntry]:
+        """The longest idle tokens that are not in use and hold so many bytes, or all that hold any."""
+        return _first_that_hold(size, self._leaves_alone(held_alone))
+
+    def _leaves_alone(self, held_alone: HeldAlone) -> dict[TokenEntry, Mapping[int, int]]:
+        return {entry: held_alone(entry.pin) for entry in self.entries.values()}
 
 
 class Scopes:
@@ -105,6 +102,20 @@ class Scopes:
         """The token was used just now."""
         for key in _keys(entry.origin):
             self._scopes[key].entries.move_to_end(entry.id)
+
+
+def _first_that_hold(size: int, leaves: Mapping[TokenEntry, Mapping[int, int]]) -> list[TokenEntry]:
+    """As many of the tokens, in their order, as hold `size` bytes of leaves that no other holds besides; not those in use."""
+    holders, ending = Counter(leaf for held in leaves.values() for leaf in held), list[TokenEntry]()
+    for entry, held in leaves.items():
+        if size <= 0:
+            break
+        if entry.writers or not held:
+            continue
+        ending.append(entry)
+        holders.subtract(held.keys())
+        size -= sum(size for leaf, size in held.items() if not holders[leaf])
+    return ending
 
 
 def _keys(origin: TokenOrigin) -> tuple[tuple[str, str], ...]:

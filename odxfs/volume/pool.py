@@ -200,6 +200,8 @@ class Pool:
         self.threads = condition.threads
         self.is_in_use: Callable[[InodeNumber], bool] = lambda _: False
         """Whether a client has an inode open in a way that forbids to remove its name; whoever serves the pool knows."""
+        self.give_space_back: Callable[[], bool] = lambda: False
+        """End some of what holds space and is worth less than a write, if there is any; whoever serves the pool knows."""
         self.engine = engine
         self.segments = segments
         self.ballast = Ballast(place.ballast, segments.files)
@@ -377,7 +379,7 @@ class Pool:
         """After `error` in an operation that has been here `turns` times: find room in other ways; returns the turns by now.
 
         First a segment that is being made, then blocks that are free and have disk space, then those that deletions under way
-        and a commit set free. Raises NoSpace when there is none.
+        and a commit set free, then those that `give_space_back` does. Raises NoSpace when there is none.
         """
         if isinstance(error, SegmentBeingMade) and await self.next_segment.wait():
             return turns
@@ -386,7 +388,7 @@ class Pool:
             return turn
         if turn <= 2:
             self.space.press()
-        elif turn == 3 and self._is_freeing:
+        elif (turn == 3 and self._is_freeing) or self.give_space_back():
             await self.namespace.orphans.settle()
             await self.snapshots.deletion.settle()
             await self.windows.reap(len(self.references.dead))

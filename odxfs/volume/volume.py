@@ -248,6 +248,12 @@ class Volume:
         """The names of the extended attributes, sorted."""
         return await self._tree.xattrs.names(inode.number)
 
+    @property
+    def quota_bytes(self) -> int | None:
+        """What the volume's files may allocate; None without a quota."""
+        blocks = self.pool.windows.quotas.limits.get(self.id)
+        return None if blocks is None else blocks * BLOCK_BYTES
+
     def statfs(self) -> Statfs:
         """True numbers of the volume's quota, the pool and the file system below it."""
         return statfs(self.pool, self.id)

@@ -1,6 +1,9 @@
 """What tokens keep from being freed, bounded by volume, SVM, client and pool on a real one; full disks and quotas."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +11,8 @@ from odxfs.errors import QuotaExceeded, Refusal
 from odxfs.ntstatus import Status
 from odxfs.offload import TokenLimits
 from odxfs.types import LEAF_BYTES
+from odxfs.volume import create_pool, open_pool
+from tests.crash.memory_disk import memory_disk
 from tests.offload.scene import MIB, Scene, reason_of
 
 TOKENS = 4
@@ -49,6 +54,75 @@ async def test_past_the_pools_bound_no_more_tokens_end_than_must(scene: Scene) -
     scene.registry.limits = TokenLimits(pinned_only_bytes=3 * LEAF_BYTES)
     assert scene.registry.sweep(scene.now) == 1
     assert len(scene.registry) == 3
+
+
+async def test_the_tokens_of_a_volume_keep_no_more_than_its_quota(scene: Scene) -> None:
+    other = await scene.file("other", b"x")
+    await scene.volume.pool.volumes.set_quota("main", (TOKENS + 1) * LEAF_BYTES)
+    await tokens_that_keep_everything(scene)
+    assert scene.registry.sweep(scene.now) == 0
+    await scene.volume.pool.volumes.set_quota("main", 3 * LEAF_BYTES)
+    await scene.read_token(other, 0, 512)
+    assert scene.registry.sweep(scene.now) == 1
+
+
+async def test_all_tokens_together_keep_a_part_of_the_room_at_most(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tokens_that_keep_everything(scene)
+    monkeypatch.setattr(scene.registry, "_free_bytes", lambda: 8 * LEAF_BYTES)
+    assert scene.registry.sweep(scene.now) == 1
+
+
+@asynccontextmanager
+async def scene_on_a_small_disk(directory: Path) -> AsyncIterator[Scene]:
+    with memory_disk(directory / "disk", "192m") as disk:
+        create_pool(disk / "pool")
+        async with open_pool(disk / "pool", owner="test") as pool:
+            scene = Scene(pool.volume("main"))
+            yield scene
+            scene.engine.close()
+            await pool.commit()
+            assert await pool.check() == []
+
+
+async def overwrite_until_full(scene: Scene) -> None:
+    """Keep by tokens what is written, until a write finds what it needs only where they end."""
+    source = await scene.file("source", scene.random_bytes(LEAF_BYTES))
+    for _ in range(64):
+        await scene.read_token(source, 0, LEAF_BYTES)
+        await scene.volume.write(source, 0, scene.random_bytes(LEAF_BYTES))
+        if scene.registry.evicted:
+            return
+    raise AssertionError("the disk did not become full")
+
+
+async def test_a_full_disk_ends_idle_tokens_before_a_write_is_refused(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the reserve is given up")
+    async with scene_on_a_small_disk(tmp_path) as scene:
+        source = await scene.file("first", scene.random_bytes(LEAF_BYTES))
+        first = await scene.read_token(source, 0, LEAF_BYTES)
+        await scene.volume.truncate(source, 0)
+        await overwrite_until_full(scene)
+        other = await scene.file("other", content := scene.random_bytes(4 * LEAF_BYTES))
+        assert await scene.content(other) == content
+        assert await reason_of(scene.write_token(other, 0, 4096, first)) is Refusal.EVICTED_TOKEN
+
+
+async def test_a_token_in_use_does_not_end_for_a_full_disk(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the reserve is given up")
+    async with scene_on_a_small_disk(tmp_path) as scene:
+        source = await scene.file("kept", content := scene.random_bytes(LEAF_BYTES))
+        kept = await scene.read_token(source, 0, LEAF_BYTES)
+        await scene.volume.truncate(source, 0)
+        with scene.registry.redeem(kept, scene.now) as entry:
+            await overwrite_until_full(scene)
+            assert not entry.ended
+            assert await scene.volume.pool.read_pin(entry.pin, 0, LEAF_BYTES) == content
 
 
 async def test_tokens_of_files_that_stay_as_they_are_keep_nothing(scene: Scene) -> None:
