@@ -1,7 +1,8 @@
 """One TCP connection to an SMB server: requests out, answers matched to them, many in flight.
 
 The protocol itself is `odxfs.wire.client_connection`; here are the socket, the waiting and the counting. One task receives;
-whoever has a request sends. A request that was sent is answered, refused or fails with the connection; it is never lost.
+whoever has a request sends. A request that was sent is answered, refused or fails with the connection; it is never lost. There is
+one session on a connection, and a connection whose session or share has ended is as good as broken.
 """
 
 import errno
@@ -13,8 +14,10 @@ from contextlib import asynccontextmanager
 import trio
 
 from odxfs.client.errors import NetworkFailed
+from odxfs.client.explain import sentence_of
 from odxfs.client.nursery import open_nursery
 from odxfs.errors import ProtocolError
+from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 from odxfs.wire.client_connection import ClientConnection, ClientOffer, Response
 from odxfs.wire.header import Command
@@ -32,6 +35,11 @@ SOCKET_BUFFER_BYTES = 4 * 1024 * 1024
 
 MAX_BUFFERS_PER_SEND = 512
 """Below the kernel's IOV_MAX of 1024."""
+
+_SESSION_ENDED = frozenset(
+    {Status.USER_SESSION_DELETED, Status.NETWORK_SESSION_EXPIRED, Status.NETWORK_NAME_DELETED}
+)
+"""After these the server takes nothing more that is asked under the same ids; the first two may come unsigned."""
 
 
 class Pending:
@@ -51,7 +59,7 @@ class Pending:
         return self.response is not None or self.failure is not None
 
     async def wait(self) -> Response:
-        """The final response, whatever its status. Raises NetworkFailed when the connection ended first."""
+        """The final response, whatever its status. Raises NetworkFailed when the connection or its session ended first."""
         if not self.done:
             self._arrived = trio.Event()
             await self._arrived.wait()
@@ -224,6 +232,9 @@ class Connection:
             return  # an oplock break: none is ever asked for, so none needs an answer
         if response.interim:
             pending.interim = True
+            return
+        if response.header.status in _SESSION_ENDED:
+            self._fail(f"{self.address}: {sentence_of(response.header.status)}")
             return
         del self._pending[message_id]
         pending.settle(response, None)

@@ -14,13 +14,11 @@ _EXIT_CODES = {
     Status.LOGON_FAILURE: ExitCode.AUTHENTICATION,
     Status.ACCOUNT_DISABLED: ExitCode.AUTHENTICATION,
     Status.ACCOUNT_RESTRICTION: ExitCode.AUTHENTICATION,
-    Status.NETWORK_NAME_DELETED: ExitCode.NETWORK,
-    Status.USER_SESSION_DELETED: ExitCode.NETWORK,
 }
 
 
 class NetworkFailed(UserError):
-    """No connection, a connection that broke or stayed silent, or a peer that breaks the protocol."""
+    """No connection, one that broke, stayed silent or has lost its session, or a peer that breaks the protocol."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, ExitCode.NETWORK)

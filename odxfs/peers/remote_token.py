@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from odxfs.client.connection import Pending
-from odxfs.client.errors import NetworkFailed
 from odxfs.client.file import SmbFile
 from odxfs.client.tree import READ_ACCESS
 from odxfs.errors import OffloadRefused, ProtocolError, Refusal
@@ -26,9 +25,6 @@ _REFUSALS = {
     Status.INVALID_TOKEN: Refusal.PEER_REFUSED_TOKEN,
     Status.ACCESS_DENIED: Refusal.PEER_REFUSES,
 }
-_SESSION_ENDED = frozenset(
-    {Status.USER_SESSION_DELETED, Status.NETWORK_SESSION_EXPIRED, Status.NETWORK_NAME_DELETED}
-)
 
 
 class RemoteToken:
@@ -82,10 +78,8 @@ def data_of(response: Response, length: int) -> Buffer:
 
 
 def check_answer(response: Response) -> Response:
-    """The response if it is a success. Raises OffloadRefused, or NetworkFailed when the session has ended."""
+    """The response if it is a success. Raises OffloadRefused."""
     status = response.header.status
-    if status in _SESSION_ENDED:
-        raise NetworkFailed("the peer has ended the session")
     if status:
         raise OffloadRefused(_REFUSALS.get(_known(status), Refusal.PEER_FAILED))
     return response
