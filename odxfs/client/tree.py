@@ -2,6 +2,7 @@
 
 from odxfs.client.connection import Pending
 from odxfs.client.errors import NetworkFailed, RequestRefused
+from odxfs.client.explain import sentence_of
 from odxfs.client.file import SmbFile
 from odxfs.client.metadata import Metadata
 from odxfs.client.session import Session, expect_success
@@ -40,6 +41,15 @@ WRITE_ACCESS = (
 )
 PARTIAL_ACCESS = WRITE_ACCESS | Access.FILE_READ_DATA | Access.DELETE
 LOOK_ACCESS = Access.FILE_READ_ATTRIBUTES
+
+_QUESTION_UNKNOWN = {
+    Status.FILE_CLOSED,
+    Status.FS_DRIVER_REQUIRED,
+    Status.INVALID_DEVICE_REQUEST,
+    Status.INVALID_PARAMETER,
+    Status.NOT_SUPPORTED,
+}
+"""What servers say to FSCTL_VALIDATE_NEGOTIATE_INFO that do not know it: Windows and Samba before SMB 3.0 the first."""
 
 _NOT_THERE = {Status.OBJECT_NAME_NOT_FOUND, Status.OBJECT_PATH_NOT_FOUND, Status.NO_SUCH_FILE}
 
@@ -186,23 +196,27 @@ async def connect_tree(session: Session, share: str) -> Tree:
 
 
 async def check_negotiation(tree: Tree) -> None:
-    """Make sure that nobody between us and the server has talked us down (MS-SMB2 3.2.5.5). Raises NetworkFailed.
+    """Make sure that nobody between us and the server has talked us down (MS-SMB2 3.2.5.14.12). Raises NetworkFailed.
 
-    Dialect 3.1.1 hashes the negotiation into its keys and 2.1 has nothing to ask with; a server that does not know the
-    question says so in a signed answer, which is proof enough.
+    Dialect 3.1.1 hashes the negotiation into its keys. Below it every server is asked, one of 2.1, too, when we can do better:
+    a server that does not know the question says so in a signed answer, which is proof enough. Any other refusal is none.
     """
     connection = tree.session.connection
     wire = connection.wire
-    if not Dialect.SMB_3_0 <= wire.dialect < Dialect.SMB_3_1_1:
-        return
     offer = wire.offer
+    if wire.dialect >= Dialect.SMB_3_1_1 or max(offer.dialects) < Dialect.SMB_3_0:
+        return
     question = ValidateNegotiateInfoRequest(
         wire.capabilities, offer.client_guid, offer.security_mode, offer.dialects
     )
     request = IoctlRequest(Fsctl.VALIDATE_NEGOTIATE_INFO, ANY, question.pack(), max_output_response=24)
     response = await tree.call(Command.IOCTL, request.pack())
-    if response.header.status:
+    if response.header.status in _QUESTION_UNKNOWN:
         return
+    if response.header.status:
+        raise NetworkFailed(
+            f"{connection.address} does not confirm the negotiation: {sentence_of(response.header.status)}"
+        )
     told = ValidateNegotiateInfoResponse.unpack(IoctlResponse.unpack(response.pdu).output_buffer)
     known = (wire.server_capabilities, wire.server_guid, wire.server_security_mode, wire.dialect)
     if (told.capabilities, told.guid, told.security_mode, told.dialect) != known:
