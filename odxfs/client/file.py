@@ -66,7 +66,9 @@ class SmbFile:
 
     @classmethod
     def of(cls, tree: "Tree", path: str, made: CreateResponse) -> Self:
-        """What a CREATE has made."""
+        """What a CREATE has made. Raises ProtocolError for an end of file that no file can have."""
+        if made.end_of_file < 0:
+            raise ProtocolError(f"an end of file at {made.end_of_file}")
         metadata = smb_metadata(
             made.creation_time,
             made.last_access_time,
@@ -98,7 +100,10 @@ class SmbFile:
         response = await self.tree.call(Command.READ, request.pack(), credit_charge=charge_of(length))
         if response.header.status == Status.END_OF_FILE:
             return b""
-        return ReadResponse.unpack(expect_success(response, self.name).pdu).data
+        data = ReadResponse.unpack(expect_success(response, self.name).pdu).data
+        if len(data) > length:
+            raise ProtocolError(f"a read of {length} bytes was answered with {len(data)}")
+        return data
 
     def try_submit_read(self, offset: int, length: int) -> Pending | None:
         """Queue a read if the server's credits allow it now; the caller flushes the connection, and judges the answer."""
@@ -118,7 +123,10 @@ class SmbFile:
         response = await self.tree.call(
             Command.WRITE, request.pack_head(), data, credit_charge=charge_of(len(data))
         )
-        return WriteResponse.unpack(expect_success(response, self.name).pdu).count
+        count = WriteResponse.unpack(expect_success(response, self.name).pdu).count
+        if count > len(data):
+            raise ProtocolError(f"a write of {len(data)} bytes was answered as one of {count}")
+        return count
 
     async def set_end_of_file(self, size: int) -> None:
         """Cut or extend the file; what is new reads as zeros."""

@@ -27,6 +27,9 @@ from odxfs.wire.verification import verify
 _UNSIGNED_REFUSALS = frozenset({Status.USER_SESSION_DELETED, Status.NETWORK_SESSION_EXPIRED})
 """What a server that no longer has the session's keys says; a forger gains no more by it than by cutting the wire."""
 
+LEAST_MAX_BYTES = 65536
+"""A server that moves less in one request is left (MS-SMB2 3.2.5.2)."""
+
 
 class ClientInbound:
     """The receiving direction of one connection."""
@@ -114,6 +117,9 @@ class ClientInbound:
             raise ProtocolError(
                 f"the server chose dialect {response.dialect_revision:#06x}, which was not offered"
             )
+        sizes = (response.max_transact_size, response.max_read_size, response.max_write_size)
+        if min(sizes) < LEAST_MAX_BYTES:
+            raise ProtocolError(f"the server takes no more than {min(sizes)} bytes in a message")
         self._state.dialect = response.dialect_revision
         self._state.server_capabilities = response.capabilities
         self._state.server_security_mode = response.security_mode

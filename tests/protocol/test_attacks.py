@@ -1,5 +1,7 @@
 """What a hostile client or network can send, and the documented reaction to it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,6 +184,27 @@ def test_another_session_key_ends_the_login_at_the_client() -> None:
     pair.negotiate()
     with pytest.raises(ProtocolError, match="does not verify"):
         pair.log_in_with_keys(SESSION_KEY, bytes(16))
+
+
+def test_a_session_key_that_is_too_short_to_be_secret_ends_the_login_at_the_client() -> None:
+    for key in (b"", bytes(15)):
+        pair = Pair(client_offer(), server_offer())
+        pair.negotiate()
+        with pytest.raises(ProtocolError, match="anybody could guess"):
+            pair.log_in_with_keys(key, key)
+
+
+@pytest.mark.parametrize("field", ["max_transact_size", "max_read_size", "max_write_size"])
+@pytest.mark.parametrize("size", [0, 65535])
+def test_a_server_that_moves_less_than_64_kib_is_left(field: str, size: int) -> None:
+    pair = Pair(client_offer(), server_offer())
+    _, buffers = pair.client.negotiate()
+    (chain,) = pair.server.receive(join(buffers))
+    status, response = pair.server.negotiate(chain.requests[0], b"token")
+    assert response is not None
+    body = replace(response, **{field: size}).pack()  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError, match=f"no more than {size} bytes"):
+        pair.client.receive(join(pair.server.send(chain, [Reply(chain.requests[0], status, body)])))
 
 
 def test_a_negotiate_that_was_changed_on_the_way_ends_the_login_at_the_client() -> None:

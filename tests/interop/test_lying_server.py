@@ -1,0 +1,77 @@
+"""Servers that say what cannot be: the copy ends with an error of the network, and nothing wrong is written."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odxfs.client.client import Client, connect
+from odxfs.client.copy import copy_file
+from odxfs.client.local import LocalPlace
+from odxfs.client.places import SmbPlace
+from odxfs.client.plan import Wish
+from odxfs.errors import ProtocolError
+from odxfs.smb.dispatch import ROUTES, Route
+from odxfs.smb.request import RequestContext
+from odxfs.wire.header import Command
+from odxfs.wire.read import ReadResponse
+from odxfs.wire.write import WriteResponse
+from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
+
+SIZE = 3000
+
+
+@asynccontextmanager
+async def logged_on(folder: Path) -> AsyncIterator[tuple[Served, Client]]:
+    """A server with a file of SIZE bytes."""
+    async with serve(folder) as served, connect("127.0.0.1", served.port, USER, PASSWORD) as client:
+        inode = await served.volume.create(served.volume.root, b"file", 0o644, 0, 0)
+        await served.volume.write(inode, 0, b"a" * SIZE)
+        yield served, client
+
+
+def lie(monkeypatch: pytest.MonkeyPatch, command: Command, change: Callable[[Any], Any]) -> None:
+    """Make servers of this process answer the command with what `change` makes of the true answer."""
+    handler = ROUTES[command].handler
+
+    async def answer(context: RequestContext) -> Any:
+        return change(await handler(context))
+
+    monkeypatch.setitem(ROUTES, command, Route(answer))
+
+
+async def test_more_bytes_than_were_asked_for_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lengthen(answer: ReadResponse) -> ReadResponse:
+        return ReadResponse(bytes(answer.data) + b"intruder")
+
+    async with logged_on(tmp_path / "pool") as (_, client):
+        source = SmbPlace(await client.tree(SHARE), "file")
+        lie(monkeypatch, Command.READ, lengthen)
+        with pytest.raises(ProtocolError, match="a read of 3000 bytes"):
+            await copy_file(source, LocalPlace(tmp_path / "copy"), Wish.OFF)
+    assert not (tmp_path / "copy").exists()
+
+
+async def test_more_bytes_than_were_sent_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").write_bytes(b"a" * SIZE)
+    async with logged_on(tmp_path / "pool") as (_, client):
+        target = SmbPlace(await client.tree(SHARE), "copy")
+        lie(monkeypatch, Command.WRITE, lambda answer: WriteResponse(answer.count + 1))
+        with pytest.raises(ProtocolError, match="a write of 3000 bytes"):
+            await copy_file(LocalPlace(tmp_path / "source"), target, Wish.OFF)
+
+
+async def test_an_end_of_file_below_zero_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with logged_on(tmp_path / "pool") as (_, client):
+        source = SmbPlace(await client.tree(SHARE), "file")
+        lie(monkeypatch, Command.CREATE, lambda answer: replace(answer, end_of_file=-1))
+        with pytest.raises(ProtocolError, match="an end of file at -1"):
+            await copy_file(source, LocalPlace(tmp_path / "copy"), Wish.OFF)
+    assert not (tmp_path / "copy").exists()
