@@ -8,6 +8,7 @@ import pyfuse3
 
 from odxfs.opens import Use
 from odxfs.opens.share_modes import FILE_SHARE_ALL, FILE_WRITE_DATA
+from odxfs.pool_identity import IDENTITY, pack_identity
 from odxfs.token_attributes import RESERVED
 from odxfs.types import MAX_NAME_BYTES
 from odxfs.volume import AttributeChange, Inode
@@ -80,6 +81,8 @@ class AttributeOperations(FrontEnd):
         if name == CAPABILITY and not target.has_xattrs:
             raise pyfuse3.FUSEError(errno.ENODATA)
         _require_namespace(name)
+        if name == IDENTITY:
+            return pack_identity(self.volume.pool.opening, target.number)
         if name.startswith(RESERVED):
             if self.opens.cached:
                 await give_way(self.opens, target.number, Use.READ)

@@ -9,6 +9,7 @@ from odxfs.client.entry import Kind
 from odxfs.client.errors import NotOffloaded
 from odxfs.client.explain import Cause
 from odxfs.client.file import SmbFile
+from odxfs.client.identity import Likeness
 from odxfs.client.keeping import keep
 from odxfs.client.metadata import Lost, is_same_time
 from odxfs.client.movement import Movement
@@ -97,7 +98,7 @@ class Copy:
 
     async def _record(self, source: File) -> PartialRecord:
         name = source.name if self._source.connection is not None else "local"
-        number = source_key(str((await self._source.identity(source))[-1]))
+        number = source_key(str((await self._source.identity(source)).key[-1]))
         metadata = source.metadata
         return PartialRecord(source_key(name), number, source.size, metadata.written_ns, metadata.changed_ns)
 
@@ -109,11 +110,18 @@ class Copy:
             self._insist(await find_refusal(source, destination))
 
     async def _refuse_same_file(self, source: File, destination: File) -> None:
-        if destination.created:
-            return
-        same = await self._source.identity(source) == await self._destination.identity(destination)
-        if same and await self._source.is_being_written():
+        if not destination.created and await self._is_same_file(source, destination):
             raise UserError(f"{source.name} and {destination.name} are the same file")
+
+    async def _is_same_file(self, source: File, destination: File) -> bool:
+        first = await self._source.identity(source)
+        second = await self._destination.identity(destination)
+        likeness = first.compare(second)
+        if likeness is not Likeness.PERHAPS:
+            return likeness is Likeness.SAME
+        if first.realm == second.realm:
+            return await self._source.is_being_written()
+        return is_same_time(first.changed_ns, second.changed_ns)
 
     def _insist(self, cause: Cause | None) -> None:
         if cause is not None and self._options.wish is Wish.REQUIRED:

@@ -8,6 +8,7 @@ from odxfs.client.metadata import NO_METADATA, Lost, Metadata, smb_metadata
 from odxfs.client.session import expect_success
 from odxfs.errors import ProtocolError
 from odxfs.ntstatus import Status
+from odxfs.pool_identity import unpack_opening
 from odxfs.types import Buffer
 from odxfs.wire.client_connection import Response
 from odxfs.wire.close import CloseRequest
@@ -18,6 +19,7 @@ from odxfs.wire.fscc.classes import FileAttributes, FileInformationClass
 from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea, unpack_full_ea
 from odxfs.wire.fscc.file_information import FileEndOfFileInformation
 from odxfs.wire.fscc.file_names import FileRenameInformation, unpack_streams
+from odxfs.wire.fscc.file_system_information import FileFsObjectIdInformation
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.sparse import RANGE_BYTES, FileAllocatedRange, unpack_allocated_ranges
 from odxfs.wire.header import Command
@@ -136,6 +138,15 @@ class SmbFile:
         """The file's number on its volume, raw (FileInternalInformation, MS-FSCC 2.4.22)."""
         return await self._query(FileInformationClass.INTERNAL, 8)
 
+    async def pool_opening(self) -> bytes | None:
+        """Which opening of which pool it lies in, on a server that is odxfs (`odxfs.pool_identity`)."""
+        kind = FileFsObjectIdInformation
+        try:
+            told = await self._query(kind.INFO_CLASS, kind.LAYOUT.size, InfoType.FILESYSTEM)
+        except RequestRefused:
+            return None
+        return unpack_opening(kind.unpack(told).extended_info) if len(told) == kind.LAYOUT.size else None
+
     async def rename(self, path: str) -> None:
         """Give the file another path on its share, in the place of a file that may be there (needs DELETE access)."""
         await self._set(FileInformationClass.RENAME, FileRenameInformation(path, True).pack())
@@ -214,9 +225,11 @@ class SmbFile:
         response = await self.tree.call(Command.CLOSE, CloseRequest(self._file_id).pack())
         expect_success(response, self.name)
 
-    async def _query(self, information_class: int, answer_bytes: int) -> bytes:
+    async def _query(
+        self, information_class: int, answer_bytes: int, info_type: InfoType = InfoType.FILE
+    ) -> bytes:
         request = QueryInfoRequest(
-            InfoType.FILE, information_class, self._file_id, output_buffer_length=answer_bytes
+            info_type, information_class, self._file_id, output_buffer_length=answer_bytes
         )
         response = await self.tree.call(Command.QUERY_INFO, request.pack())
         return QueryInfoResponse.unpack(expect_success(response, self.name).pdu).output_buffer

@@ -11,6 +11,7 @@ from pathlib import Path
 import trio
 
 from odxfs.client.entry import Entry, Kind
+from odxfs.client.identity import LOCAL, Identity
 from odxfs.client.local_file import (
     Arguments,
     LocalFile,
@@ -23,6 +24,7 @@ from odxfs.client.metadata import Lost, Metadata
 from odxfs.client.place import PARTIAL_SUFFIX, File
 from odxfs.client.plan import Side
 from odxfs.errors import ExitCode, UserError
+from odxfs.pool_identity import IDENTITY, unpack_identity
 
 MOUNTS = Path("/proc/self/mountinfo")
 
@@ -86,10 +88,9 @@ class LocalPlace:
             while page := await self._run(_page, listing):
                 yield page
 
-    async def folder_identity(self) -> tuple[object, ...]:
+    async def folder_identity(self) -> Identity:
         """Device and inode."""
-        status = await self._run(os.stat, self.path)
-        return "local", status.st_dev, status.st_ino
+        return await self._run(_identity, self.path)
 
     async def make_folder(self) -> bool:
         """Raises UserError."""
@@ -151,11 +152,10 @@ class LocalPlace:
         """Raises UserError."""
         await self._run(os.unlink, self.path)
 
-    async def identity(self, file: File) -> tuple[object, ...]:
+    async def identity(self, file: File) -> Identity:
         """Device and inode."""
         assert isinstance(file, LocalFile)
-        status = os.fstat(file.descriptor)
-        return "local", status.st_dev, status.st_ino
+        return await self._run(_identity, file.descriptor)
 
     async def is_being_written(self) -> bool:
         """Taken for granted: a device and an inode number name one file."""
@@ -196,6 +196,21 @@ def _is_odxfs(device: int) -> bool:
     wanted = f"{os.major(device)}:{os.minor(device)}"
     lines = MOUNTS.read_text().splitlines()
     return any(line.split()[2] == wanted and " - fuse.odxfs " in line for line in lines)
+
+
+def _identity(file: Path | int) -> Identity:
+    """Of a path or a descriptor, with what an odxfs mount tells of it."""
+    status = os.stat(file)
+    number, opening = status.st_ino, None
+    if _is_odxfs(status.st_dev):
+        try:
+            found = unpack_identity(os.getxattr(file, IDENTITY))
+        except OSError:
+            found = None  # an older mount, or a folder that may not be read
+        if found is not None:
+            opening, number = found
+    key = status.st_dev, status.st_ino
+    return Identity(LOCAL, key, is_exact=True, number=number, opening=opening, changed_ns=status.st_ctime_ns)
 
 
 def kind_of(mode: int) -> Kind:

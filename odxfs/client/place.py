@@ -5,6 +5,7 @@ from typing import Protocol, Self
 
 from odxfs.client.connection import Connection
 from odxfs.client.entry import Entry
+from odxfs.client.identity import Identity
 from odxfs.client.metadata import Lost, Metadata
 from odxfs.client.plan import Side
 from odxfs.types import Buffer
@@ -89,7 +90,7 @@ class Place(Protocol):
         """The entries of this folder, some at a time."""
         ...
 
-    async def folder_identity(self) -> tuple[object, ...]:
+    async def folder_identity(self) -> Identity:
         """`identity` of this folder."""
         ...
 
@@ -113,8 +114,8 @@ class Place(Protocol):
         ...
 
     async def delete(self) -> None: ...
-    async def identity(self, file: File) -> tuple[object, ...]:
-        """What two opens of the same file have in common; files of different volumes may share it by chance."""
+    async def identity(self, file: File) -> Identity:
+        """What the open file is recognised by."""
         ...
 
     async def is_being_written(self) -> bool:

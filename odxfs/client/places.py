@@ -10,6 +10,7 @@ from odxfs.client.entry import Entry, Kind
 from odxfs.client.errors import RequestRefused
 from odxfs.client.file import SmbFile
 from odxfs.client.folder import list_pages, open_folder
+from odxfs.client.identity import Identity
 from odxfs.client.metadata import Lost, Metadata
 from odxfs.client.place import PARTIAL_SUFFIX, File
 from odxfs.client.plan import Side
@@ -86,10 +87,10 @@ class SmbPlace:
             async for page in pages:
                 yield page
 
-    async def folder_identity(self) -> tuple[object, ...]:
-        """The folder's number on the server, and the moment of a previous version, which Samba gives the same number."""
+    async def folder_identity(self) -> Identity:
+        """`identity` of this folder."""
         async with closing(await open_folder(self.tree, self.path)) as folder:
-            return *await self.identity(folder), split_gmt_token(self.path)[0]
+            return await self.identity(folder)
 
     async def make_folder(self) -> bool:
         """Raises RequestRefused."""
@@ -128,17 +129,31 @@ class SmbPlace:
         """Raises RequestRefused."""
         await self.tree.delete(self.path)
 
-    async def identity(self, file: File) -> tuple[object, ...]:
+    async def identity(self, file: File) -> Identity:
         """The file's number on the server; its path where the server keeps no numbers.
 
-        Not the volume's serial number: Samba makes one up for every share, also for two shares of one folder.
+        Not the volume's serial number: Samba makes one up for every share, also for two shares of one folder. The moment of a
+        previous version counts, because Samba gives it the same number.
         """
         assert isinstance(file, SmbFile)
-        guid = self.connection.wire.server_guid
+        guid, changed_ns = self.connection.wire.server_guid, file.metadata.changed_ns
+        moment, path = split_gmt_token(self.path)
+        aspect = moment, path.partition(":")[2].casefold().removesuffix(":$data")
         try:
-            return guid, await file.index_number()
+            raw = await file.index_number()
         except RequestRefused:
-            return guid, self.tree.name.casefold(), self.path.casefold()
+            key = self.tree.name.casefold(), self.path.casefold()
+            return Identity(guid, key, is_exact=False, aspect=aspect)
+        number, opening = int.from_bytes(raw, "little"), await self.tree.pool_opening(file)
+        return Identity(
+            guid,
+            (raw,),
+            is_exact=False,
+            number=number,
+            aspect=aspect,
+            opening=opening,
+            changed_ns=changed_ns,
+        )
 
     async def is_being_written(self) -> bool:
         """Ask for an open that allows no writer beside it; the server knows better than any comparison of names."""

@@ -62,6 +62,7 @@ class Tree:
         self.id = tree_id
         self.name = name
         self._encrypt = encrypt
+        self._opening: tuple[bytes | None] | None = None
 
     @property
     def share(self) -> str:
@@ -107,6 +108,12 @@ class Tree:
     async def open_partial(self, path: str) -> SmbFile:
         """`open_to_write`, and to read back and rename, too."""
         return await self._open_file(path, PARTIAL_ACCESS, ShareAccess.READ, CreateDisposition.OPEN_IF)
+
+    async def pool_opening(self, file: SmbFile) -> bytes | None:
+        """`SmbFile.pool_opening` of a file of this share: asked once, since it stays while the share is connected."""
+        if self._opening is None:
+            self._opening = (await file.pool_opening(),)
+        return self._opening[0]
 
     async def delete(self, path: str) -> None:
         """Delete a file."""

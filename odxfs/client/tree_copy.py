@@ -8,6 +8,7 @@ import trio
 
 from odxfs.client.entry import Entry, Kind
 from odxfs.client.errors import NetworkFailed
+from odxfs.client.identity import Identity, Likeness
 from odxfs.client.metadata import Lost
 from odxfs.client.place import Place
 from odxfs.client.summary import Record, Summary
@@ -52,7 +53,9 @@ class TreeCopy:
         self._summary = summary
         self._slots = trio.CapacityLimiter(FILES_IN_FLIGHT)
         self._stack: list[Walk] = []
-        self._guard: tuple[object, ...] | None = None
+        self._root: Folder | None = None
+        self._guard: Identity | None = None
+        """The root's destination."""
 
     async def run(self, source: Place, destination: Place, entry: Entry) -> None:
         """Copy; files may still be in flight on return, in the nursery. Raises NetworkFailed."""
@@ -100,7 +103,7 @@ class TreeCopy:
         if await folder.destination.make_folder():
             self._summary.folders += 1
         if folder.parent is None:
-            self._guard = await self._identity(folder.source, folder.destination)
+            self._root, self._guard = folder, await folder.destination.folder_identity()
             await self._refuse_itself(folder)
         walk = Walk(folder, folder.source.pages())
         await walk.begin()
@@ -113,18 +116,28 @@ class TreeCopy:
             source = walk.folder.source.inside(entry.name)
             await self._enter(Folder(source, target, entry, walk.folder))
 
-    async def _identity(self, source: Place, destination: Place) -> tuple[object, ...] | None:
-        """The destination's identity, where the source's folders could have the same."""
-        if source.connection is None or destination.connection is None:
-            both_local = source.connection is destination.connection
-            return await destination.folder_identity() if both_local else None
-        if source.connection.wire.server_guid != destination.connection.wire.server_guid:
-            return None
-        return await destination.folder_identity()
-
     async def _refuse_itself(self, folder: Folder) -> None:
-        if self._guard is not None and await folder.source.folder_identity() == self._guard:
+        """A folder into which this copy goes would have no end."""
+        if self._guard is not None and await self._is_destination(folder.source, self._guard):
             raise UserError(f"{folder.source.name}: a directory is not copied into itself", ExitCode.REFUSED)
+
+    async def _is_destination(self, source: Place, guard: Identity) -> bool:
+        found = await source.folder_identity()
+        likeness = found.compare(guard)
+        if likeness is Likeness.PERHAPS and found.realm != guard.realm:
+            return await self._changes_with_destination(source)
+        return likeness is not Likeness.DIFFERENT
+
+    async def _changes_with_destination(self, source: Place) -> bool:
+        """Whether both were changed at one moment, though files that are in flight change the destination all the time."""
+        assert self._root is not None
+        destination = self._root.destination = await self._renew(self._root.destination)
+        before, found, after = [
+            (await place.folder_identity()).changed_ns for place in (destination, source, destination)
+        ]
+        if before is None or found is None or after is None:
+            return True
+        return before // 100 <= found // 100 <= after // 100
 
     def _target(self, walk: Walk, entry: Entry) -> Place | None:
         """Where an entry belongs, or None when its name cannot be there, which is reported."""

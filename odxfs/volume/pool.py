@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import trio
 
@@ -193,6 +193,8 @@ class Pool:
     ) -> None:
         self.directory = place.path
         self.uuid = uuid
+        self.opening = uuid4()
+        """Of this opening alone, so that a copy of the directory is not taken for the pool."""
         self.clock = clock
         """Nanoseconds since 1970."""
         self.condition = condition

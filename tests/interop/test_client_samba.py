@@ -144,7 +144,10 @@ def test_one_file_under_two_names_is_not_overwritten_by_itself(samba: Samba) -> 
     for target in (samba.url("ONE.bin"), samba.url("one.bin", share="other")):
         answer = cp(samba.url("one.bin"), target, password=samba.password)
         assert "are the same file" in answer.stderr
-    assert (samba.data / "one.bin").read_bytes() == b"z" * MIB
+    here = samba.data / "one.bin"
+    for pair in ((here, samba.url("one.bin")), (samba.url("one.bin"), here)):
+        assert "are the same file" in cp(*pair, password=samba.password).stderr
+    assert here.read_bytes() == b"z" * MIB
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,19 @@ def test_a_directory_is_not_copied_into_itself(samba: Samba, tmp_path: Path) -> 
     assert sorted(os.listdir(samba.data / "loop" / "inner")) == ["file"]
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_directory_is_not_copied_into_itself_by_another_way(samba: Samba, is_up: bool) -> None:
+    name = f"loop-{is_up}"
+    (samba.data / name).mkdir()
+    for number in range(40):
+        (samba.data / name / f"file-{number}").write_text("x")
+    share, here = samba.url(name), samba.data / name
+    pair = (here, f"{share}/inner") if is_up else (share, here / "inner")
+    answer = cp("-r", *pair, password=samba.password)
+    assert "into itself" in answer.stderr
+    assert len(os.listdir(here / "inner")) == 40
+
+
 @asynccontextmanager
 async def serving_url(tmp_path: Path) -> AsyncIterator[tuple[Served, str]]:
     async with serve(tmp_path / "pool") as served:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.pool_identity import pack_opening
 from odxfs.smb.information.answer import Information, fixed
 from odxfs.smb.information.volume_identity import object_id, serial_number
 from odxfs.smb.request import SmbError
@@ -107,7 +108,8 @@ def _control(context: RequestContext, opened: SmbOpen) -> Information:
 
 
 def _object_id(context: RequestContext, opened: SmbOpen) -> Information:
-    return fixed(info.FileFsObjectIdInformation(object_id(context, opened)).pack())
+    extended = pack_opening(context.server.pool.opening)
+    return fixed(info.FileFsObjectIdInformation(object_id(context, opened), extended).pack())
 
 
 def _sector_size(context: RequestContext, opened: SmbOpen) -> Information:
