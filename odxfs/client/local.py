@@ -33,6 +33,8 @@ ENTRIES_PER_PAGE = 500
 _PRIVATE = 0o600
 """The mode of a file while it is being filled; it gets its own with the rest of the metadata (`LocalFile.set_metadata`)."""
 
+_PRIVATE_FOLDER, _ANY_FOLDER = 0o700, 0o777
+
 
 @dataclass(frozen=True, slots=True)
 class LocalPlace:
@@ -92,10 +94,10 @@ class LocalPlace:
         """Device and inode."""
         return await self._run(_identity, self.path)
 
-    async def make_folder(self) -> bool:
+    async def make_folder(self, *, private: bool = False) -> bool:
         """Raises UserError."""
         try:
-            await self._run(os.mkdir, self.path)
+            await self._run(os.mkdir, self.path, _PRIVATE_FOLDER if private else _ANY_FOLDER)
         except UserError as error:
             if error.exit_code != ExitCode.EXISTS or not self.path.is_dir():
                 raise

@@ -94,8 +94,8 @@ class Place(Protocol):
         """`identity` of this folder."""
         ...
 
-    async def make_folder(self) -> bool:
-        """Make a folder unless it is there; whether it was made."""
+    async def make_folder(self, *, private: bool = False) -> bool:
+        """Make a folder unless it is there; whether it was made. `private`: for the user alone, until it gets a mode."""
         ...
 
     async def set_folder_metadata(self, metadata: Metadata) -> set[Lost]: ...

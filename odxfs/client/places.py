@@ -92,8 +92,8 @@ class SmbPlace:
         async with closing(await open_folder(self.tree, self.path)) as folder:
             return await self.identity(folder)
 
-    async def make_folder(self) -> bool:
-        """Raises RequestRefused."""
+    async def make_folder(self, *, private: bool = False) -> bool:
+        """As open as what it lies in: a share has no modes. Raises RequestRefused."""
         return await self.tree.make_directory(self.path)
 
     async def set_folder_metadata(self, metadata: Metadata) -> set[Lost]:

@@ -100,7 +100,10 @@ class TreeCopy:
     async def _prepare(self, folder: Folder) -> Walk:
         await self._bring_up(folder)
         await self._refuse_itself(folder)
-        if await folder.destination.make_folder():
+        has_mode = (
+            folder.entry.metadata.mode is not None
+        )  # its own, then, in the end: what it holds may be open to all
+        if await folder.destination.make_folder(private=has_mode):
             self._summary.folders += 1
         if folder.parent is None:
             self._root, self._guard = folder, await folder.destination.folder_identity()

@@ -10,12 +10,15 @@ import pytest
 
 from odxfs.client.client import Client, connect
 from odxfs.client.copy import copy_file
+from odxfs.client.job import Job, Request
 from odxfs.client.local import LocalPlace
 from odxfs.client.local_file import LocalFile
 from odxfs.client.metadata import Lost, Metadata
 from odxfs.client.place import Place
 from odxfs.client.places import SmbPlace
-from odxfs.client.plan import Wish
+from odxfs.client.plan import CopyOptions, Wish
+from odxfs.client.servers import open_servers
+from odxfs.client.url import parse_location
 from odxfs.types import Buffer
 from odxfs.wire.fscc.classes import FileAttributes
 from tests.interop.samba import Samba, run_samba
@@ -237,3 +240,49 @@ async def test_zeros_that_nobody_calls_a_hole_become_one(samba: Samba, tmp_path:
     assert result.tally.plain_bytes == len(content)
     assert (tmp_path / "zeros").read_bytes() == content
     assert (tmp_path / "zeros").stat().st_blocks * 512 < MIB
+
+
+async def test_a_folder_is_private_until_it_has_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in it has its own mode long before, and may be open to all because the source's folder is not."""
+    for name, mode in (("private", 0o700), ("open", 0o755)):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        (tmp_path / "source" / name / "file").write_bytes(b"x")
+        (tmp_path / "source" / name).chmod(mode)
+    modes = dict[str, int]()
+    read = LocalFile.read
+
+    async def look_and_read(self: LocalFile, offset: int, length: int) -> Buffer:
+        folder = Path(self.name).parent.name
+        modes[folder] = stat.S_IMODE((tmp_path / "copy" / folder).stat().st_mode)
+        return await read(self, offset, length)
+
+    monkeypatch.setattr(LocalFile, "read", look_and_read)
+    await copy_tree(tmp_path / "source", tmp_path / "copy")
+    assert modes == {"private": 0o700, "open": 0o700}
+    for name in modes:
+        copy, source = tmp_path / "copy" / name, tmp_path / "source" / name
+        assert copy.stat().st_mode == source.stat().st_mode
+
+
+async def test_a_folder_of_a_share_becomes_one_like_any_other(tmp_path: Path) -> None:
+    async with serve(tmp_path / "pool") as served:
+        url = f"smb://{USER}@127.0.0.1:{served.port}/{SHARE}/folder"
+        (tmp_path / "source").mkdir(mode=0o700)
+        before = os.umask(0o027)
+        try:
+            await copy_tree(tmp_path / "source", url)
+            await copy_tree(url, tmp_path / "back")
+        finally:
+            os.umask(before)
+    assert stat.S_IMODE((tmp_path / "back").stat().st_mode) == 0o750
+
+
+async def copy_tree(source: Path | str, destination: Path | str) -> None:
+    """`odxfs cp -r` in this process."""
+    async with open_servers(lambda url: PASSWORD) as servers:
+        job = Job(servers, CopyOptions(), lambda record: None)
+        await job.run(
+            Request([parse_location(str(source))], parse_location(str(destination)), recursive=True)
+        )
