@@ -1,12 +1,15 @@
 """What a file has beside its bytes, taken over: named streams, extended attributes, then times and attributes."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from odxfs.client.closing import closing
 from odxfs.client.errors import NetworkFailed
 from odxfs.client.metadata import Lost
 from odxfs.client.place import File, Place
-from odxfs.client.plain import copy_plainly, make_zeros
+from odxfs.client.plain import copy_plainly
+from odxfs.client.targets import direct_target
 from odxfs.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -26,29 +29,47 @@ async def keep(source_place: Place, source: File, place: Place, file: File) -> s
 
 
 async def _keep_streams(source_place: Place, source: File, place: Place, file: File) -> set[Lost]:
-    """The streams of the source, and no others that a file which is overwritten may have had."""
-    try:
+    """The streams of the source, and no others that a file which is overwritten may have had.
+
+    These go first: a name may differ from one of the source by case alone, and then it is the same stream.
+    """
+    names = list[str]()
+    with _told() as lost:
         names = await source.streams()
-        for name in names:
-            await _copy_stream(source_place.stream(name), place.stream(name))
         for name in [] if file.created else await file.streams():
             if name not in names:
                 await place.stream(name).delete()
+    for name in names:
+        with _told() as lost_too:
+            await _copy_stream(source_place.stream(name), place.stream(name))
+        lost |= lost_too
+    return lost
+
+
+@contextmanager
+def _told() -> Iterator[set[Lost]]:
+    """Streams that fail are told of, and do not end the copy."""
+    lost = set[Lost]()
+    try:
+        yield lost
     except NetworkFailed:
         raise
     except UserError as error:
         _log.info("a stream is not kept: %s", error)
-        return {Lost.STREAMS}
-    return set()
+        lost.add(Lost.STREAMS)
 
 
 async def _copy_stream(source: Place, destination: Place) -> None:
+    """All of it or nothing: half a stream would be taken for the whole."""
     async with (
         closing(await source.open_to_read()) as opened,
-        closing(await destination.open_to_write()) as made,
+        direct_target(destination, opened.size, _nothing, _nothing) as made,
     ):
-        await make_zeros(made, opened.size)
         await copy_plainly(opened, made, [(0, opened.size)], lambda offset, length: None)
+
+
+async def _nothing(*_: object) -> None:
+    """A stream needs no check, and has nothing beside its bytes."""
 
 
 async def _keep_attributes(source: File, file: File) -> set[Lost]:

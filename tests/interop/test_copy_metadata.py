@@ -10,6 +10,8 @@ import pytest
 
 from odxfs.client.client import Client, connect
 from odxfs.client.copy import copy_file
+from odxfs.client.errors import RequestRefused
+from odxfs.client.file import SmbFile
 from odxfs.client.job import Job, Request
 from odxfs.client.local import LocalPlace
 from odxfs.client.local_file import LocalFile
@@ -19,6 +21,7 @@ from odxfs.client.places import SmbPlace
 from odxfs.client.plan import CopyOptions, Wish
 from odxfs.client.servers import open_servers
 from odxfs.client.url import parse_location
+from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 from odxfs.wire.fscc.classes import FileAttributes
 from tests.interop.samba import Samba, run_samba
@@ -240,6 +243,62 @@ async def test_zeros_that_nobody_calls_a_hole_become_one(samba: Samba, tmp_path:
     assert result.tally.plain_bytes == len(content)
     assert (tmp_path / "zeros").read_bytes() == content
     assert (tmp_path / "zeros").stat().st_blocks * 512 < MIB
+
+
+@asynccontextmanager
+async def served_root(tmp_path: Path) -> AsyncIterator[SmbPlace]:
+    async with (
+        serve(tmp_path / "pool") as served,
+        connect("127.0.0.1", served.port, USER, PASSWORD) as client,
+    ):
+        yield SmbPlace(await client.tree(SHARE), "")
+
+
+async def streams_of(place: Place) -> dict[str, bytes]:
+    """Each stream of a file with its bytes."""
+    file = await place.open_to_read()
+    names = await file.streams()
+    await file.close()
+    found = dict[str, bytes]()
+    for name in names:
+        stream = await place.stream(name).open_to_read()
+        found[name] = bytes(await stream.read(0, 65536)) if stream.size else b""
+        await stream.close()
+    return found
+
+
+async def test_a_stream_replaces_one_whose_name_differs_by_case(tmp_path: Path) -> None:
+    async with served_root(tmp_path) as root:
+        source, target = root.inside("source"), root.inside("target")
+        for place, streams in ((source, ("Author", "new")), (target, ("author", "old", "new"))):
+            await write(place, b"x")
+            for stream in streams:
+                await write(place.stream(stream), f"{stream} of {place.path}".encode())
+        result = await copy_file(source, target)
+        assert result.not_kept == frozenset()
+        assert await streams_of(target) == {"Author": b"Author of source", "new": b"new of source"}
+
+
+async def test_a_stream_that_breaks_off_is_not_left_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served_root(tmp_path) as root:
+        source, target = root.inside("source"), root.inside("target")
+        await write(source, b"x")
+        for stream in ("broken", "whole"):
+            await write(source.stream(stream), stream.encode())
+        read = SmbFile.read
+
+        async def break_off(self: SmbFile, offset: int, length: int) -> Buffer:
+            if self.path.endswith(":broken"):
+                raise RequestRefused(Status.FILE_LOCK_CONFLICT, self.name)
+            return await read(self, offset, length)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SmbFile, "read", break_off)
+            result = await copy_file(source, target)
+        assert result.not_kept == {Lost.STREAMS}
+        assert await streams_of(target) == {"whole": b"whole"}
 
 
 async def test_a_folder_is_private_until_it_has_its_mode(
