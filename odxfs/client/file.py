@@ -148,8 +148,12 @@ class SmbFile:
         return unpack_opening(kind.unpack(told).extended_info) if len(told) == kind.LAYOUT.size else None
 
     async def rename(self, path: str) -> None:
-        """Give the file another path on its share, in the place of a file that may be there (needs DELETE access)."""
-        await self._set(FileInformationClass.RENAME, FileRenameInformation(path, True).pack())
+        """Give the file another path on its share, in the place of a file that may be there (needs DELETE access).
+
+        A refusal is told of that path: most often the file there is in use.
+        """
+        rename = FileRenameInformation(path, True).pack()
+        await self._set(FileInformationClass.RENAME, rename, self.tree.describe(path))
         self.path = path
 
     async def mark_sparse(self) -> bool:
@@ -234,10 +238,10 @@ class SmbFile:
         response = await self.tree.call(Command.QUERY_INFO, request.pack())
         return QueryInfoResponse.unpack(expect_success(response, self.name).pdu).output_buffer
 
-    async def _set(self, information_class: int, data: bytes) -> None:
+    async def _set(self, information_class: int, data: bytes, subject: str = "") -> None:
         request = SetInfoRequest(InfoType.FILE, information_class, self._file_id, data)
         response = await self.tree.call(Command.SET_INFO, request.pack())
-        expect_success(response, self.name)
+        expect_success(response, subject or self.name)
 
 
 def charge_of(length: int) -> int:

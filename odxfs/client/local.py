@@ -10,6 +10,7 @@ from pathlib import Path
 
 import trio
 
+from odxfs.client.closing import closing
 from odxfs.client.entry import Entry, Kind
 from odxfs.client.identity import LOCAL, Identity
 from odxfs.client.local_file import (
@@ -136,7 +137,12 @@ class LocalPlace:
 
     async def open_partial(self) -> LocalFile:
         """`open_to_write`, and locked against another copy. Raises UserError."""
-        file = await self.open_to_write()
+        try:
+            file = await self.open_to_write()
+        except UserError:
+            if not await self._make_writable():  # an earlier run may have given it the source's mode
+                raise
+            file = await self.open_to_write()
         try:
             await file.lock()
             if not os.path.samestat(os.fstat(file.descriptor), await self._run(os.stat, self.path)):
@@ -161,6 +167,17 @@ class LocalPlace:
 
     async def is_being_written(self) -> bool:
         """Taken for granted: a device and an inode number name one file."""
+        return True
+
+    async def _make_writable(self) -> bool:
+        """Let the owner write a file that no other copy has locked; whether it could be opened for that. Raises UserError."""
+        try:
+            file = await self.open_to_read()
+        except UserError:
+            return False
+        async with closing(file):
+            await file.lock()
+            await self._run(os.fchmod, file.descriptor, _PRIVATE)
         return True
 
     def _open(self, flags: int, *, created: bool) -> LocalFile:

@@ -42,6 +42,10 @@ class PartialRecord:
             other.changed_ns,
         )
 
+    def places(self) -> set[int]:
+        """The offsets at which the record, standing last, may be: the usual one, and its place while a copy is taken up again."""
+        return {record_offset(self.size), self.reached}
+
     def pack(self) -> bytes:
         """One block."""
         text = json.dumps(asdict(self)).encode("ascii")
@@ -63,9 +67,17 @@ class PartialRecord:
             return None
         try:
             record = cls(**json.loads(text))
-            return record if 0 <= record.reached <= record.size else None
-        except (ValueError, TypeError):
+            return record if record._is_sound() else None
+        except (ValueError, TypeError, RecursionError):
             return None
+
+    def _is_sound(self) -> bool:
+        """Whether it can be one of ours, and not what somebody has made up: JSON has values of other kinds."""
+        times = [time for time in (self.written_ns, self.changed_ns) if time is not None]
+        numbers = [self.size, self.reached, *times]
+        words = self.source, self.number
+        is_typed = all(type(word) is str for word in words) and all(type(number) is int for number in numbers)
+        return is_typed and 0 <= self.reached <= self.size
 
 
 def source_key(name: str) -> str:
@@ -78,8 +90,3 @@ def source_key(name: str) -> str:
 def record_offset(size: int) -> int:
     """Where the record of a file of `size` bytes stands."""
     return -(-size // BLOCK_BYTES) * BLOCK_BYTES
-
-
-def partial_size(size: int) -> int:
-    """How long the partial file is."""
-    return record_offset(size) + RECORD_BYTES

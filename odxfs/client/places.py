@@ -118,6 +118,12 @@ class SmbPlace:
 
     async def open_partial(self) -> SmbFile:
         """`open_to_write`, and to read back and rename, too. Raises RequestRefused."""
+        try:
+            return await self.tree.open_partial(self.path)
+        except RequestRefused as error:
+            # an earlier run may have given it the source's attributes
+            if error.status != Status.ACCESS_DENIED or not await self.tree.make_writable(self.path):
+                raise
         return await self.tree.open_partial(self.path)
 
     async def rename(self, file: File, target: "SmbPlace") -> None:

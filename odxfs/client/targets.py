@@ -14,7 +14,7 @@ import trio
 from odxfs.client.closing import CLEANING_SECONDS, close_quietly, closing, to_its_end
 from odxfs.client.entry import Kind
 from odxfs.client.nursery import open_nursery
-from odxfs.client.partial import RECORD_BYTES, PartialRecord, partial_size, record_offset
+from odxfs.client.partial import RECORD_BYTES, PartialRecord, record_offset
 from odxfs.client.place import PARTIAL_SUFFIX, File, Place
 from odxfs.client.plain import make_zeros
 from odxfs.client.ranges import RangeSet
@@ -72,9 +72,10 @@ async def partial_target(
         async with open_nursery() as nursery:
             nursery.start_soon(keeper.keep_on)
             yield file
+            await keeper.shorten_flush()
             async with keeper.at_rest():
                 nursery.cancel_scope.cancel()
-        await file.set_end_of_file(record.size)
+        await keeper.cut_record()
         await finish(partial, file)
         await file.flush()  # the name must not become durable before the bytes
         with keeper.given_up():
@@ -83,7 +84,7 @@ async def partial_target(
     except BaseException:
         with trio.move_on_after(CLEANING_SECONDS, shield=True):
             await keeper.save_quietly()
-        await _clean_up(partial, file, delete=not arrived.total)
+        await _clean_up(partial, file, delete=keeper.is_anew and not arrived.total)
         raise
 
 
@@ -107,17 +108,32 @@ class _Keeper:
         self._record = record
         self._lock = trio.Lock()
         self._is_given_up = False
+        self._has_record = True
+        self.is_anew = file.created
+        """Whether nothing of an earlier run is in the file."""
 
     async def begin(self) -> None:
         """Take up an earlier run where its record fits, then make zeros of all that is not known to have arrived."""
         found = await self._read()
         if found is not None and found.is_of(self._record):
-            self._record = found
-        await self._file.set_end_of_file(self._record.reached)
-        await self._file.set_end_of_file(partial_size(self._record.size))
-        await self._write()
-        if self._record.reached:
-            self._arrived.add(0, self._record.reached)
+            self._record, self.is_anew = found, not found.reached
+            if found.reached:
+                self._arrived.add(0, found.reached)
+            await self._clear_rest()
+            return
+        self.is_anew = True
+        await self._file.set_end_of_file(0)
+        await self._write(record_offset(self._record.size))
+
+    async def _clear_rest(self) -> None:
+        """Make zeros of what lies behind `reached`. At each moment the file ends with a record of how far it is."""
+        reached, end = self._record.reached, record_offset(self._record.size)
+        if reached == self._record.size:
+            return
+        await self._write(reached)
+        await self._file.set_end_of_file(reached + RECORD_BYTES)
+        await self._write(end)
+        await self._file.write(reached, bytes(RECORD_BYTES))
 
     async def keep_on(self) -> None:
         """Save again and again until cancelled."""
@@ -141,6 +157,16 @@ class _Keeper:
             self._is_given_up = False
             raise
 
+    async def shorten_flush(self) -> None:
+        """Of a copy that took long save the end, too: then little is to be flushed while there is no record."""
+        if self._record.reached:
+            await self._save()
+
+    async def cut_record(self) -> None:
+        """Give the file its own length."""
+        self._has_record = False
+        await self._file.set_end_of_file(self._record.size)
+
     async def save_quietly(self) -> None:
         """The last save of a copy that has failed; a second failure would only hide the first."""
         if self._is_given_up:
@@ -156,20 +182,22 @@ class _Keeper:
             reached = self._arrived.first_gap()
             if reached < self._record.size:
                 reached -= reached % BLOCK_BYTES
-            if reached > self._record.reached:
+            if reached > self._record.reached or not self._has_record:
                 await self._file.flush()
                 self._record = replace(self._record, reached=reached)
-                await self._write()
+                await self._write(record_offset(self._record.size))
 
     async def _read(self) -> PartialRecord | None:
-        size = self._record.size
-        if self._file.size != partial_size(size):
+        offset = self._file.size - RECORD_BYTES
+        if offset < 0:
             return None
-        return PartialRecord.unpack(await self._file.read(record_offset(size), RECORD_BYTES))
+        record = PartialRecord.unpack(await self._file.read(offset, RECORD_BYTES))
+        return record if record is not None and offset in record.places() else None
 
-    async def _write(self) -> None:
-        await self._file.write(record_offset(self._record.size), self._record.pack())
+    async def _write(self, offset: int) -> None:
+        await self._file.write(offset, self._record.pack())
         await self._file.flush()
+        self._has_record = True
 
 
 async def _clean_up(place: Place, file: File, *, delete: bool) -> None:

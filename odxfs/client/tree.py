@@ -109,6 +109,18 @@ class Tree:
         """`open_to_write`, and to read back and rename, too."""
         return await self._open_file(path, PARTIAL_ACCESS, ShareAccess.READ, CreateDisposition.OPEN_IF)
 
+    async def make_writable(self, path: str) -> bool:
+        """Take READONLY off a file that nobody has open to write; whether it could be opened for that."""
+        access = READ_ACCESS | Access.FILE_WRITE_ATTRIBUTES
+        try:
+            file = await self._open_file(path, access, ShareAccess.READ, CreateDisposition.OPEN)
+        except RequestRefused:
+            return False
+        attributes = (file.metadata.attributes or 0) & ~FileAttributes.READONLY
+        await file.set_metadata(Metadata(attributes=attributes))
+        await file.close()
+        return True
+
     async def pool_opening(self, file: SmbFile) -> bytes | None:
         """`SmbFile.pool_opening` of a file of this share: asked once, since it stays while the share is connected."""
         if self._opening is None:

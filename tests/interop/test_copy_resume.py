@@ -1,8 +1,8 @@
 """Copies that are interrupted and gone on with, and copies that are read back."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from odxfs.client.file import SmbFile
 from odxfs.client.job import Job, Request
 from odxfs.client.local import LocalPlace
 from odxfs.client.local_file import LocalFile
+from odxfs.client.metadata import Metadata
 from odxfs.client.partial import PartialRecord
 from odxfs.client.place import Place
 from odxfs.client.places import SmbPlace
@@ -30,7 +31,10 @@ from odxfs.client.targets import partial_target
 from odxfs.client.url import parse_location
 from odxfs.errors import ExitCode, UserError
 from odxfs.types import Buffer
+from odxfs.wire.access_mask import Access, ShareAccess
+from odxfs.wire.fscc.classes import FileAttributes
 from tests.interop.samba import Samba, run_samba
+from tests.mount.acting import OTHER
 from tests.support.serving import PASSWORD, SHARE, USER, serve
 
 MIB = 1024 * 1024
@@ -303,6 +307,130 @@ async def test_a_rename_that_is_refused_loses_nothing_of_what_was_reached(
     result = await copy_file(source, target, Wish.OFF, resume=True)
     assert result.tally.resumed_bytes == len(content)
     assert (tmp_path / "target").read_bytes() == content
+
+
+async def test_a_rename_that_is_refused_again_loses_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(MIB + 5)
+    (tmp_path / "source").write_bytes(content)
+    source, target = LocalPlace(tmp_path / "source"), LocalPlace(tmp_path / "target")
+
+    async def refuse(*_: object) -> None:
+        raise UserError("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalPlace, "rename", refuse)
+        for _ in range(2):
+            with pytest.raises(UserError, match="not now"):
+                await copy_file(source, target, Wish.OFF, resume=True)
+    result = await copy_file(source, target, Wish.OFF, resume=True)
+    assert result.tally.resumed_bytes == len(content)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+Call = Callable[..., Awaitable[Any]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("is_killed", [True, False])
+@pytest.mark.parametrize("at", range(9))
+async def test_what_was_reached_is_not_lost_while_a_copy_is_taken_up_again(
+    kind: str, at: int, is_killed: bool, tmp_path: Path, samba: Samba, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before its next change of the file, or cancelled: what the first run has reached is there, and zeros behind."""
+    content = os.urandom(3 * MIB) + bytes(4 * MIB) + os.urandom(2 * MIB + 5)
+    async with world_of(kind, tmp_path, samba) as world:
+        source, target = world.source(content), world.root.inside("target.bin")
+        monkeypatch.setattr(plain, "PIECE_BYTES", MIB // 4)
+        await interrupt(source, target, 2 * MIB, monkeypatch)
+        file_class = LocalFile if kind == "local" else SmbFile
+        calls = 0
+
+        def ending(call: Call, scope: trio.CancelScope) -> Call:
+            async def end(*arguments: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                if calls == at + 1:
+                    if is_killed:
+                        raise Killed
+                    scope.cancel()
+                    await trio.lowlevel.checkpoint()
+                return await call(*arguments)
+
+            return end
+
+        with monkeypatch.context() as patch, trio.CancelScope() as scope:
+            for name in ("read", "set_end_of_file", "write", "flush"):
+                patch.setattr(file_class, name, ending(getattr(file_class, name), scope))
+            if is_killed:
+                patch.setattr(targets, "_clean_up", close_alone)
+                patch.setattr(targets._Keeper, "save_quietly", close_alone)
+            with suppress(Killed):
+                await copy_file(source, target, Wish.OFF, resume=True)
+        assert "target.bin.odxfs-partial" in await world.names()
+        result = await copy_file(source, target, Wish.OFF, resume=True)
+        assert result.tally.resumed_bytes >= 2 * MIB
+        assert await world.bytes_of("target.bin") == content
+
+
+async def close_alone(*arguments: Any, **_: object) -> None:
+    """What becomes of a file when its client is gone."""
+    for argument in arguments:
+        if isinstance(argument, LocalFile | SmbFile):
+            with trio.CancelScope(shield=True):
+                await argument.close()
+
+
+@pytest.mark.parametrize("kind", ["odxfs", "samba"])
+async def test_a_copy_that_is_read_only_before_it_is_renamed_can_be_gone_on_with(
+    kind: str, tmp_path: Path, samba: Samba
+) -> None:
+    content = os.urandom(MIB)
+    async with world_of(kind, tmp_path, samba) as world:
+        source, target = world.root.inside("source.bin"), world.root.inside("target.bin")
+        await copy_file(world.source(content), source)
+        await copy_file(world.source(b"old"), target)
+        file = await source.open_to_write()
+        await file.set_metadata(Metadata(attributes=FileAttributes.READONLY))
+        await file.close()
+        assert isinstance(target, SmbPlace)
+        reader = await target.tree.open(
+            target.path, Access.FILE_READ_DATA, ShareAccess.READ | ShareAccess.WRITE
+        )
+        with pytest.raises(RequestRefused, match=r"target\.bin: "):
+            await copy_file(source, target, resume=True)
+        await reader.close()
+        result = await copy_file(source, target, resume=True)
+        assert result.tally.resumed_bytes == len(content)
+        found = await target.look()
+        assert found is not None
+        assert found.metadata.attributes is not None
+        assert found.metadata.attributes & FileAttributes.READONLY
+        assert await world.bytes_of("target.bin") == content
+
+
+async def test_nor_is_a_local_one_stuck_for_who_is_not_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mode has been set, and the program was killed before the rename."""
+    partial = tmp_path / "file.odxfs-partial"
+    partial.write_bytes(b"x")
+    for path in (tmp_path, partial):
+        os.chown(path, OTHER.uid, OTHER.gid)
+    partial.chmod(0o444)
+    monkeypatch.chdir(tmp_path)
+    os.seteuid(OTHER.uid)
+    try:
+        file = await LocalPlace(Path("file")).partial().open_partial()
+        await file.write(0, b"y")
+        await file.close()
+    finally:
+        os.seteuid(0)
+    assert partial.read_bytes() == b"y"
 
 
 async def test_a_record_that_arrives_late_does_not_lengthen_the_file(

@@ -12,7 +12,6 @@ from odxfs.client.partial import (
     LONGEST_NAME,
     RECORD_BYTES,
     PartialRecord,
-    partial_size,
     record_offset,
     source_key,
 )
@@ -49,7 +48,7 @@ def test_only_the_same_source_in_the_same_state_is_gone_on_with(other: PartialRe
 @given(st.integers(0, 1 << 40))
 def test_a_partial_file_is_never_as_long_as_the_file(size: int) -> None:
     assert record_offset(size) >= size
-    assert partial_size(size) > size
+    assert record_offset(size) + RECORD_BYTES > size
 
 
 @pytest.mark.parametrize("character", ["a", "文", "\x01", "\N{GRINNING FACE}", "\udcff"])
@@ -68,6 +67,9 @@ def test_the_longest_names_fit(character: str) -> None:
         5,
         {"x": 1},
         {"source": "a", "number": "1", "size": 1, "written_ns": None, "changed_ns": None, "reached": -5},
+        {"source": "a", "number": "1", "size": 10, "written_ns": None, "changed_ns": None, "reached": 5.5},
+        {"source": "a", "number": "1", "size": 10, "written_ns": "5", "changed_ns": None, "reached": 5},
+        {"source": 5, "number": "1", "size": 10, "written_ns": 5, "changed_ns": True, "reached": 5},
     ],
 )
 def test_a_block_that_only_looks_like_a_record_is_none(content: object) -> None:
@@ -78,4 +80,10 @@ def test_a_block_that_only_looks_like_a_record_is_none(content: object) -> None:
         + zlib.crc32(text).to_bytes(4, "big")
         + len(text).to_bytes(4, "big")
     )
+    assert PartialRecord.unpack((head + text).ljust(RECORD_BYTES, b"\0")) is None
+
+
+def test_a_block_of_brackets_is_none() -> None:
+    text = b"[" * 4000
+    head = b"odxfs-partial 1\n" + zlib.crc32(text).to_bytes(4, "big") + len(text).to_bytes(4, "big")
     assert PartialRecord.unpack((head + text).ljust(RECORD_BYTES, b"\0")) is None
