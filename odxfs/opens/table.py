@@ -180,17 +180,19 @@ class OpenTable:
             follow(number, old, new)
 
     @contextmanager
-    def changing(self, number: InodeNumber, entry: OpenEntry | None = None) -> Iterator[None]:
+    def changing(
+        self, number: InodeNumber, entry: OpenEntry | None = None, *, own: Grant | None = None
+    ) -> Iterator[None]:
         """Around a change of bytes or of the size, through `entry` if that may cache. Who stood in its way has given way before.
 
         It may wait for the disk, and who comes to cache the file meanwhile sees it as it was: they are told when it is over, and
-        nobody waits for them.
+        nobody waits for them. `own` is what its client caches where no entry has that yet.
         """
         try:
             yield
         finally:
             if self.cached:
-                self.grants.contend(number, Use.CHANGE, entry.grant if entry is not None else None)
+                self.grants.contend(number, Use.CHANGE, own if entry is None else entry.grant)
 
     def lock(self, entry: OpenEntry, offset: int, length: int, *, exclusive: bool) -> bool:
         """Take a mandatory lock of a byte range; False when another lock is in the way (LOCK_NOT_GRANTED).

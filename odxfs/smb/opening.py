@@ -26,7 +26,7 @@ from odxfs.smb.access import (
     may_change_entries,
     may_delete,
 )
-from odxfs.smb.caching.granting import Contended, check_lease_key, contend_open
+from odxfs.smb.caching.granting import Contended, check_lease_key, contend_open, emptying
 from odxfs.smb.caching.waiting import settled
 from odxfs.smb.closing import close_open
 from odxfs.smb.information.allocation import check_room_at_create
@@ -310,10 +310,11 @@ async def _overwrite(context: RequestContext, request: CreateRequest, opened: Sm
     volume, inode = opened.volume, opened.inode
     attributes = _new_attributes(request.file_attributes, directory=False)
     try:
-        await volume.truncate(inode, 0)
-        await volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
-        await remove_eas(volume, inode)
-        await remove_all_streams(context.server.opens, volume, inode)
+        with emptying(context, request, opened):
+            await volume.truncate(inode, 0)
+            await volume.set_attributes(inode, AttributeChange(dos_attributes=attributes))
+            await remove_eas(volume, inode)
+            await remove_all_streams(context.server.opens, volume, inode)
     except BaseException:
         opened.delete_on_close = False
         await close_open(context.server, opened)

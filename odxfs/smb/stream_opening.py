@@ -11,7 +11,7 @@ from dataclasses import replace
 from odxfs.errors import AlreadyExists, NotFound
 from odxfs.ntstatus import Status
 from odxfs.smb.access import FILE_ATTRIBUTE_READONLY, FILE_WRITE_DATA
-from odxfs.smb.caching.granting import Contended
+from odxfs.smb.caching.granting import Contended, emptying
 from odxfs.smb.caching.waiting import settled
 from odxfs.smb.closing import close_open
 from odxfs.smb.opening import (
@@ -90,7 +90,7 @@ async def _open_stream(
         await release(volume, base)
         raise
     if action not in (CreateAction.OPENED, CreateAction.CREATED):
-        await _empty(context, opened)
+        await _empty(context, request, opened)
     return opened, action
 
 
@@ -173,10 +173,11 @@ def _check_create(
     check_contexts(request, where.view.volume)
 
 
-async def _empty(context: RequestContext, opened: SmbOpen) -> None:
+async def _empty(context: RequestContext, request: CreateRequest, opened: SmbOpen) -> None:
     """Overwriting a stream leaves the file's other streams and its attributes alone."""
     try:
-        await opened.volume.truncate(opened.inode, 0)
+        with emptying(context, request, opened):
+            await opened.volume.truncate(opened.inode, 0)
     except BaseException:
         opened.delete_on_close = False
         await close_open(context.server, opened)

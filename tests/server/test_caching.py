@@ -13,6 +13,7 @@ import trio
 from odxfs.ntstatus import Status
 from odxfs.smb.caching import breaks, leases
 from odxfs.smb.settings import Encryption, ServerSettings
+from odxfs.volume import Inode, Volume
 from odxfs.wire.client_exchange import ALL_ONES
 from odxfs.wire.close import CloseRequest
 from odxfs.wire.create import CreateDisposition, CreateOptions, CreateRequest, CreateResponse, OplockLevel
@@ -314,6 +315,45 @@ async def test_whoever_changes_a_file_ends_what_others_read_from_memory(
         own = await told(two.second)
         assert isinstance(own, OplockBreakNotification), "a level II oplock ends for its own client, too"
         assert own.oplock_level == OplockLevel.NONE
+
+
+@pytest.mark.parametrize("name", ["f", "f:s"])
+async def test_who_comes_while_a_file_is_emptied_is_told_that_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    go_on, waiting = trio.Event(), trio.Event()
+    truncate = Volume.truncate
+
+    async def slow(volume: Volume, inode: Inode, size: int) -> None:
+        waiting.set()
+        await go_on.wait()
+        await truncate(volume, inode, size)
+
+    async with two_clients(tmp_path) as two:
+        fid = await two.first.open(name)
+        await two.first.write(fid, 0, b"old")
+        await two.first.close(fid)
+        monkeypatch.setattr(Volume, "truncate", slow)
+        overwriting = await two.first.send(
+            Command.CREATE, opening(name, create_disposition=CreateDisposition.OVERWRITE)
+        )
+        await waiting.wait()
+        answer = await two.second.create(name, CreateDisposition.OPEN, **lease_v2(RH))
+        assert (answer.end_of_file, leased(answer).lease_state) == (3, RH)
+        go_on.set()
+        broken = await told(two.second)
+        assert isinstance(broken, LeaseBreakNotification)
+        assert broken.new_lease_state == 0
+        assert (await two.first.final(overwriting)).header.status == Status.SUCCESS
+
+
+@pytest.mark.parametrize("name", ["f", "f:s"])
+async def test_who_empties_a_file_keeps_its_own_lease(tmp_path: Path, name: str) -> None:
+    async with two_clients(tmp_path) as two:
+        await two.first.create(name, **lease_v2(RWH))
+        answer = await two.first.create(name, CreateDisposition.OVERWRITE, **lease_v2(RWH))
+        assert leased(answer).lease_state == RWH
+        assert not leased(answer).lease_flags & LeaseFlags.BREAK_IN_PROGRESS
 
 
 async def test_a_rename_waits_for_who_caches_the_open_of_a_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from odxfs.errors import OdxfsError
@@ -49,6 +50,19 @@ def _known_lease(context: RequestContext, request: CreateRequest) -> Lease | Non
     return context.server.leases.find(context.connection.client_guid, asked.lease_key)
 
 
+def _own_grant(context: RequestContext, request: CreateRequest) -> Grant | None:
+    lease = _known_lease(context, request)
+    return lease.grant if lease is not None else None
+
+
+def emptying(
+    context: RequestContext, request: CreateRequest, opened: SmbOpen
+) -> AbstractContextManager[None]:
+    """`OpenTable.changing` around what a CREATE does to a file that it overwrites, behind `contend_open`."""
+    own = _own_grant(context, request)
+    return context.server.opens.changing(opened.inode.number, own=own)
+
+
 def check_lease_key(context: RequestContext, request: CreateRequest, inode: Inode | None) -> None:
     """INVALID_PARAMETER when the client has a lease of that key on another file."""
     lease = _known_lease(context, request)
@@ -68,8 +82,7 @@ def contend_open(
     check_lease_key(context, request, inode)
     if not opens.cached:
         return
-    lease = _known_lease(context, request)
-    own = lease.grant if lease is not None else None
+    own = _own_grant(context, request)
     if not opens.check(inode.number, access, request.share_access):
         waited_for = opens.grants.contend(inode.number, Use.OPEN_UNSHARED, own)
     else:
