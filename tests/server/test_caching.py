@@ -27,6 +27,8 @@ from odxfs.wire.create_contexts import (
 )
 from odxfs.wire.echo import EchoRequest
 from odxfs.wire.file_id import FileId
+from odxfs.wire.fscc.classes import FileInformationClass
+from odxfs.wire.fscc.file_names import FileRenameInformation
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest
@@ -354,6 +356,24 @@ async def test_who_empties_a_file_keeps_its_own_lease(tmp_path: Path, name: str)
         answer = await two.first.create(name, CreateDisposition.OVERWRITE, **lease_v2(RWH))
         assert leased(answer).lease_state == RWH
         assert not leased(answer).lease_flags & LeaseFlags.BREAK_IN_PROGRESS
+
+
+async def test_a_stream_becomes_data_once_nobody_caches_the_file(tmp_path: Path) -> None:
+    rename = FileRenameInformation("::$DATA").pack()
+    async with two_clients(tmp_path) as two:
+        answer = await two.second.create("f", CreateDisposition.CREATE, **lease_v2(RWH))
+        stream = await two.first.open("f:s", CreateDisposition.CREATE)
+        await two.first.write(stream, 0, b"stream")
+        change = SetInfoRequest(1, FileInformationClass.RENAME, stream, rename)
+        renaming = await two.first.send(Command.SET_INFO, change)
+        assert (await two.first.next_response(renaming)).interim
+        broken = await told(two.second)
+        assert isinstance(broken, LeaseBreakNotification)
+        await two.second.write(answer.file_id, 0, b"cached")
+        assert await agree(two.second, 0) == Status.SUCCESS
+        refused = await two.first.final(renaming)
+        assert refused.header.status == Status.INVALID_PARAMETER  # the file is not empty, as it turns out
+        assert await two.second.read(answer.file_id, 0, 100) == b"cached"
 
 
 async def test_a_rename_waits_for_who_caches_the_open_of_a_file(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.copychunk import SrvCopychunk, SrvCopychunkCopy
 from odxfs.wire.gmt_token import format_gmt_token
 from odxfs.wire.header import Command
+from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.read import ReadRequest, ReadResponse
 from tests.support.remote import READ_ONLY_SHARE, Remote, remote, served
 from tests.support.serving import OTHER_PASSWORD, OTHER_USER
@@ -220,6 +221,18 @@ async def test_a_stream_is_deleted_and_renamed_by_itself(tmp_path: Path) -> None
         await client.close(two)
         assert await streams(client, "file") == {"::$DATA": 3}
         assert await content(client, "file") == b"22!"
+
+
+async def test_a_stream_does_not_become_the_data_of_a_file_that_another_has_locked(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("file")
+        stream = await client.create("file:s")
+        await client.write(stream, 0, b"stream")
+        lock = LockElement(5, 1, LockFlags.EXCLUSIVE_LOCK | LockFlags.FAIL_IMMEDIATELY)
+        assert (await client.call(Command.LOCK, LockRequest(fid, (lock,)).pack())).header.status == 0
+        assert await rename(client, stream, "::$DATA") is Status.FILE_LOCK_CONFLICT
+        await client.close(fid)
+        assert await rename(client, stream, "::$DATA") is Status.SUCCESS
 
 
 async def rename(client: Remote, fid: FileId, name: str, *, replace: bool = False) -> Status:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.opens import Use
 from odxfs.smb.access import FILE_WRITE_DATA, rights
+from odxfs.smb.caching.waiting import break_caching_of
 from odxfs.smb.request import SmbError
 from odxfs.smb.stream_names import parse_specifier
 from odxfs.smb.streams import follow_stream_rename, remove_open_stream
@@ -59,20 +61,17 @@ async def rename_stream(context: RequestContext, opened: SmbOpen, path: str, *, 
 
 async def _become_data(context: RequestContext, opened: SmbOpen, base: Inode) -> None:
     """The stream's bytes become the file's own: they are shared, then the stream goes."""
-    opens, volume, stream, entry = context.server.opens, opened.volume, opened.inode, opened.entry
-    assert entry is not None
+    opens, volume, stream = context.server.opens, opened.volume, opened.inode
     await volume.security(base)
-    if not base.is_file or base.size:
-        raise SmbError(Status.INVALID_PARAMETER)
     # DELETE of a stream is no right to change what its file holds.
     if not rights(base, context.token) & FILE_WRITE_DATA:
         raise SmbError(Status.ACCESS_DENIED)
-    if not opens.is_last(entry) or entry.lock_count or opens.is_delete_pending(entry.number):
-        raise SmbError(Status.SHARING_VIOLATION)
-    of_file = opens.open(base.number, entry.access, entry.share, opened)
+    await break_caching_of(context, {base.number}, Use.CHANGE)
+    of_file = _open_as_file(opens, opened, base)
     try:
-        await volume.clone_range(stream, 0, base, 0, stream.size)
-        await volume.truncate(base, stream.size)
+        with opens.changing(base.number, of_file):
+            await volume.clone_range(stream, 0, base, 0, stream.size)
+            await volume.truncate(base, stream.size)
         await remove_open_stream(opened, base)
     except BaseException:
         opens.close(of_file)
@@ -82,6 +81,20 @@ async def _become_data(context: RequestContext, opened: SmbOpen, base: Inode) ->
         return
     _turn_to_file(opens, opened, of_file)
     await volume.release(stream)
+
+
+def _open_as_file(opens: OpenTable, opened: SmbOpen, base: Inode) -> OpenEntry:
+    """A place of the open among those of its file, if that is empty and nobody has it locked, nor the stream but this open."""
+    entry = opened.entry
+    if opened.closed or entry is None:
+        raise SmbError(Status.FILE_CLOSED)
+    if not base.is_file or base.size:
+        raise SmbError(Status.INVALID_PARAMETER)
+    if not opens.is_last(entry) or entry.lock_count or opens.is_delete_pending(entry.number):
+        raise SmbError(Status.SHARING_VIOLATION)
+    if opens.write_conflicts(base.number, 0, opened.inode.size, None):
+        raise SmbError(Status.FILE_LOCK_CONFLICT)
+    return opens.open(base.number, entry.access, entry.share, opened)
 
 
 def _turn_to_file(opens: OpenTable, opened: SmbOpen, of_file: OpenEntry) -> None:
