@@ -224,7 +224,8 @@ def check_desired(desired: int) -> None:
 def grant(desired: int, maximal: int) -> int:
     """The access an open gets for `desired` (raw, from the wire) out of `maximal`.
 
-    Raises SmbError: ACCESS_DENIED for nothing, unknown bits or more than `maximal`; PRIVILEGE_NOT_HELD for the audit list
+    Raises SmbError: ACCESS_DENIED for nothing, also when that is all that MAXIMUM_ALLOWED comes to (MS-DTYP 2.5.3.2), for unknown
+    bits and for more than `maximal`; PRIVILEGE_NOT_HELD for the audit list
     (ACCESS_SYSTEM_SECURITY) when that is not in `maximal`.
     """
     if desired & ACCESS_SYSTEM_SECURITY & ~maximal:
@@ -233,7 +234,7 @@ def grant(desired: int, maximal: int) -> int:
     wanted = expand_generic(desired)
     if wanted & MAXIMUM_ALLOWED:
         wanted = (wanted & ~MAXIMUM_ALLOWED) | maximal & FILE_ALL_ACCESS
-    if wanted & ~maximal:
+    if not wanted or wanted & ~maximal:
         raise SmbError(Status.ACCESS_DENIED)
     return wanted
 

@@ -249,6 +249,19 @@ async def test_a_closed_folder_closes_what_is_in_it(tmp_path: Path) -> None:
         assert refused is Status.ACCESS_DENIED
 
 
+async def test_all_that_is_allowed_is_refused_where_that_is_nothing(tmp_path: Path) -> None:
+    """An open without rights would be told size, times and streams, and would keep the name of what its owner deletes."""
+    async with served(tmp_path) as share, remote(share) as client, bob_on(share) as bob:
+        folder = await client.make_directory("d")
+        fid = await client.make_file(r"d\f", b"secret")
+        bobs = sid_of(share, OTHER_USER)
+        assert await put(client, folder, dacl(allow(bobs, Access.FILE_TRAVERSE))) is Status.SUCCESS
+        for mask, status in ((0, Status.ACCESS_DENIED), (Access.FILE_READ_ATTRIBUTES, Status.SUCCESS)):
+            assert await put(client, fid, dacl(allow(bobs, mask))) is Status.SUCCESS
+            found, _ = await bob.try_create(r"d\f", CreateDisposition.OPEN, access=Access.MAXIMUM_ALLOWED)
+            assert found is status
+
+
 async def test_the_mode_never_gives_more_than_the_list(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         fid = await client.create("f", access=SECURITY_ACCESS)
