@@ -161,16 +161,17 @@ def may_link(inode: Inode, token: Token) -> bool:
     return token.uid in (0, inode.uid) or permission_bits(inode, token) & 0o6 == 0o6
 
 
-def maximal_access(inode: Inode, parent: Inode | None, token: Token) -> int:
+def maximal_access(inode: Inode, parent: Inode | None, token: Token, *, of_stream: bool = False) -> int:
     """Everything that user may ask of `inode`; `parent` is the directory it is reached by, None at a share's root.
 
     Besides what the inode itself gives, a folder gives DELETE of what is in it to who may delete its children, and
-    FILE_READ_ATTRIBUTES to who may list it (MS-FSA 2.1.5.1.2.1).
+    FILE_READ_ATTRIBUTES to who may list it (MS-FSA 2.1.5.1.2.1). DELETE of a named stream (`of_stream`) it gives only to who may
+    write the file: with a stream its bytes go, and those are every other name's of the file as well.
     """
     access = rights(inode, token)
     if parent is None or access == FILE_ALL_ACCESS:
         return access
-    if may_remove(parent, inode, token):
+    if (access & FILE_WRITE_DATA or not of_stream) and may_remove(parent, inode, token):
         access |= DELETE
     if not access & FILE_READ_ATTRIBUTES and rights(parent, token) & FILE_LIST_DIRECTORY:
         access |= FILE_READ_ATTRIBUTES

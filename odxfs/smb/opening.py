@@ -240,19 +240,21 @@ def check_unchanged(request: CreateRequest) -> None:
         raise SmbError(Status.MEDIA_WRITE_PROTECTED)
 
 
-def maximal_in_share(context: RequestContext, view: View, inode: Inode, parent: Inode | None) -> int:
+def maximal_in_share(
+    context: RequestContext, view: View, inode: Inode, parent: Inode | None, *, of_stream: bool = False
+) -> int:
     """Everything that the user of this request has of `inode` through this share: no right to change in a previous version."""
-    maximal = allowed(context, inode, parent)
+    maximal = allowed(context, inode, parent, of_stream=of_stream)
     return maximal & READ_ONLY_ACCESS if view.is_previous_version else maximal
 
 
-def allowed(context: RequestContext, inode: Inode, parent: Inode | None) -> int:
+def allowed(context: RequestContext, inode: Inode, parent: Inode | None, *, of_stream: bool = False) -> int:
     """Everything that the user may ask for by name.
 
     That includes the rights to change a previous version: as on Windows and Samba they are granted, for the sake of programs
     that ask for more than they need, and each use is refused.
     """
-    maximal = maximal_access(inode, parent, context.token)
+    maximal = maximal_access(inode, parent, context.token, of_stream=of_stream)
     if context.tree.share.read_only:
         maximal &= READ_ONLY_ACCESS
     return maximal
@@ -264,10 +266,17 @@ def _by_privilege(context: RequestContext, request: CreateRequest) -> int:
 
 
 def granted_access(
-    context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode, *, new: bool = False
+    context: RequestContext,
+    request: CreateRequest,
+    where: ResolvedPath,
+    inode: Inode,
+    *,
+    new: bool = False,
+    of_stream: bool = False,
 ) -> int:
+    """What an open of `inode`, or of a named stream of it, is granted. SmbError for what asks for more than it may have."""
     parent = where.parent
-    maximal = FILE_ALL_ACCESS if new else allowed(context, inode, parent)
+    maximal = FILE_ALL_ACCESS if new else allowed(context, inode, parent, of_stream=of_stream)
     if not context.tree.share.read_only:
         maximal |= _by_privilege(context, request)
     if not new and inode.is_file and inode.dos_attributes & FILE_ATTRIBUTE_READONLY:

@@ -1,7 +1,8 @@
 """CREATE of a path with a stream part (MS-FSA 2.1.5.1): `file:stream:$DATA`.
 
 A stream is opened with the rights of its file: nobody gets through it what the file refuses. Making one needs the right to write
-the file, as does overwriting one; a read-only file gets none. Attributes that are asked for are the file's if that is new.
+the file, as does overwriting one, or deleting one that only the folder lets the user delete; a read-only file gets none.
+Attributes that are asked for are the file's if that is new.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ async def _open_of(
     is_new: bool,
 ) -> tuple[SmbOpen, CreateAction]:
     _check_base(context, request, where, base)
-    granted = granted_access(context, request, where, base, new=is_new)
+    granted = granted_access(context, request, where, base, new=is_new, of_stream=True)
     volume = where.view.volume
     try:
         name, stream = await volume.find_stream(base, name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from odxfs.ntstatus import Status
-from odxfs.volume import create_pool, open_pool
+from odxfs.volume import AttributeChange, create_pool, open_pool
 from odxfs.wire.create import CreateDisposition, CreateOptions
 from odxfs.wire.fscc.classes import FileInformationClass as Class
 from odxfs.wire.fscc.classes import ReparseTag
@@ -37,6 +37,7 @@ READ, WRITE, WRITE_EA, EXECUTE, READ_ATTRIBUTES, WRITE_ATTRIBUTES, DELETE = (
     0x100,
     0x10000,
 )
+MAXIMUM_ALLOWED = 0x0200_0000
 
 
 def link(target: str) -> bytes:
@@ -163,14 +164,40 @@ async def test_a_stream_becomes_the_data_of_a_file_only_for_who_may_write_it(tmp
         remote(share, login=BOB) as bob,
     ):
         folder = await share.volume.create(share.volume.root, b"d", stat.S_IFDIR | 0o777, 0, 0)
-        made = await share.volume.create(folder.number, b"f", stat.S_IFREG | 0o644, 0, 0)
+        made = await share.volume.create(folder.number, b"f", stat.S_IFREG | 0o666, 0, 0)
         fid = await administrator.create("d\\f:s", CreateDisposition.CREATE)
         await administrator.write(fid, 0, b"stream")
         await administrator.close(fid)
         fid = await bob.create("d\\f:s", OPEN, access=DELETE)
+        await share.volume.set_attributes(made, AttributeChange(mode=stat.S_IFREG | 0o644))
         refused = await bob.set(fid, Class.RENAME, FileRenameInformation("::$DATA").pack())
         assert refused is Status.ACCESS_DENIED
         assert made.size == 0
+
+
+async def test_the_right_to_remove_names_deletes_no_stream_of_a_file_that_one_may_not_write(
+    tmp_path: Path,
+) -> None:
+    """The bytes that would go are those of the file's name in a closed folder as well."""
+    async with (
+        served(tmp_path) as share,
+        remote(share) as administrator,
+        remote(share, login=BOB) as bob,
+    ):
+        volume = share.volume
+        folder = await volume.create(volume.root, b"d", stat.S_IFDIR | 0o777, 0, 0)
+        closed = await volume.create(volume.root, b"closed", stat.S_IFDIR | 0o700, 0, 0)
+        made = await volume.create(closed.number, b"f", stat.S_IFREG | 0o644, 0, 0)
+        await administrator.close(await administrator.create("closed\\f:s", CreateDisposition.CREATE))
+        await volume.link(made, folder.number, b"f")
+        for options in (0, CreateOptions.DELETE_ON_CLOSE):
+            refused, _ = await bob.try_create("d\\f:s", OPEN, options, access=DELETE)
+            assert refused is Status.ACCESS_DENIED
+        await bob.close(await bob.create("d\\f:s", OPEN, access=MAXIMUM_ALLOWED))
+        assert [entry.name for entry in await volume.list_streams(made)] == [b"s"]
+        await volume.set_attributes(made, AttributeChange(mode=stat.S_IFREG | 0o666))
+        await bob.close(await bob.create("d\\f:s", OPEN, CreateOptions.DELETE_ON_CLOSE, access=DELETE))
+        assert await volume.list_streams(made) == []
 
 
 @pytest.mark.parametrize("name", [b"odxfs.token.0.512", b"ODXFS.write.0.512.0"])

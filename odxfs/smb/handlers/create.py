@@ -214,7 +214,7 @@ async def _answer_contexts(
         parent = None if opened.parent is None else await opened.volume.inode(opened.parent)
         if parent is not None:
             await opened.volume.security(parent)
-        access = maximal_in_share(context, opened.view, opened.file_inode, parent)
+        access = maximal_in_share(context, opened.view, opened.file_inode, parent, of_stream=opened.is_stream)
         answers.append((QUERY_MAXIMAL_ACCESS, QueryMaximalAccessResponse(Status.SUCCESS, access).pack()))
     if find_create_context(contexts, QUERY_ON_DISK_ID) is not None:
         ids = QueryOnDiskIdResponse(opened.file_inode.number, opened.volume.id)
