@@ -60,7 +60,7 @@ class AttributeOperations(FrontEnd):
                 self.opens, target.number, Use.CHANGE, access=FILE_WRITE_DATA if entry is None else 0
             )
         if entry is None:
-            self.require_sharing(target.number, FILE_WRITE_DATA, FILE_SHARE_ALL)
+            self.require_sharing(target, FILE_WRITE_DATA, FILE_SHARE_ALL)
         low, high = sorted((size, target.size))
         if self.opens.local_write_conflicts(target.number, low, high - low, entry):
             raise pyfuse3.FUSEError(errno.EAGAIN)

@@ -91,7 +91,7 @@ class FileOperations(FrontEnd):
 
     def _open(self, file: Inode, flags: int) -> pyfuse3.FileInfo:
         access = _access(flags)
-        if self.opens.is_delete_pending(file.number):
+        if self.is_doomed(file):
             raise pyfuse3.FUSEError(errno.EBUSY)
         if file.snapshot and access & FILE_WRITE_DATA:  # the kernel looks at mode bits only
             raise pyfuse3.FUSEError(errno.EROFS)

@@ -9,7 +9,7 @@ import trio
 from odxfs.buffers import page_aligned
 from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
-from odxfs.types import BLOCK_BYTES, SECTOR_BYTES, TOKEN_INODES, InodeNumber
+from odxfs.types import BLOCK_BYTES, SECTOR_BYTES, TOKEN_INODES
 from odxfs.volume import INLINE_BYTES, Inode, Volume
 
 from .ahead import ReadAhead
@@ -128,10 +128,15 @@ class FrontEnd(pyfuse3.Operations):
         if self.opens.cached:
             folders_changed(self.opens, *(parent for parent, _ in await self.volume.names_of(inode.number)))
 
-    def require_sharing(self, number: InodeNumber, access: int, share: int) -> None:
+    def require_sharing(self, file: Inode, access: int, share: int) -> None:
         """EBUSY where an SMB open does not share `access`, or will delete the file (MS-FSA 2.1.5.1.2.2)."""
-        if self.opens.is_delete_pending(number) or not self.opens.check(number, access, share):
+        if self.is_doomed(file) or not self.opens.check(file.number, access, share):
             raise pyfuse3.FUSEError(errno.EBUSY)
+
+    def is_doomed(self, file: Inode) -> bool:
+        """Whether clients have deleted every name of a file; the kernel does not say by which it was reached."""
+        doomed = self.opens.count_doomed(file.number)
+        return doomed > 0 and doomed >= file.nlink
 
 
 def _describe_far_times(entry: pyfuse3.EntryAttributes, inode: Inode) -> None:

@@ -23,8 +23,9 @@ DirectoryName = tuple[InodeNumber, bytes]
 class OpenEntry:
     """One open as the table knows it; `owner` is the front end's own object. Compared by identity.
 
-    `keeps_name` says that a deletion waits for its end, as for that of any open of a client; an open of a local program lives on
-    without a name (unlink(2)). `lock_count` counts its mandatory locks; `grant` is what it may cache.
+    `name` is the link that it was opened by (MS-FSA Open.Link), which `renamed` moves; None stands for any: for a stream, for
+    the root of a share. `keeps_name` says that a deletion waits for its end, as for that of any open of a client; an open of a
+    local program lives on without a name (unlink(2)). `lock_count` counts its mandatory locks; `grant` is what it may cache.
     """
 
     number: InodeNumber
@@ -32,8 +33,13 @@ class OpenEntry:
     share: int
     owner: object
     keeps_name: bool = True
+    name: DirectoryName | None = None
     lock_count: int = 0
     grant: Grant | None = None
+
+    def keeps(self, name: DirectoryName | None) -> bool:
+        """Whether the deletion of `name` waits for the end of this open."""
+        return self.keeps_name and (name is None or self.name is None or self.name == name)
 
 
 @dataclass(slots=True)
@@ -41,8 +47,8 @@ class _OpenFile:
     entries: set[OpenEntry] = field(default_factory=set)
     made_locks: FileLocks | None = None
     """None before the first lock: few files ever have one, and making this costs more than all the rest of an open."""
-    delete_pending: bool = False
-    delete_name: DirectoryName | None = None
+    doomed: frozenset[DirectoryName | None] = frozenset()
+    """The names whose deletion is pending; None is that of what has no name in a directory."""
     released: list[Callable[[], None]] = field(default_factory=list)
 
     @property
@@ -66,7 +72,7 @@ class OpenTable:
     def __init__(self) -> None:
         self._files: dict[InodeNumber, _OpenFile] = {}
         self.followers: list[Callable[[InodeNumber, DirectoryName, DirectoryName], None]] = []
-        """Told when a local program has renamed something open: its inode, the old name and the new one."""
+        """Told when something open has got another name: its inode, the old name and the new one."""
         self.grants = Grants()
         self.cached = self.grants.by_number
 
@@ -74,12 +80,19 @@ class OpenTable:
         return sum(len(file.entries) for file in self._files.values())
 
     def open(
-        self, number: InodeNumber, access: int, share: int, owner: object, *, keeps_name: bool = True
+        self,
+        number: InodeNumber,
+        access: int,
+        share: int,
+        owner: object,
+        *,
+        keeps_name: bool = True,
+        name: DirectoryName | None = None,
     ) -> OpenEntry:
         """Register an open with the granted `access` and what it shares; raises SharingViolation, then nothing is kept."""
         if not self.check(number, access, share):
             raise SharingViolation(f"inode {number} is open without sharing this access")
-        entry = OpenEntry(number, access, share, owner, keeps_name)
+        entry = OpenEntry(number, access, share, owner, keeps_name, name)
         self._files.setdefault(number, _OpenFile()).entries.add(entry)
         return entry
 
@@ -96,12 +109,12 @@ class OpenTable:
         )
 
     def close(self, entry: OpenEntry) -> None:
-        """Forget the open and its locks; after the last that `keeps_name` no deletion is pending. Harmless a second time."""
+        """Forget the open and its locks, and the deletions that have waited for it. Harmless a second time."""
         file = self._files.get(entry.number)
         if file is None or entry not in file.entries:
             return
-        if self.ends_deletion(entry):
-            self.set_delete_pending(entry.number, False)
+        if file.doomed:
+            file.doomed -= self.ended_deletions(entry)
         file.entries.discard(entry)
         if file.made_locks is not None:
             file.made_locks.forget_open(entry)
@@ -143,39 +156,52 @@ class OpenTable:
         file = self._files.get(number)
         return file is not None and any(entry.keeps_name for entry in file.entries if entry is not besides)
 
-    def ends_deletion(self, entry: OpenEntry) -> bool:
-        """Whether the end of `entry` is what the deletion of its inode has waited for: the name goes, then the open is closed."""
-        return self.is_delete_pending(entry.number) and not self.name_is_kept(entry.number, besides=entry)
+    def ended_deletions(self, entry: OpenEntry) -> frozenset[DirectoryName | None]:
+        """The names whose deletion has waited for the end of `entry` alone: they go, then the open is closed."""
+        file = self._files.get(entry.number)
+        if file is None or not file.doomed:
+            return frozenset()
+        others = [other for other in file.entries if other is not entry]
+        return frozenset(
+            name
+            for name in file.doomed
+            if entry.keeps(name) and not any(other.keeps(name) for other in others)
+        )
 
     def set_delete_pending(
         self, number: InodeNumber, pending: bool, name: DirectoryName | None = None
     ) -> None:
-        """Mark an open inode to go with the last open that `keeps_name` (or not, after all). Nothing is open: nothing happens.
+        """Mark a name of an open inode to go with the last open that keeps it, or not, after all (MS-FSA Link.IsDeleted).
 
-        `name` is the one of a file's names that was opened by whoever asked, and the only one that he may remove.
+        `name` is the one of a file's names that was opened by whoever asked, and the only one that he may remove. Where nothing
+        is open nothing happens.
         """
         file = self._files.get(number)
         if file is not None:
-            file.delete_pending = pending
-            file.delete_name = name if pending else None
+            file.doomed = file.doomed | {name} if pending else file.doomed - {name}
 
-    def is_delete_pending(self, number: InodeNumber) -> bool:
-        """Whether the inode's name is to go (`set_delete_pending`); no new open may be made then."""
+    def is_delete_pending(self, number: InodeNumber, name: DirectoryName | None = None) -> bool:
+        """Whether this name of the inode is to go, or any where none is given; no new open may be made by it then."""
         file = self._files.get(number)
-        return file is not None and file.delete_pending
+        if file is None or not file.doomed:
+            return False
+        return name is None or name in file.doomed or None in file.doomed
 
-    def name_to_delete(self, number: InodeNumber) -> DirectoryName | None:
-        """The name that deletion was asked for; None when none is pending or no name was told."""
+    def count_doomed(self, number: InodeNumber) -> int:
+        """How many names of the inode are to go."""
         file = self._files.get(number)
-        return file.delete_name if file is not None else None
+        return len(file.doomed) if file is not None else 0
 
     def renamed(self, number: InodeNumber, old: DirectoryName, new: DirectoryName) -> None:
-        """A local program has renamed the inode: a pending deletion is of the new name, and `followers` are told."""
+        """A name of the inode is another now: so it is of its opens and of a pending deletion, and `followers` are told."""
         file = self._files.get(number)
         if file is None:
             return
-        if file.delete_name == old:
-            file.delete_name = new
+        if old in file.doomed:
+            file.doomed = file.doomed - {old} | {new}
+        for entry in file.entries:
+            if entry.name == old:
+                entry.name = new
         for follow in self.followers:
             follow(number, old, new)
 

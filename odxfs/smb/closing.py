@@ -19,7 +19,8 @@ from odxfs.smb.sessions import SessionState
 from odxfs.smb.streams import remove_open_stream
 
 if TYPE_CHECKING:
-    from odxfs.opens import OpenEntry, OpenTable
+    from odxfs.opens import OpenEntry
+    from odxfs.opens.table import DirectoryName
     from odxfs.smb.connection import Connection
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.server import SmbServer
@@ -46,7 +47,7 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
     if entry is None:
         return
     if opened.delete_on_close:
-        server.opens.set_delete_pending(entry.number, True, opened.entry_name)
+        server.opens.set_delete_pending(entry.number, True, opened.doomed_name)
         server.opens.grants.contend(
             entry.number, Use.RENAME, opened.grant
         )  # nobody waits: it goes with the last close
@@ -86,19 +87,22 @@ async def _let_go_base(server: SmbServer, opened: SmbOpen, base: Inode, entry: O
 
 
 async def _remove_if_last(server: SmbServer, opened: SmbOpen, inode: Inode, entry: OpenEntry) -> bool:
-    """Take the name away if that has waited for the end of `entry`, which stands meanwhile; whether it did."""
-    opens = server.opens
-    if not opens.ends_deletion(entry):
-        return False
-    try:
-        await _remove_name(opened, inode, opens)
-    finally:
-        opens.set_delete_pending(entry.number, False)
-    entry_changed(server, opened)
-    return True
+    """Take away the names that have waited for the end of `entry`, which stands meanwhile; whether there were any."""
+    opens, removed = server.opens, False
+    while names := opens.ended_deletions(
+        entry
+    ):  # looked at again: a local program may have renamed it meanwhile
+        for name in names:
+            try:
+                await _remove_name(opened, inode, name)
+            finally:
+                opens.set_delete_pending(entry.number, False, name)
+            entry_changed(server, opened)
+            removed = True
+    return removed
 
 
-async def _remove_name(opened: SmbOpen, inode: Inode, opens: OpenTable) -> None:
+async def _remove_name(opened: SmbOpen, inode: Inode, name: DirectoryName | None) -> None:
     """Unlink the name that deletion was asked for; a directory that is not empty any more stays, as on Windows.
 
     So does what another name leads to, and what has got this name meanwhile: a local program may rename or remove it at any time.
@@ -113,13 +117,12 @@ async def _remove_name(opened: SmbOpen, inode: Inode, opens: OpenTable) -> None:
         if inode.is_stream and opened.base is not None:
             await remove_open_stream(opened, opened.base)
             return
-        asked = opens.name_to_delete(inode.number)
-        if asked is None:
+        if name is None:
             raise NotFound("it had no name to delete")
         if inode.is_directory:
-            await volume.rmdir(*asked, permit)
+            await volume.rmdir(*name, permit)
         else:
-            await volume.unlink(*asked, permit)
+            await volume.unlink(*name, permit)
     except VolumeError as error:
         logger.info("%r is not deleted at its last close: %s", opened.path, error)
 

@@ -183,7 +183,7 @@ async def release(volume: Volume, inode: Inode) -> None:
 def _open_existing(
     context: RequestContext, request: CreateRequest, where: ResolvedPath, inode: Inode
 ) -> tuple[SmbOpen, CreateAction]:
-    if context.server.opens.is_delete_pending(inode.number):
+    if context.server.opens.is_delete_pending(inode.number, where.entry_name):
         raise SmbError(Status.DELETE_PENDING)
     if request.create_disposition == CreateDisposition.CREATE:
         raise SmbError(Status.OBJECT_NAME_COLLISION)
@@ -362,7 +362,13 @@ def register(
         is_directory=inode.is_directory,
         opened_mtime_ns=inode.mtime_ns,
     )
-    entry: OpenEntry = opens.open(inode.number, granted | also, request.share_access, opened)
+    entry: OpenEntry = opens.open(
+        inode.number,
+        granted | also,
+        request.share_access,
+        opened,
+        name=None if inode.is_stream else where.entry_name,
+    )
     entry.access = granted
     opened.entry = entry
     server.registry.add(opened)

@@ -135,6 +135,11 @@ class SmbOpen:
         return None if self.parent is None else (self.parent, self.name)
 
     @property
+    def doomed_name(self) -> DirectoryName | None:
+        """What goes when this open is deleted: its directory entry, None for a stream, which has none."""
+        return None if self.is_stream else self.entry_name
+
+    @property
     def is_pipe(self) -> bool:
         """True for an open on IPC$."""
         return self.pipe is not None

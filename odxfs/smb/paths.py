@@ -22,6 +22,7 @@ from odxfs.wire.cursor import encode_utf16
 from odxfs.wire.error import SymbolicLinkErrorResponse
 
 if TYPE_CHECKING:
+    from odxfs.opens.table import DirectoryName
     from odxfs.smb.security.token import Token
     from odxfs.smb.trees import View
     from odxfs.types import InodeNumber
@@ -55,6 +56,11 @@ class ResolvedPath:
     name: bytes
     inode: Inode | None
     must_be_directory: bool = False
+
+    @property
+    def entry_name(self) -> DirectoryName | None:
+        """The directory entry; None for the share's root."""
+        return None if self.parent is None else (self.parent.number, self.name)
 
 
 def wire_name(stored: bytes) -> str:

@@ -113,7 +113,9 @@ async def _open_of(
     except NotFound:
         _check_create(context, request, where, base, is_new=is_new)
         stream, action = await volume.create_stream(base, name), CreateAction.CREATED
-    if context.server.opens.is_delete_pending(base.number):  # meanwhile: its name may be going just now
+    if context.server.opens.is_delete_pending(
+        base.number, where.entry_name
+    ):  # meanwhile: its name may be going just now
         raise SmbError(Status.DELETE_PENDING)
     volume.hold(stream)
     overwriting = action in (CreateAction.OVERWRITTEN, CreateAction.SUPERSEDED)
@@ -129,7 +131,7 @@ async def _open_of(
 
 
 def _check_base(context: RequestContext, request: CreateRequest, where: ResolvedPath, base: Inode) -> None:
-    if context.server.opens.is_delete_pending(base.number):
+    if context.server.opens.is_delete_pending(base.number, where.entry_name):
         raise SmbError(Status.DELETE_PENDING)
     if base.is_symlink and not request.create_options & CreateOptions.OPEN_REPARSE_POINT:
         raise stopped_on_symlink(base, "")

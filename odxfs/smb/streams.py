@@ -40,7 +40,7 @@ def check_streams_share_delete(opens: OpenTable, number: InodeNumber) -> None:
 def attach_base(opens: OpenTable, opened: SmbOpen, base: Inode, name: bytes) -> None:
     """Make an open, which is in the table by its stream's inode, one of the stream `name` of `base`. Takes over a hold of it."""
     opened.base, opened.stream_name = base, name
-    opened.base_entry = opens.open(base.number, 0, FILE_SHARE_ALL, opened)
+    opened.base_entry = opens.open(base.number, 0, FILE_SHARE_ALL, opened, name=opened.entry_name)
 
 
 async def attach_base_again(opens: OpenTable, volume: Volume, opened: SmbOpen) -> bool:

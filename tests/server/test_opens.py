@@ -70,14 +70,14 @@ def test_only_the_last_close_tells_that_a_file_goes() -> None:
     opens = OpenTable()
     first = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "first")
     second = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "second")
-    assert not opens.ends_deletion(first)
+    assert not opens.ended_deletions(first)
     opens.set_delete_pending(FILE, True)
     assert opens.is_delete_pending(FILE)
     assert not opens.is_last(first)
-    assert not opens.ends_deletion(first)
+    assert not opens.ended_deletions(first)
     opens.close(first)
     assert opens.is_last(second)
-    assert opens.ends_deletion(second)
+    assert opens.ended_deletions(second) == {None}
     opens.close(second)
     assert not opens.is_open(FILE)
     assert not opens.is_delete_pending(FILE)
@@ -87,13 +87,45 @@ def test_no_deletion_waits_for_a_local_program() -> None:
     opens = OpenTable()
     local = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "local", keeps_name=False)
     clients = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "a client's")
-    opens.set_delete_pending(FILE, True, (InodeNumber(1), b"name"))
-    assert not opens.ends_deletion(local)
-    assert opens.ends_deletion(clients)
+    name = (InodeNumber(1), b"name")
+    opens.set_delete_pending(FILE, True, name)
+    assert not opens.ended_deletions(local)
+    assert opens.ended_deletions(clients) == {name}
     opens.close(clients)
     assert not opens.is_delete_pending(FILE)  # it may have another name
-    assert opens.name_to_delete(FILE) is None
     assert opens.is_last(local)
+
+
+def test_each_name_of_a_file_is_deleted_for_itself() -> None:
+    opens = OpenTable()
+    a, b, c = ((InodeNumber(1), name) for name in (b"a", b"b", b"c"))
+    by_a, again_by_a, by_b = (
+        opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, index, name=name) for index, name in enumerate((a, a, b))
+    )
+    opens.set_delete_pending(FILE, True, a)
+    opens.set_delete_pending(FILE, True, b)
+    opens.set_delete_pending(FILE, False, b)
+    assert opens.is_delete_pending(FILE, a)
+    assert not opens.is_delete_pending(FILE, b)
+    assert not opens.ended_deletions(by_a)
+    opens.close(again_by_a)
+    assert opens.ended_deletions(by_a) == {a}
+    opens.renamed(FILE, a, c)
+    assert opens.ended_deletions(by_a) == {c}
+    opens.close(by_a)
+    assert not opens.is_delete_pending(FILE)
+    assert not opens.ended_deletions(by_b)
+
+
+def test_the_open_of_a_share_s_root_keeps_every_name() -> None:
+    opens = OpenTable()
+    name = (InodeNumber(1), b"name")
+    root = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "root")
+    by_name = opens.open(FILE, READ_WRITE, FILE_SHARE_ALL, "by name", name=name)
+    opens.set_delete_pending(FILE, True, name)
+    assert not opens.ended_deletions(by_name)
+    opens.close(by_name)
+    assert opens.ended_deletions(root) == {name}
 
 
 def test_delete_pending_can_be_taken_back_and_closing_twice_is_harmless() -> None:

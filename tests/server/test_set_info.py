@@ -8,7 +8,7 @@ import pytest
 
 from odxfs.errors import NotFound
 from odxfs.ntstatus import Status
-from odxfs.wire.create import CreateDisposition
+from odxfs.wire.create import CreateDisposition, CreateOptions
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc import file_information as info
 from odxfs.wire.fscc.classes import FileAttributes
@@ -18,6 +18,7 @@ from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformatio
 from odxfs.wire.fscc.filetime import KEEP, STOP_UPDATES, Filetime, from_ns
 from odxfs.wire.query_info import InfoType
 from tests.support.remote import DIRECTORY, Remote, remote, served
+from tests.support.serving import Served
 
 DELETE = 0x10000
 READ_ATTRIBUTES = 0x80
@@ -46,6 +47,10 @@ async def names(client: Remote, directory: str = "") -> bool | None:
     if status is Status.SUCCESS:
         await client.close(fid)
     return status is Status.SUCCESS
+
+
+async def stored_names(share: Served) -> set[bytes]:
+    return {entry.name for entry in await share.volume.list_directory(share.volume.root, 0, 99)}
 
 
 async def test_times_are_set_kept_and_frozen(tmp_path: Path) -> None:
@@ -195,6 +200,38 @@ async def test_a_directory_is_renamed_when_nothing_below_is_open(tmp_path: Path)
         assert into_itself is Status.INVALID_PARAMETER
         assert await client.set(folder, Class.RENAME, rename_to("x")) is Status.SUCCESS
         assert await names(client, "x\\e\\f")
+
+
+async def test_each_link_of_a_file_is_deleted_for_itself(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        a = await client.make_file("a", b"content")
+        for name in ("b", "c"):
+            assert await client.set(a, Class.LINK, FileLinkInformation(name).pack()) is Status.SUCCESS
+        assert await client.set(a, Class.DISPOSITION, b"\1") is Status.SUCCESS
+        assert (await client.try_create("a", CreateDisposition.OPEN))[0] is Status.DELETE_PENDING
+        b = await client.create("b", CreateDisposition.OPEN)
+        again = await client.create("b", CreateDisposition.OPEN)
+        assert await client.set(b, Class.DISPOSITION, b"\0") is Status.SUCCESS
+        assert await client.set(b, Class.DISPOSITION, b"\1") is Status.SUCCESS
+        _, told = await client.query(b, Class.STANDARD)
+        assert info.FileStandardInformation.unpack(told).number_of_links == 1
+        await client.close(a)
+        assert await stored_names(share) == {b"b", b"c"}
+        await client.close(b)
+        assert await stored_names(share) == {b"b", b"c"}
+        await client.close(again)
+        assert await stored_names(share) == {b"c"}
+        for name in ("d", "e"):
+            c = await client.create("c", CreateDisposition.OPEN)
+            assert await client.set(c, Class.LINK, FileLinkInformation(name).pack()) is Status.SUCCESS
+            await client.close(c)
+        d, e = [
+            await client.create(name, CreateDisposition.OPEN, CreateOptions.DELETE_ON_CLOSE)
+            for name in ("d", "e")
+        ]
+        await client.close(d)
+        await client.close(e)
+        assert await stored_names(share) == {b"c"}
 
 
 async def test_links_are_made_and_replace_only_when_told(tmp_path: Path) -> None:

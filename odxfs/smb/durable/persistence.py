@@ -59,7 +59,7 @@ async def keep_records_of_file(server: SmbServer, opened: SmbOpen) -> None:
 
 
 def follow_name(server: SmbServer, number: InodeNumber, old: DirectoryName, new: DirectoryName) -> None:
-    """A local program has renamed an open file: what was opened by the old name has the new one, in the next commit, too.
+    """An open file has got another name: what was opened by the old name has the new one, in the next commit, too.
 
     Its path stays: the program may have moved it to where the share does not reach.
     """
@@ -163,7 +163,6 @@ async def restore_opens(server: SmbServer) -> None:
 def _describe(server: SmbServer, opened: SmbOpen, durability: Durability) -> OpenRecord:
     instance, entry = durability.app_instance, opened.entry
     assert entry is not None, "only files and directories are persistent"
-    pending_name = server.opens.name_to_delete(entry.number)
     return OpenRecord(
         svm=server.name,
         share=opened.tree.share.name,
@@ -181,7 +180,7 @@ def _describe(server: SmbServer, opened: SmbOpen, durability: Durability) -> Ope
         mode=opened.mode,
         position=opened.position,
         delete_on_close=opened.delete_on_close,
-        delete_pending=server.opens.is_delete_pending(entry.number) and pending_name == opened.entry_name,
+        delete_pending=server.opens.is_delete_pending(entry.number, opened.doomed_name),
         keeps_change_time=opened.keeps_change_time,
         app_instance=instance.id.hex() if instance is not None else "",
         app_version=instance.version if instance is not None else None,
@@ -199,7 +198,13 @@ async def _restore(server: SmbServer, kept: PersistentOpen, record: OpenRecord) 
     tree, view = where
     opened = _make_open(kept, record, tree, view)
     try:
-        opened.entry = server.opens.open(kept.inode.number, record.access, record.share_access, opened)
+        opened.entry = server.opens.open(
+            kept.inode.number,
+            record.access,
+            record.share_access,
+            opened,
+            name=None if kept.inode.is_stream else opened.entry_name,
+        )
     except SharingViolation:
         return False
     if kept.inode.is_stream and not await attach_base_again(server.opens, view.volume, opened):
@@ -215,7 +220,7 @@ async def _restore(server: SmbServer, kept: PersistentOpen, record: OpenRecord) 
         logger.warning("what the client of %r could cache is lost over the restart", record.path)
     _restore_locks(server, opened, record)
     if record.delete_pending:
-        server.opens.set_delete_pending(kept.inode.number, True, opened.entry_name)
+        server.opens.set_delete_pending(kept.inode.number, True, opened.doomed_name)
     return True
 
 

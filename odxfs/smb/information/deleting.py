@@ -25,7 +25,7 @@ async def set_disposition(
     require(opened.granted_access, DELETE)
     number = opened.inode.number
     if not delete:
-        context.server.opens.set_delete_pending(number, False)
+        context.server.opens.set_delete_pending(number, False, opened.doomed_name)
         return
     if opened.parent is None and not opened.is_stream:
         raise SmbError(Status.CANNOT_DELETE, "the root of a share stays")
@@ -37,7 +37,7 @@ async def set_disposition(
         if await opened.volume.list_directory(number, 0, 1):
             raise SmbError(Status.DIRECTORY_NOT_EMPTY)
         context.server.notifications.directory_deleted(number)
-    context.server.opens.set_delete_pending(number, True, opened.entry_name)
+    context.server.opens.set_delete_pending(number, True, opened.doomed_name)
 
 
 async def _require_folder(context: RequestContext, opened: SmbOpen) -> None:

@@ -70,9 +70,10 @@ def _basic_information(opened: SmbOpen) -> info.FileBasicInformation:
 
 
 def _standard_information(context: RequestContext, opened: SmbOpen) -> info.FileStandardInformation:
-    inode = opened.inode
-    pending = context.server.opens.is_delete_pending(inode.number) or opened.delete_on_close
-    links = visible_links(opened.file_inode) - (1 if pending else 0)
+    inode, opens = opened.inode, context.server.opens
+    doomed = opens.is_delete_pending(inode.number, opened.doomed_name)
+    pending = doomed or opened.delete_on_close
+    links = visible_links(opened.file_inode) - opens.count_doomed(inode.number) - (pending and not doomed)
     return info.FileStandardInformation(
         allocation_size(inode), end_of_file(inode), max(links, 0), pending, opened.is_directory
     )
@@ -132,7 +133,7 @@ def _compression(context: RequestContext, opened: SmbOpen) -> Information:
 
 def _standard_link(context: RequestContext, opened: SmbOpen) -> Information:
     inode = opened.inode
-    pending = context.server.opens.is_delete_pending(inode.number)
+    pending = context.server.opens.is_delete_pending(inode.number, opened.doomed_name)
     links = visible_links(opened.file_inode)
     return fixed(info.FileStandardLinkInformation(links, links, pending, opened.is_directory).pack())
 

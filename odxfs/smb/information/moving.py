@@ -74,7 +74,9 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
         raise SmbError(Status.FILE_IS_A_DIRECTORY)
     if opened.is_stream:
         raise SmbError(Status.INVALID_PARAMETER, "a stream has one name")
-    if opened.entry is not None and context.server.opens.is_delete_pending(opened.inode.number):
+    if opened.entry is not None and context.server.opens.is_delete_pending(
+        opened.inode.number, opened.entry_name
+    ):
         raise SmbError(Status.ACCESS_DENIED)
     await opened.volume.security(opened.inode)
     if not may_link(opened.inode, context.token):
@@ -224,13 +226,12 @@ async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, 
 def _follow(context: RequestContext, opened: SmbOpen, target: ResolvedPath, name: bytes) -> None:
     """Every open of this name learns the new one."""
     assert target.parent is not None
-    old_parent, old_name, inode = opened.parent, opened.name, opened.inode
+    inode, old, new = opened.inode, opened.entry_name, (target.parent.number, name)
+    assert old is not None
     directory = target.path.rpartition(SEPARATOR)[0]
-    opens = context.server.opens
-    if opens.name_to_delete(inode.number) == (old_parent, old_name):
-        opens.set_delete_pending(inode.number, True, (target.parent.number, name))
+    context.server.opens.renamed(inode.number, old, new)
     for other in context.server.registry:
-        if other.attached_inode is inode and other.parent == old_parent and other.name == old_name:
-            other.parent, other.name = target.parent.number, name
+        if other.attached_inode is inode and other.entry_name in (old, new):
+            other.parent, other.name = new
             if other.view.root == opened.view.root:
                 other.path = SEPARATOR.join(part for part in (directory, wire_name(name)) if part)

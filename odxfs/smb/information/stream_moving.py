@@ -94,7 +94,7 @@ def _open_as_file(opens: OpenTable, opened: SmbOpen, base: Inode) -> OpenEntry:
         raise SmbError(Status.SHARING_VIOLATION)
     if opens.write_conflicts(base.number, 0, opened.inode.size, None):
         raise SmbError(Status.FILE_LOCK_CONFLICT)
-    return opens.open(base.number, entry.access, entry.share, opened)
+    return opens.open(base.number, entry.access, entry.share, opened, name=opened.entry_name)
 
 
 def _turn_to_file(opens: OpenTable, opened: SmbOpen, of_file: OpenEntry) -> None:
