@@ -166,6 +166,7 @@ class VolumeWithSnapshots(Volume):
         target: bytes = b"",
         dos_attributes: int = 0,
         security: bytes = b"",
+        ignoring_case: bool = False,
     ) -> Inode:
         """See Volume.create; a directory in `.snapshots` is a new snapshot."""
         if parent == FOLDER and stat.S_ISDIR(mode):
@@ -181,6 +182,7 @@ class VolumeWithSnapshots(Volume):
             target=target,
             dos_attributes=dos_attributes,
             security=security,
+            ignoring_case=ignoring_case,
         )
 
     async def link(
@@ -190,11 +192,13 @@ class VolumeWithSnapshots(Volume):
         name: bytes,
         instead_of: bytes | None = None,
         permit: Permit | None = None,
+        *,
+        ignoring_case: bool = False,
     ) -> None:
         """See Volume.link."""
         if inode.number >= SNAPSHOT_INODES:
             raise ReadOnly("what is in a snapshot gets no further name")
-        await self._of(parent).link(inode, parent, name, instead_of, permit)
+        await self._of(parent).link(inode, parent, name, instead_of, permit, ignoring_case=ignoring_case)
 
     async def unlink(self, parent: InodeNumber, name: bytes, permit: Permit | None = None) -> None:
         """See Volume.unlink."""
@@ -217,13 +221,17 @@ class VolumeWithSnapshots(Volume):
         new_name: bytes,
         flags: RenameFlags = RenameFlags.NONE,
         permit: RenamePermit | None = None,
+        *,
+        ignoring_case: bool = False,
     ) -> None:
         """See Volume.rename."""
         if old_parent == self.root and old_name == SNAPSHOTS_FOLDER:
             raise NotPermitted("the folder of snapshots stays")
         if max(old_parent, new_parent) >= SNAPSHOT_INODES:
             raise ReadOnly("nothing is renamed in, into or out of a snapshot")
-        await self._live.rename(old_parent, old_name, new_parent, new_name, flags, permit)
+        await self._live.rename(
+            old_parent, old_name, new_parent, new_name, flags, permit, ignoring_case=ignoring_case
+        )
 
     # Attributes
 

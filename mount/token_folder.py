@@ -83,10 +83,14 @@ class MountedVolume(VolumeWithSnapshots):
         new_name: bytes,
         flags: RenameFlags = RenameFlags.NONE,
         permit: RenamePermit | None = None,
+        *,
+        ignoring_case: bool = False,
     ) -> None:
         """See Volume.rename."""
         if (self.root, ODXFS_FOLDER) in ((old_parent, old_name), (new_parent, new_name)):
             raise NotPermitted("the server's folder stays")
         if max(old_parent, new_parent) >= TOKEN_INODES:
             raise ReadOnly("nothing is renamed in, into or out of the server's folder")
-        await super().rename(old_parent, old_name, new_parent, new_name, flags, permit)
+        await super().rename(
+            old_parent, old_name, new_parent, new_name, flags, permit, ignoring_case=ignoring_case
+        )

@@ -120,6 +120,7 @@ async def make_file(context: RequestContext, request: CreateRequest, where: Reso
         security.gid,
         dos_attributes=_new_attributes(request.file_attributes, directory=directory),
         security=security.stored,
+        ignoring_case=True,
     )
     volume.hold(inode)
     return inode

@@ -97,12 +97,14 @@ class Volume:
         target: bytes = b"",
         dos_attributes: int = 0,
         security: bytes = b"",
+        ignoring_case: bool = False,
     ) -> Inode:
         """Make an inode of any kind (`mode` with S_IFMT; none means a regular file) and its first name.
 
         `target` is a symlink's, `rdev` a device node's. In a directory with S_ISGID the group is the directory's, and a new
-        directory has S_ISGID too. `security` is a security descriptor to keep. Raises AlreadyExists, NotFound, NotADirectory,
-        InvalidArgument, NameTooLong, AttributeTooLarge.
+        directory has S_ISGID too. `security` is a security descriptor to keep. With `ignoring_case` a name that
+        differs in case only stands in the way, too. Raises AlreadyExists, NotFound, NotADirectory, InvalidArgument,
+        NameTooLong, AttributeTooLarge.
         """
         return await self._namespace.create(
             self.id,
@@ -116,6 +118,7 @@ class Volume:
             target=target,
             dos_attributes=dos_attributes,
             security=security,
+            ignoring_case=ignoring_case,
         )
 
     async def link(
@@ -125,12 +128,18 @@ class Volume:
         name: bytes,
         instead_of: bytes | None = None,
         permit: Permit | None = None,
+        *,
+        ignoring_case: bool = False,
     ) -> None:
         """Give an inode a further name; in the same step `instead_of`, a name in that directory, is removed (`permit` as there).
 
+        `ignoring_case` as for `create`, without `instead_of`.
+
         Raises NotPermitted for a directory, CrossVolume, TooManyLinks, AlreadyExists, NotFound, NotADirectory, IsADirectory.
         """
-        await self._namespace.link(self.id, self.origin, inode, parent, name, instead_of, permit)
+        await self._namespace.link(
+            self.id, self.origin, inode, parent, name, instead_of, permit, ignoring_case=ignoring_case
+        )
 
     async def unlink(self, parent: InodeNumber, name: bytes, permit: Permit | None = None) -> None:
         """Remove a name of anything but a directory. Raises IsADirectory, NotFound, NotADirectory.
@@ -151,14 +160,25 @@ class Volume:
         new_name: bytes,
         flags: RenameFlags = RenameFlags.NONE,
         permit: RenamePermit | None = None,
+        *,
+        ignoring_case: bool = False,
     ) -> None:
         """Rename as rename(2) and renameat2(2) do; what had the new name loses it.
 
         `permit` is shown what moves and what has the new name, if anything, before anything is changed, and may raise.
+        With NOREPLACE and `ignoring_case` a name that differs in case only stands in the way.
         Raises NotFound, AlreadyExists (NOREPLACE), InvalidArgument (into itself), IsADirectory, NotADirectory, NotEmpty.
         """
         await self._namespace.renames.rename(
-            self.id, self.origin, old_parent, old_name, new_parent, new_name, flags, permit
+            self.id,
+            self.origin,
+            old_parent,
+            old_name,
+            new_parent,
+            new_name,
+            flags,
+            permit,
+            ignoring_case=ignoring_case,
         )
 
     async def change_kind(

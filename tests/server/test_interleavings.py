@@ -17,7 +17,7 @@ from odxfs.types import Buffer
 from odxfs.volume import Pool
 from odxfs.volume.blocks.files import Files
 from odxfs.wire.client_exchange import ALL_ONES, Call
-from odxfs.wire.create import CreateDisposition, CreateRequest, CreateResponse, OplockLevel
+from odxfs.wire.create import CreateAction, CreateDisposition, CreateRequest, CreateResponse, OplockLevel
 from odxfs.wire.echo import EchoRequest
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import FileInformationClass
@@ -29,6 +29,7 @@ from odxfs.wire.session_setup import SessionSetupRequest
 from odxfs.wire.set_info import SetInfoRequest
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 from odxfs.wire.write import WriteRequest
+from tests.server.test_caching import two_clients
 from tests.server.test_durable_caching import (
     CA,
     CLIENT,
@@ -356,3 +357,34 @@ async def test_a_tree_that_ends_with_persistent_opens_is_answered_when_they_are_
         await peer.call(Command.TREE_DISCONNECT, TreeDisconnectRequest())
         assert commits.begun == with_one
         assert len(served.pool.persistent_opens) == 0
+
+
+async def test_names_that_differ_in_case_only_are_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both clients find nothing of that name, and wait before they make it."""
+    waiting, go = 0, trio.Event()
+
+    async def throttle(_: Pool) -> None:
+        nonlocal waiting
+        waiting += 1
+        await go.wait()
+
+    async with two_clients(tmp_path) as two:
+        with monkeypatch.context() as patch:
+            patch.setattr(Pool, "throttle", throttle)
+            asked = [
+                await each.send(
+                    Command.CREATE, CreateRequest(name, FILE_ALL_ACCESS, SHARE_ALL, CreateDisposition.OPEN_IF)
+                )
+                for each, name in ((two.first, "File"), (two.second, "FILE"))
+            ]
+            await until(lambda: waiting == 2)
+            go.set()
+            answers = [
+                CreateResponse.unpack((await each.final(message)).pdu)
+                for each, message in zip((two.first, two.second), asked, strict=True)
+            ]
+        actions = sorted(answer.create_action for answer in answers)
+        assert actions == [CreateAction.OPENED, CreateAction.CREATED]
+        assert len(await two.served.volume.list_directory(two.served.volume.root)) == 1

@@ -141,6 +141,23 @@ async def test_case_is_ignored_for_those_who_ask(volume: Volume) -> None:
     assert (await volume.lookup_ignoring_case(volume.root, "LOWER"))[0] == b"lower"
 
 
+async def test_names_that_differ_in_case_only_stand_in_the_way_of_those_who_ask(volume: Volume) -> None:
+    file, other = await make(volume, "File"), await make(volume, "other")
+    for name in (b"File", b"FILE", b"file"):
+        assert (
+            await refused(volume.create(volume.root, name, FILE, 0, 0, ignoring_case=True)) is AlreadyExists
+        )
+        assert await refused(volume.link(other, volume.root, name, ignoring_case=True)) is AlreadyExists
+        renaming = volume.rename(
+            volume.root, b"other", volume.root, name, RenameFlags.NOREPLACE, ignoring_case=True
+        )
+        assert await refused(renaming) is AlreadyExists
+    await volume.link(other, volume.root, b"file", b"File", ignoring_case=True)
+    assert [entry.name for entry in await volume.list_directory(volume.root)] == [b"other", b"file"]
+    assert file.nlink == 0
+    await make(volume, "FILE")
+
+
 @pytest.mark.parametrize(
     ("name", "other"),
     [

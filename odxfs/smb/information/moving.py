@@ -92,7 +92,12 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
         await _check_replaceable(context, target, replace=replace)
     instead_of = target.name if target.inode is not None else None
     await opened.volume.link(
-        opened.inode, target.parent.number, _wanted_name(path), instead_of, partial(_permit, context, target)
+        opened.inode,
+        target.parent.number,
+        _wanted_name(path),
+        instead_of,
+        partial(_permit, context, target),
+        ignoring_case=True,
     )
     folder_changed(context.server, target.parent.number, opened)
     if target.inode is not None:
@@ -213,12 +218,12 @@ async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, 
     volume, parent, name = opened.volume, target.parent.number, _wanted_name(path)
     if _is_itself(opened, target) and name == opened.name:
         return
-    replaces = target.inode is not None and not _is_itself(opened, target)
+    is_new, replaces = target.inode is None, target.inode is not None and not _is_itself(opened, target)
     # What replaces gets the name as it is spelt, in one step, and then its own spelling: one of the two always has the name.
     for each in (target.name, name) if replaces and target.name != name else (name,):
         assert opened.parent is not None
         flags = RenameFlags.NONE if replaces else RenameFlags.NOREPLACE
-        await volume.rename(opened.parent, opened.name, parent, each, flags, permit)
+        await volume.rename(opened.parent, opened.name, parent, each, flags, permit, ignoring_case=is_new)
         _follow(context, opened, target, each)
         replaces = False
 

@@ -12,7 +12,7 @@ from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.tree.inodes import Inode
-from odxfs.volume.tree.names import encode_name, fold
+from odxfs.volume.tree.names import decode_name, encode_name, fold
 
 _FOLDED_CANDIDATES = 64
 """Names of one directory that differ in case only and are looked through; only a POSIX user can make more than one."""
@@ -78,6 +78,16 @@ class Directories:
             if found is not None:
                 return found
         raise NotFound(f"there is no {name!r}")
+
+    async def is_taken(self, directory: InodeNumber, name: bytes, *, ignoring_case: bool) -> bool:
+        """Whether there is an entry of that name, or with `ignoring_case` one that differs in case only."""
+        if not ignoring_case:
+            return await self.find(directory, name) is not None
+        try:
+            await self.find_ignoring_case(directory, decode_name(name))
+        except NotFound:
+            return False
+        return True
 
     async def listing(self, directory: InodeNumber, after: int, limit: int) -> list[DirectoryEntry]:
         """Entries whose cookies are greater than `after`, ascending. The list is shared: not to be changed."""

@@ -217,6 +217,7 @@ class Namespace(Tree):
         target: bytes = b"",
         dos_attributes: int = 0,
         security: bytes = b"",
+        ignoring_case: bool = False,
     ) -> Inode:
         """See Volume.create."""
         self._pool.check_writable()
@@ -228,7 +229,7 @@ class Namespace(Tree):
         check_not_reserved(name, in_root=directory.is_root)
         check_security(security)
         async with self.locks.of(parent):
-            if await self.directories.find(parent, name) is not None:
+            if await self.directories.is_taken(parent, name, ignoring_case=ignoring_case):
                 raise AlreadyExists(f"there is a {name!r} already")
             check_alive(directory)
             if directory.mode & stat.S_ISGID:
@@ -260,6 +261,8 @@ class Namespace(Tree):
         name: bytes,
         instead_of: bytes | None = None,
         permit: Permit | None = None,
+        *,
+        ignoring_case: bool = False,
     ) -> None:
         """See Volume.link."""
         self._pool.check_writable()
@@ -274,7 +277,10 @@ class Namespace(Tree):
         check_not_reserved(name, in_root=directory.is_root)
         lost: Inode | None = None
         async with self.locks.of(parent):
-            if name != instead_of and await self.directories.find(parent, name) is not None:
+            ignoring_case = ignoring_case and instead_of is None
+            if name != instead_of and await self.directories.is_taken(
+                parent, name, ignoring_case=ignoring_case
+            ):
                 raise AlreadyExists(f"there is a {name!r} already")
             old = None if instead_of is None else await self.entry(directory, instead_of)
             if old is not None:

@@ -51,6 +51,8 @@ class Renames:
         new_name: bytes,
         flags: RenameFlags,
         permit: RenamePermit | None = None,
+        *,
+        ignoring_case: bool = False,
     ) -> None:
         """See Volume.rename."""
         self._pool.check_writable()
@@ -72,6 +74,7 @@ class Renames:
             new_name,
             flags,
             permit,
+            ignoring_case=ignoring_case,
         )
         if old_parent == new_parent:
             await move.run()
@@ -96,6 +99,8 @@ class _Move:
         new_name: bytes,
         flags: RenameFlags,
         permit: RenamePermit | None,
+        *,
+        ignoring_case: bool,
     ) -> None:
         self._pool = pool
         self._namespace = namespace
@@ -106,6 +111,7 @@ class _Move:
         self._new_name = new_name
         self._flags = flags
         self._permit = permit
+        self._ignoring_case = ignoring_case
         self.replaced: Inode | None = None
         """The inode that lost the new name."""
 
@@ -116,11 +122,17 @@ class _Move:
             new = await namespace.directories.find(new_directory.number, self._new_name)
             moved = await namespace.inodes.get(old.number)
             other = None if new is None else await namespace.inodes.get(new.number)
+            is_taken = new is not None or (
+                self._ignoring_case
+                and await namespace.directories.is_taken(
+                    new_directory.number, self._new_name, ignoring_case=True
+                )
+            )
             await self._refuse_loops(moved, other)
             # From here on nothing waits.
             check_alive(old_directory)
             check_alive(new_directory)
-            if self._flags & RenameFlags.NOREPLACE and new is not None:
+            if self._flags & RenameFlags.NOREPLACE and is_taken:
                 raise AlreadyExists(f"there is a {self._new_name!r} already")
             if self._flags & RenameFlags.EXCHANGE and new is None:
                 raise NotFound(f"there is no {self._new_name!r}")
