@@ -35,6 +35,7 @@ _TO_WIRE = {code: 0xF000 + code for code in range(1, 32)} | {
     ord(character): 0xF020 + index for index, character in enumerate('"*:<>?\\|')
 }
 _FROM_WIRE = {wire: stored for stored, wire in _TO_WIRE.items()} | {0xF028: ord(" "), 0xF029: ord(".")}
+_STAND_INS = frozenset(map(chr, _FROM_WIRE))
 _LAST_TO_WIRE = {" ": "\uf028", ".": "\uf029"}
 """Windows drops a trailing space or dot, so those are mapped too, but only at the end of a name."""
 
@@ -85,6 +86,11 @@ def stored_name(name: str) -> bytes:
     if stored in (b".", b"..") or b"/" in stored or b"\0" in stored or len(stored) > MAX_NAME_BYTES:
         raise SmbError(Status.OBJECT_NAME_INVALID)
     return stored
+
+
+def leads_elsewhere(name: str) -> bool:
+    """Whether a stored name has characters that stand for others on the wire: who asks for it by them means another name."""
+    return not _STAND_INS.isdisjoint(name)
 
 
 def _stored_text(name: str) -> str:

@@ -105,5 +105,7 @@ def test_only_names_that_lead_back_are_shown() -> None:
     assert shown_name("\u00e4".encode()) == "\u00e4"
     assert shown_name(b"a:b") == "a\uf022b"
     assert shown_name(b"\xff\xfe") is None
+    assert shown_name("a\uf022b".encode()) is None  # who asks for it means a:b
+    assert shown_name("a\uf0ffb".encode()) == "a\uf0ffb"
     assert has_wildcards("a<")
     assert not has_wildcards("a.b")

@@ -177,7 +177,7 @@ async def test_what_is_created_and_deleted_during_a_scan_disturbs_nothing_else(t
 async def test_names_that_lead_nowhere_are_hidden_and_forbidden_characters_are_mapped(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         volume = share.volume
-        for name in (b"\xff\xfe", b"a:b", "\u00fc".encode()):
+        for name in (b"\xff\xfe", "a\uf022b".encode(), b"a:b", "\u00fc".encode()):
             await volume.create(volume.root, name, stat.S_IFREG | 0o644, 0, 0)
         fid = await client.create("", options=DIRECTORY)
         names = await whole(client, fid)
