@@ -42,6 +42,10 @@ class Volume:
         """The one live object of an inode; no checkpoint when it is cached. Raises NotFound."""
         return await self._tree.inode(self.id, number)
 
+    def cached_inode(self, number: InodeNumber) -> Inode | None:
+        """The live object of an inode that somebody refers to, or that was used of late."""
+        return self._tree.inodes.cached(number)
+
     def hold(self, inode: Inode) -> None:
         """Count an open handle, or the kernel's lookups: an inode without a name stays while it is held."""
         self._tree.inodes.hold(inode)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import spnego
@@ -14,13 +15,21 @@ from odxfs.smb.durable.channel_sequence import any_left_at_work
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.server import SmbServer
 from odxfs.types import Buffer
-from odxfs.volume import Pool
+from odxfs.volume import Pool, Volume
 from odxfs.volume.blocks.files import Files
 from odxfs.wire.client_exchange import ALL_ONES, Call
-from odxfs.wire.create import CreateAction, CreateDisposition, CreateRequest, CreateResponse, OplockLevel
+from odxfs.wire.create import (
+    CreateAction,
+    CreateDisposition,
+    CreateOptions,
+    CreateRequest,
+    CreateResponse,
+    OplockLevel,
+)
 from odxfs.wire.echo import EchoRequest
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import FileInformationClass
+from odxfs.wire.fscc.file_names import FileRenameInformation
 from odxfs.wire.header import Command
 from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.oplock_break import LeaseBreakNotification
@@ -388,3 +397,29 @@ async def test_names_that_differ_in_case_only_are_made_once(
         actions = sorted(answer.create_action for answer in answers)
         assert actions == [CreateAction.OPENED, CreateAction.CREATED]
         assert len(await two.served.volume.list_directory(two.served.volume.root)) == 1
+
+
+async def test_a_folder_stays_when_something_in_it_is_opened_while_its_rename_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, reached, go = Volume.rename, trio.Event(), trio.Event()
+
+    async def slow(self: Volume, *arguments: Any, **named: Any) -> None:
+        reached.set()
+        await go.wait()
+        await plain(self, *arguments, **named)
+
+    async with two_clients(tmp_path) as two:
+        folder = await two.first.open(
+            "d", CreateDisposition.CREATE, create_options=CreateOptions.DIRECTORY_FILE
+        )
+        await two.first.close(await two.first.open("d\\f", CreateDisposition.CREATE))
+        monkeypatch.setattr(Volume, "rename", slow)
+        renaming = FileRenameInformation("e").pack()
+        change = SetInfoRequest(InfoType.FILE, FileInformationClass.RENAME, folder, renaming)
+        message = await two.first.send(Command.SET_INFO, change)
+        await reached.wait()
+        await two.second.open("d\\f", CreateDisposition.OPEN)
+        go.set()
+        assert (await two.first.final(message)).header.status == Status.ACCESS_DENIED
+        assert {opened.path for opened in two.served.server.registry} == {"d", "d\\f"}

@@ -234,6 +234,21 @@ async def test_each_link_of_a_file_is_deleted_for_itself(tmp_path: Path) -> None
         assert await stored_names(share) == {b"c"}
 
 
+async def test_a_folder_is_moved_by_what_is_in_it_now(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        volume = share.volume
+        await client.close(await client.make_directory("a"))
+        file = await client.make_file("a\\f")
+        await volume.rename(volume.root, b"a", volume.root, b"b")
+        new = await client.make_directory("a")
+        assert await client.set(new, Class.RENAME, rename_to("c")) is Status.SUCCESS
+        old = await client.create("b", CreateDisposition.OPEN, DIRECTORY)
+        assert await client.set(old, Class.RENAME, rename_to("d")) is Status.ACCESS_DENIED
+        await client.close(file)
+        assert await client.set(old, Class.RENAME, rename_to("d")) is Status.SUCCESS
+        assert await stored_names(share) == {b"c", b"d"}
+
+
 async def test_links_are_made_and_replace_only_when_told(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         fid = await client.make_file("f", b"content")

@@ -6,7 +6,6 @@ A path is relative to the share, whatever the open's own directory; a RootDirect
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from odxfs.smb.access import (
 )
 from odxfs.smb.caching.folders import folder_changed
 from odxfs.smb.caching.waiting import break_caching, break_caching_of
+from odxfs.smb.information.open_below import Ways, load_ways, opens_below
 from odxfs.smb.information.stream_moving import rename_stream
 from odxfs.smb.paths import SEPARATOR, ResolvedPath, resolve, stored_name, wire_name
 from odxfs.smb.previous_versions import names_previous_version
@@ -54,7 +54,7 @@ async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace
         raise SmbError(Status.ACCESS_DENIED, "the root of a share has no name to change")
     await break_caching(context, opened, Use.RENAME)
     target = await _target(context, path)
-    await _check_children_closed(context, opened)
+    _ways = await _check_children_closed(context, opened)  # kept for when that is asked again
     if target.inode is not None and not _is_itself(opened, target):
         await _check_replaceable(context, target, replace=replace)
     assert target.parent is not None
@@ -172,39 +172,28 @@ async def _check_directories(context: RequestContext, opened: SmbOpen, new_paren
         raise SmbError(Status.SHARING_VIOLATION)
 
 
-async def _check_children_closed(context: RequestContext, opened: SmbOpen) -> None:
+async def _check_children_closed(context: RequestContext, opened: SmbOpen) -> Ways:
     """A file is not renamed while a stream of it is open, nor a directory while a file below it is open through any share.
 
-    Clients that only keep such a file open because they cache it are asked to close it first (MS-FSA 2.1.4.2).
+    Clients that only keep such a file open because they cache it are asked to close it first (MS-FSA 2.1.4.2). Returns the ways
+    that were looked at: while they are kept `_require_children_closed` can be asked when nothing waits.
     """
+    if not opened.is_directory:
+        _require_children_closed(context, opened)
+        return {}
+    ways = await load_ways(context.server, opened)
+    if context.server.opens.cached:
+        numbers = {other.inode.number for other in opens_below(context.server, opened)}
+        await break_caching_of(context, numbers, Use.RENAME)
+    _require_children_closed(context, opened)
+    return ways
+
+
+def _require_children_closed(context: RequestContext, opened: SmbOpen) -> None:
     if open_streams(context.server.opens, opened.inode.number):
         raise SmbError(Status.ACCESS_DENIED, "a stream is open")
-    if not opened.is_directory:
-        return
-    if context.server.opens.cached:
-        numbers = {other.inode.number for other in _open_below(context, opened)}
-        await break_caching_of(context, numbers, Use.RENAME)
-    if any(True for _ in _open_below(context, opened)):
+    if opened.is_directory and opens_below(context.server, opened):
         raise SmbError(Status.ACCESS_DENIED, "something below the directory is open")
-
-
-def _open_below(context: RequestContext, opened: SmbOpen) -> Iterator[SmbOpen]:
-    """What is open below a directory; looks at every open of the server."""
-    below = _absolute_path(opened) + SEPARATOR
-    for other in context.server.registry:
-        if (
-            other is not opened
-            and not other.is_pipe
-            and not other.is_previous_version
-            and other.volume.id == opened.volume.id
-            and _absolute_path(other).startswith(below)
-        ):
-            yield other
-
-
-def _absolute_path(opened: SmbOpen) -> str:
-    share = opened.tree.share.path.strip("/").replace("/", SEPARATOR)
-    return SEPARATOR.join(part for part in (share, opened.path) if part).casefold()
 
 
 async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, path: str) -> None:
@@ -213,6 +202,7 @@ async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, 
             raise SmbError(Status.FILE_DELETED, "the name is another file's by now")
         if replaced is not None:
             _permit(context, target, replaced)
+        _require_children_closed(context, opened)
 
     assert target.parent is not None
     volume, parent, name = opened.volume, target.parent.number, _wanted_name(path)
