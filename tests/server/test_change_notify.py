@@ -117,6 +117,23 @@ async def test_a_move_between_directories_is_gone_here_and_new_there(tmp_path: P
         assert file.nlink == 1
 
 
+async def test_a_name_that_becomes_visible_is_new_and_one_that_becomes_hidden_is_gone(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        volume = share.volume
+        await volume.create(volume.root, b"odd\xff", stat.S_IFREG | 0o644, 0, 0)
+        fid = await client.create("", options=DIRECTORY)
+        pending = await watch(client, fid, NAMES)
+        await volume.rename(volume.root, b"odd\xff", volume.root, b"even")
+        await client.close(await client.make_file("after"))
+        assert await told(pending) == (Status.SUCCESS, [(NotifyAction.ADDED, "even")])
+        pending = await watch(client, fid, NAMES)
+        assert (await told(pending))[1] == [(NotifyAction.ADDED, "after")]
+        pending = await watch(client, fid, NAMES)
+        await volume.rename(volume.root, b"even", volume.root, b"odd\xff")
+        await client.close(await client.make_file("last"))
+        assert await told(pending) == (Status.SUCCESS, [(NotifyAction.REMOVED, "even")])
+
+
 async def test_filters(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         volume = share.volume

@@ -190,7 +190,7 @@ class NotifyHub:
         _tell_all(paths, action)
 
     async def _tell_rename(self, volume: Volume, change: EntryRenamed) -> None:
-        """One directory: old name and new name together. Two directories: gone here, come there.
+        """One directory: old name and new name together. Two directories, or a hidden name: gone here, come there.
 
         A file (not a directory) is modified to who asked for attributes or times and not for names. All of that is what Windows
         does.
@@ -202,11 +202,10 @@ class NotifyHub:
             _tell_all(new, NotifyAction.REMOVED)
         if change.old_parent == change.new_parent:
             for watch in old.keys() & new.keys():
-                before = Event(NotifyAction.RENAMED_OLD_NAME, old[watch])
-                watch.add([before, Event(NotifyAction.RENAMED_NEW_NAME, new[watch])])
-        else:
-            _tell_all(old, NotifyAction.REMOVED)
-            _tell_all(new, NotifyAction.ADDED)
+                before = Event(NotifyAction.RENAMED_OLD_NAME, old.pop(watch))
+                watch.add([before, Event(NotifyAction.RENAMED_NEW_NAME, new.pop(watch))])
+        _tell_all(old, NotifyAction.REMOVED)
+        _tell_all(new, NotifyAction.ADDED)
         if not change.is_directory:
             touched = await self._paths(volume, change.new_parent, change.new_name, _BY_RENAME)
             unnamed = {watch: path for watch, path in touched.items() if not watch.filter & wanted}
