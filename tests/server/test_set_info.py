@@ -249,6 +249,20 @@ async def test_a_folder_is_moved_by_what_is_in_it_now(tmp_path: Path) -> None:
         assert await stored_names(share) == {b"c", b"d"}
 
 
+async def test_a_folder_that_is_to_be_deleted_gets_no_more_names(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        folder = await client.make_directory("d")
+        kept = await client.create("d", CreateDisposition.OPEN, DIRECTORY)
+        file = await client.make_file("f")
+        assert await client.set(folder, Class.DISPOSITION, b"\1") is Status.SUCCESS
+        await client.close(folder)
+        assert await client.set(file, Class.RENAME, rename_to("d\\f")) is Status.DELETE_PENDING
+        link = FileLinkInformation("d\\f").pack()
+        assert await client.set(file, Class.LINK, link) is Status.DELETE_PENDING
+        await client.close(kept)
+        assert await stored_names(share) == {b"f"}
+
+
 async def test_links_are_made_and_replace_only_when_told(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         fid = await client.make_file("f", b"content")

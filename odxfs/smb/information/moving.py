@@ -58,6 +58,7 @@ async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace
     if target.inode is not None and not _is_itself(opened, target):
         await _check_replaceable(context, target, replace=replace)
     assert target.parent is not None
+    _require_lasting(context, target)
     await _check_directories(context, opened, target.parent)
     old_parent = opened.parent
     await _move(context, opened, target, path)
@@ -84,6 +85,7 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
     await break_caching(context, opened, Use.RENAME)
     target = await _target(context, path)
     assert target.parent is not None
+    _require_lasting(context, target)
     if not may_change_entries(target.parent, context.token):
         raise SmbError(Status.ACCESS_DENIED)
     if target.inode is not None:
@@ -151,6 +153,13 @@ def _permit(context: RequestContext, target: ResolvedPath, found: Inode) -> None
         raise SmbError(Status.ACCESS_DENIED, "the target is open")
 
 
+def _require_lasting(context: RequestContext, target: ResolvedPath) -> None:
+    """A directory that is to be deleted gets no further names: it would stay for them."""
+    assert target.parent is not None
+    if context.server.opens.is_delete_pending(target.parent.number):
+        raise SmbError(Status.DELETE_PENDING)
+
+
 async def _check_directories(context: RequestContext, opened: SmbOpen, new_parent: Inode) -> None:
     """The rights in both directories, and whether whoever has the new one open lets names be added to it.
 
@@ -200,6 +209,7 @@ async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, 
     def permit(moved: Inode, replaced: Inode | None) -> None:
         if moved is not opened.inode:
             raise SmbError(Status.FILE_DELETED, "the name is another file's by now")
+        _require_lasting(context, target)
         if replaced is not None:
             _permit(context, target, replaced)
         _require_children_closed(context, opened)
