@@ -167,7 +167,7 @@ class Volume:
         *,
         ignoring_case: bool = False,
     ) -> None:
-        """Rename as rename(2) and renameat2(2) do; what had the new name loses it.
+        """Rename as rename(2) and renameat2(2) do, but for MERGE; what had the new name loses it.
 
         `permit` is shown what moves and what has the new name, if anything, before anything is changed, and may raise.
         With NOREPLACE and `ignoring_case` a name that differs in case only stands in the way.

@@ -263,6 +263,25 @@ async def test_a_folder_that_is_to_be_deleted_gets_no_more_names(tmp_path: Path)
         assert await stored_names(share) == {b"f"}
 
 
+async def test_a_file_is_renamed_over_another_name_of_itself(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        file = await client.make_file("a", b"content")
+        for name in ("b", "c"):
+            assert await client.set(file, Class.LINK, FileLinkInformation(name).pack()) is Status.SUCCESS
+        assert await client.set(file, Class.RENAME, rename_to("b")) is Status.OBJECT_NAME_COLLISION
+        assert await client.set(file, Class.RENAME, rename_to("B", replace=True)) is Status.SUCCESS
+        assert await stored_names(share) == {b"B", b"c"}
+        assert (await share.volume.lookup(share.volume.root, b"B")).nlink == 2
+        _, told = await client.query(file, Class.NAME)
+        assert told[4:].decode("utf-16-le") == "\\B"
+        doomed = await client.create("c", CreateDisposition.OPEN, CreateOptions.DELETE_ON_CLOSE)
+        again = await client.create("c", CreateDisposition.OPEN)
+        await client.close(doomed)
+        assert await client.set(file, Class.RENAME, rename_to("c", replace=True)) is Status.ACCESS_DENIED
+        await client.close(again)
+        assert await stored_names(share) == {b"B"}
+
+
 async def test_links_are_made_and_replace_only_when_told(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         fid = await client.make_file("f", b"content")

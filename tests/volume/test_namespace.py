@@ -141,6 +141,19 @@ async def test_case_is_ignored_for_those_who_ask(volume: Volume) -> None:
     assert (await volume.lookup_ignoring_case(volume.root, "LOWER"))[0] == b"lower"
 
 
+async def test_of_two_names_of_one_file_a_merging_rename_leaves_the_new_one(volume: Volume) -> None:
+    file = await make(volume, "a")
+    await volume.link(file, volume.root, b"b")
+    await volume.rename(volume.root, b"a", volume.root, b"b")
+    assert file.nlink == 2
+    await volume.rename(volume.root, b"a", volume.root, b"a", RenameFlags.MERGE)
+    assert file.nlink == 2
+    await volume.rename(volume.root, b"a", volume.root, b"b", RenameFlags.MERGE)
+    assert [entry.name for entry in await volume.list_directory(volume.root)] == [b"b"]
+    assert file.nlink == 1
+    assert await volume.pool.check() == []
+
+
 async def test_names_that_differ_in_case_only_stand_in_the_way_of_those_who_ask(volume: Volume) -> None:
     file, other = await make(volume, "File"), await make(volume, "other")
     for name in (b"File", b"FILE", b"file"):

@@ -55,7 +55,9 @@ async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace
     await break_caching(context, opened, Use.RENAME)
     target = await _target(context, path)
     _ways = await _check_children_closed(context, opened)  # kept for when that is asked again
-    if target.inode is not None and not _is_itself(opened, target):
+    if target.inode is opened.inode and not _is_itself(opened, target):
+        _check_mergeable(context, target, replace=replace)
+    elif target.inode is not None and not _is_itself(opened, target):
         await _check_replaceable(context, target, replace=replace)
     assert target.parent is not None
     _require_lasting(context, target)
@@ -145,6 +147,15 @@ async def _check_replaceable(context: RequestContext, target: ResolvedPath, *, r
         raise SmbError(Status.ACCESS_DENIED)
 
 
+def _check_mergeable(context: RequestContext, target: ResolvedPath, *, replace: bool) -> None:
+    """The target is another name of the open file: that stays, with all that is open by it, and the old name goes."""
+    assert target.inode is not None
+    if not replace:
+        raise SmbError(Status.OBJECT_NAME_COLLISION)
+    if context.server.opens.is_delete_pending(target.inode.number, target.entry_name):
+        raise SmbError(Status.ACCESS_DENIED, "the target is to be deleted")
+
+
 def _permit(context: RequestContext, target: ResolvedPath, found: Inode) -> None:
     """What has the name now loses it if it is what was judged and no client has it open. Asked again when nothing waits."""
     if found is not target.inode:
@@ -212,6 +223,8 @@ async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, 
         _require_lasting(context, target)
         if replaced is not None:
             _permit(context, target, replaced)
+        elif target.inode is opened.inode and not _is_itself(opened, target):
+            _check_mergeable(context, target, replace=True)
         _require_children_closed(context, opened)
 
     assert target.parent is not None
@@ -222,7 +235,7 @@ async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, 
     # What replaces gets the name as it is spelt, in one step, and then its own spelling: one of the two always has the name.
     for each in (target.name, name) if replaces and target.name != name else (name,):
         assert opened.parent is not None
-        flags = RenameFlags.NONE if replaces else RenameFlags.NOREPLACE
+        flags = RenameFlags.MERGE if replaces else RenameFlags.NOREPLACE
         await volume.rename(opened.parent, opened.name, parent, each, flags, permit, ignoring_case=is_new)
         _follow(context, opened, target, each)
         replaces = False

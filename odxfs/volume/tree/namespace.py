@@ -297,7 +297,7 @@ class Namespace(Tree):
                 raise TooManyLinks(f"inode {inode.number} has {MAX_LINKS} names already")
             now = self._pool.clock()
             if old is not None and lost is not None:
-                self._take_out(origin, directory, old, lost, now)
+                self.take_out(origin, directory, old, lost, now)
             self.directories.add(directory, name, inode)
             inode.nlink += 1
             inode.ctime_ns = now
@@ -338,7 +338,7 @@ class Namespace(Tree):
             check_alive(directory)
             self._check_removable(entry, inode, permit, is_directory=is_directory)
             now = self._pool.clock()
-            self._take_out(origin, directory, entry, inode, now)
+            self.take_out(origin, directory, entry, inode, now)
         await self.orphans.delete_if_unused(inode)
 
     def _check_removable(
@@ -353,7 +353,7 @@ class Namespace(Tree):
         if is_directory and inode.size > 0:
             raise NotEmpty(f"{entry.name!r} is not empty")
 
-    def _take_out(self, origin: str, directory: Inode, entry: DirectoryEntry, inode: Inode, now: int) -> None:
+    def take_out(self, origin: str, directory: Inode, entry: DirectoryEntry, inode: Inode, now: int) -> None:
         """Remove the entry of `inode`, and tell. The caller then lets the inode go if that was its last hold."""
         self.directories.remove(directory, entry)
         self.drop_name(inode, directory, now)

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 
 class RenameFlags(IntFlag):
-    """renameat2(2)'s flags, same numbers."""
+    """renameat2(2)'s flags, same numbers, and one of ours."""
 
     NONE = 0
     NOREPLACE = 1
     """Fail with AlreadyExists when the new name is taken."""
     EXCHANGE = 2
     """Both names exist and change places."""
+    MERGE = 1 << 30
+    """Not rename(2)'s: where both names are of one inode the old one goes. POSIX leaves both."""
 
 
 RenamePermit = Callable[[Inode, Inode | None], None]
@@ -59,7 +61,7 @@ class Renames:
         await self._pool.throttle()
         check_name(old_name)
         check_name(new_name)
-        if flags not in (RenameFlags.NONE, RenameFlags.NOREPLACE, RenameFlags.EXCHANGE):
+        if flags & ~RenameFlags.MERGE not in (RenameFlags.NONE, RenameFlags.NOREPLACE, RenameFlags.EXCHANGE):
             raise InvalidArgument(f"rename flags {flags:#x} do not go together")
         old_directory = await self._namespace.directory(volume, old_parent)
         new_directory = await self._namespace.directory(volume, new_parent)
@@ -136,11 +138,14 @@ class _Move:
                 raise AlreadyExists(f"there is a {self._new_name!r} already")
             if self._flags & RenameFlags.EXCHANGE and new is None:
                 raise NotFound(f"there is no {self._new_name!r}")
-            if moved is other:
-                return  # POSIX: two names of one inode, nothing is done
+            merges = moved is other and old != new and bool(self._flags & RenameFlags.MERGE)
+            if moved is other and not merges:
+                return
             if self._permit is not None:
-                self._permit(moved, other)
-            if other is None or new is None:
+                self._permit(moved, None if merges else other)
+            if merges:
+                namespace.take_out(self._origin, old_directory, old, moved, self._pool.clock())
+            elif other is None or new is None:
                 self._place(old, moved)
             elif self._flags & RenameFlags.EXCHANGE:
                 self._exchange(old, moved, new, other)
