@@ -75,10 +75,8 @@ def find_svm(known: Known, name: str) -> "SvmConfiguration":
 
 def state_of_svm(directory: Path, name: str, given: Path | None = None) -> Path:
     """The directory of an SVM's users and shares, made if need be. Raises UserError(NOT_FOUND)."""
-    from odxfs.configuration.state import state_directory
+    from odxfs.configuration.state import made_state_directory
 
     if name != DEFAULT_SVM:
         find_svm(known_configuration(directory, given), name)
-    state = state_directory(directory, name)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return state
+    return made_state_directory(directory, name)

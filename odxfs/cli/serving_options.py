@@ -101,8 +101,8 @@ def _configuration_file(arguments: argparse.Namespace) -> Path | None:
         return file.absolute()
     if arguments.directory is None:
         raise UserError("give the pool's DIR, or --config FILE")
-    found: Path = arguments.directory.resolve() / FILE_NAME
-    return found if found.exists() else None
+    found: Path = arguments.directory / FILE_NAME
+    return found.parent.resolve() / FILE_NAME if found.exists() else None
 
 
 def _refuse_what_the_file_says(arguments: argparse.Namespace, file: Path, mountpoint: Path | None) -> None:

@@ -90,9 +90,10 @@ def _put_in_force(directory: Path, file: Path, before: str | None, edited: str) 
     """Write the file, and have it reloaded; the file is as `before` when that is refused."""
     from odxfs.configuration import parse_configuration
     from odxfs.configuration.editing import replace_file
+    from odxfs.configuration.source import with_real_paths
     from odxfs.control.client import NotServed, ask
 
-    if parse_configuration(edited, file).pool.resolve() != directory:
+    if with_real_paths(parse_configuration(edited, file)).pool != directory:
         raise UserError(f"{file} is for another pool than {directory}", ExitCode.CONFIG)
     replace_file(file, edited)
     try:

@@ -155,5 +155,5 @@ def _literal(text: str) -> Any:  # noqa: ANN401
     """`text` as TOML has it; as it is when that is no TOML, so that reading complains of it."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

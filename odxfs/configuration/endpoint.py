@@ -21,7 +21,10 @@ class Endpoint(NamedTuple):
         address, separator, port = text.rpartition(":")
         if not (port.isascii() and port.isdecimal()) or int(port) > MAX_PORT or (separator and not address):
             raise ValueError(f"{text!r} is not ADDR:PORT")
-        return cls(address.strip("[]") or DEFAULT_ADDRESS, int(port))
+        address = address.strip("[]") or DEFAULT_ADDRESS
+        if not _may_be_address(address):
+            raise ValueError(f"{text!r} is not ADDR:PORT: {address!r} is neither an address nor a name")
+        return cls(address, int(port))
 
     def __str__(self) -> str:
         """`ADDR:PORT`, with an IPv6 address in brackets."""
@@ -32,3 +35,11 @@ class Endpoint(NamedTuple):
         if self.port != other.port or self.port == 0:
             return False
         return self.address == other.address or bool({self.address, other.address} & _EVERYWHERE)
+
+
+def _may_be_address(text: str) -> bool:
+    """Whether the system can be asked for it: labels of 1 to 63 characters (RFC 1035 section 2.3.4)."""
+    try:
+        return text.isprintable() and bool(text.encode("idna"))
+    except UnicodeError:
+        return False

@@ -50,6 +50,12 @@ def parse_configuration(text: str, file: Path) -> Configuration:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([_syntax_problem(file, str(error))]) from error
+    except RecursionError as error:
+        raise ConfigurationError(
+            [Problem(file, None, "has arrays or tables within each other without end")]
+        ) from error
+    except ValueError as error:  # of a number with too many digits
+        raise ConfigurationError([Problem(file, None, f"cannot be read: {error}")]) from error
     reader = _Reader(text, file)
     configuration: Configuration = reader.read_table(Configuration, table, ())
     configuration = complete(configuration, file)

@@ -37,9 +37,16 @@ class ConfigurationSource:
 
 
 def with_real_paths(configuration: Configuration) -> Configuration:
-    """Paths without links, so that one place has one name."""
-    mounts = {volume: path.resolve() for volume, path in configuration.mounts.items()}
-    return replace(configuration, pool=configuration.pool.resolve(), mounts=mounts)
+    """Paths without links, so that one place has one name. Raises UserError(CONFIG) for links that lead to themselves."""
+    mounts = {volume: _real(path) for volume, path in configuration.mounts.items()}
+    return replace(configuration, pool=_real(configuration.pool), mounts=mounts)
+
+
+def _real(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # what a loop of links raises depends on Python's version
+        raise UserError(f"{path} leads nowhere: a link in it leads to itself", ExitCode.CONFIG) from error
 
 
 def with_default_svm(configuration: Configuration) -> Configuration:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from odxfs.configuration.model import DEFAULT_SVM
+from odxfs.errors import ExitCode, UserError
 
 SVMS_DIRECTORY = "svms"
 
@@ -10,3 +11,13 @@ SVMS_DIRECTORY = "svms"
 def state_directory(pool: Path, name: str) -> Path:
     """The directory of the SVM's users.json and shares.json, which need not exist yet; the default SVM's is the pool's own."""
     return pool if name == DEFAULT_SVM else pool / SVMS_DIRECTORY / name
+
+
+def made_state_directory(pool: Path, name: str) -> Path:
+    """The same, made if need be. Raises UserError(CONFIG)."""
+    directory = state_directory(pool, name)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{directory} cannot be made: {error.strerror}", ExitCode.CONFIG) from error
+    return directory

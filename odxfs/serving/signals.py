@@ -26,10 +26,16 @@ class Signals:
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as numbers:
                 async for number in numbers:
                     if number == signal.SIGHUP:
-                        nursery.start_soon(self.reload)
+                        nursery.start_soon(self._reload)
                         continue
                     stops += 1
                     self._stop(signal.Signals(number).name, at_once=stops > 1)
+
+    async def _reload(self) -> None:
+        try:
+            await self.reload()
+        except Exception:  # whatever is wrong with what was read, it ends nobody's session
+            log.exception("signal=SIGHUP reload=failed the old configuration stays in force")
 
     def _stop(self, name: str, *, at_once: bool) -> None:
         if at_once:

@@ -9,7 +9,7 @@ import trio
 
 from odxfs.configuration import DEFAULT_SVM, Configuration, Endpoint, SvmConfiguration
 from odxfs.configuration.effects import declared_shares, server_settings
-from odxfs.configuration.state import state_directory
+from odxfs.configuration.state import made_state_directory
 from odxfs.errors import ExitCode, UserError
 from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
@@ -41,8 +41,7 @@ class RunningSvm:
         self._listening = listening
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
-        directory = state_directory(pool.directory, name)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory = made_state_directory(pool.directory, name)
         self._stored_shares = ShareStore(directory)
         self.server = SmbServer(
             pool,
@@ -111,7 +110,7 @@ async def listen_on(name: str, svm: SvmConfiguration) -> list[socket.socket]:
     for endpoint in svm.listen:
         try:
             listening.append(await bind(*endpoint))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             close_all(listening)
             raise _cannot_listen(name, endpoint, error) from error
         except BaseException:
@@ -126,9 +125,11 @@ def close_all(sockets: Sequence[socket.socket]) -> None:
         each.close()
 
 
-def _cannot_listen(name: str, endpoint: Endpoint, error: OSError) -> UserError:
+def _cannot_listen(name: str, endpoint: Endpoint, error: OSError | UnicodeError) -> UserError:
     who = "" if name == DEFAULT_SVM else f"SVM {name}: "
     choose = "choose with --smb-listen, or with listen in the configuration"
+    if isinstance(error, UnicodeError):
+        return UserError(f"{who}{endpoint} is no address: {error}", ExitCode.CONFIG)
     if error.errno == errno.EADDRINUSE:
         return UserError(f"{who}{endpoint} is in use by another program; {choose}", ExitCode.NETWORK)
     if error.errno == errno.EACCES:

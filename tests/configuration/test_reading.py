@@ -177,6 +177,9 @@ MISTAKES = {
     "[svm.b]": "1: [svm.b] listen is missing: each SVM has an address and port of its own",
     "[svm.b]\nlisten = 4450": '2: [svm.b] listen is 4450, not "ADDR:PORT"',
     "[svm.b]\nlisten = 'x:99999'": "2: [svm.b] listen is wrong: 'x:99999' is not ADDR:PORT",
+    "[svm.b]\nlisten = '127.0.0..1:1'": (
+        "2: [svm.b] listen is wrong: '127.0.0..1:1' is not ADDR:PORT: '127.0.0..1' is neither an address nor a name"
+    ),
     "[svm.b]\nlisten = ['1:1', '1:1']": '2: [svm.b] listen has "1:1" twice',
     "[svm.default]\nserver-name = 'two words'": '2: [svm.default] server-name is "two words", not the name of a server',
     "[svm.default]\nprofile = 'netapp'": '2: [svm.default] profile is "netapp", not "windows" or "ontap"',
@@ -246,6 +249,37 @@ def test_a_mistake_is_one_line_that_says_where_it_is(text: str) -> None:
         parse(text)
     assert str(refused.value) == f"{FILE}:{MISTAKES[text]}"
     assert refused.value.exit_code is ExitCode.CONFIG
+
+
+@pytest.mark.parametrize("address", ["a" * 64, f"a.{'b' * 64}.c", "a..b", "a\\u0000b", "a\\nb"])
+def test_what_the_system_cannot_be_asked_for_is_no_address(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="is neither an address nor a name"):
+        parse(f'[svm.b]\nlisten = "{address}:4451"')
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"x = {'[' * 5000}", "within each other"),
+        (f"x = {'{a=' * 5000}", "within each other"),
+        (f"token-space = {'9' * 5000}", "cannot be read"),
+        (f"token-space = 0x{'f' * 5000}", "token-space"),
+    ],
+)
+def test_what_is_too_much_for_toml_is_one_line(text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        parse(text)
+    assert len(refused.value.problems) == 1
+
+
+def test_a_path_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    file = tmp_path / "odxfs.toml"
+    for text in (f'[mounts]\nmain = "{tmp_path}/loop"', f'pool = "{tmp_path}/loop/pool"'):
+        file.write_text(text)
+        with pytest.raises(UserError, match="leads to itself") as refused:
+            ConfigurationSource(file).read()
+        assert refused.value.exit_code is ExitCode.CONFIG
 
 
 def test_every_mistake_is_told_in_the_order_of_lines() -> None:

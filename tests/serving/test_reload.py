@@ -140,7 +140,12 @@ def test_what_cannot_be_done_changes_nothing(running: Running) -> None:
                 ExitCode.NETWORK,
                 f"SVM c: {busy} is in use",
             ),
+            text + '[svm.file]\nlisten = "127.0.0.1:0"\n': (
+                ExitCode.CONFIG,
+                "svms/file cannot be made: File exists",
+            ),
         }
+        (running.directory / "svms" / "file").touch()
         for broken, (code, said) in attempts.items():
             running.file.write_text(broken)
             refused = running.reload()
