@@ -6,12 +6,13 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from odxfs.accepting import accept
 from odxfs.access_times import settle_access_time
 from odxfs.control.address import MAX_LINE_BYTES, SOCKET_NAME, socket_address
 from odxfs.control.arguments import Arguments
@@ -29,6 +30,12 @@ _UCRED = struct.Struct("iII")
 _BACKLOG = 16
 """Callers waiting: people and their scripts."""
 
+_MAX_CONVERSATIONS = 64
+"""Callers being answered; further ones wait. Most of these wait for a command that takes long."""
+
+_PATIENCE_SECONDS = 60.0
+"""How long a caller may take to say what it wants, and to take the answer: one that hangs keeps nobody else out."""
+
 
 class ControlServer:
     """Answers `commands` on DIR/control. The caller owns the pool's lock, so a socket found there is a dead one's."""
@@ -38,17 +45,22 @@ class ControlServer:
         self._commands = commands
         self._identity: tuple[int, int] | None = None
         """Of the socket, once there is one."""
+        self._room = trio.Semaphore(_MAX_CONVERSATIONS)
         self._busy = 0
         self._idle = trio.Event()
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled; started when the socket is there. `withdraw` takes the socket's name away."""
-        with self._bind() as listener:
+        with closing(self._bind()) as listening:
             task_status.started()
             async with trio.open_nursery() as nursery:
                 while True:
-                    connection, _ = await listener.accept()
-                    nursery.start_soon(self._converse, trio.SocketStream(connection))
+                    await self._room.acquire()
+                    connection = await accept(listening)
+                    if connection is None:
+                        self._room.release()
+                    else:
+                        nursery.start_soon(self._converse, connection)
 
     async def withdraw(self) -> None:
         """Remove the socket's name: no new callers, while the present ones still get their answers.
@@ -74,7 +86,7 @@ class ControlServer:
         with trio.move_on_after(seconds):
             await self._idle.wait()
 
-    def _bind(self) -> trio.socket.SocketType:
+    def _bind(self) -> socket.socket:
         (self._directory / SOCKET_NAME).unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
@@ -87,21 +99,34 @@ class ControlServer:
             os.umask(before)
         listener.listen(_BACKLOG)
         listener.setblocking(False)
-        return trio.socket.from_stdlib_socket(listener)
+        return listener
 
-    async def _converse(self, stream: trio.SocketStream) -> None:
-        """Answer one caller's requests, one after the other."""
-        async with stream:
-            if not _is_trusted(stream):
+    async def _converse(self, connection: socket.socket) -> None:
+        """Answer one caller's requests, one after the other, until it goes or leaves us waiting."""
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(connection))
+        try:
+            async with stream:
+                if _is_trusted(stream):
+                    with suppress(trio.BrokenResourceError, trio.TooSlowError):
+                        await self._answer_all(stream)
+        finally:
+            self._room.release()
+
+    async def _answer_all(self, stream: trio.SocketStream) -> None:
+        lines = _Lines(stream)
+        while True:
+            with trio.fail_after(_PATIENCE_SECONDS):
+                line = await lines.next()
+            if not line:
                 return
-            with suppress(trio.BrokenResourceError):
-                while line := await _receive_line(stream):
-                    await self._reply(stream, line)
+            await self._reply(stream, line)
 
     async def _reply(self, stream: trio.SocketStream, line: bytes) -> None:
         self._busy += 1
         try:
-            await stream.send_all(json.dumps(await self._answer(line)).encode() + b"\n")
+            answer = json.dumps(await self._answer(line)).encode() + b"\n"
+            with trio.fail_after(_PATIENCE_SECONDS):
+                await stream.send_all(answer)
         finally:
             self._busy -= 1
             if not self._busy:
@@ -112,7 +137,7 @@ class ControlServer:
             request = json.loads(line)
             command = self._commands[request["command"]]
             arguments = Arguments(dict(request.get("arguments", {})))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return _failure("no such command", ExitCode.USAGE)
         try:
             return {"ok": True, "result": await command(arguments)}
@@ -143,12 +168,21 @@ def _is_trusted(stream: trio.SocketStream) -> bool:
     return uid in (0, os.geteuid())
 
 
-async def _receive_line(stream: trio.SocketStream) -> bytes:
-    """The next line; empty at the end, and for a line that is too long."""
-    received = bytearray()
-    while b"\n" not in received:
-        chunk = await stream.receive_some(4096)
-        received += chunk
-        if not chunk or len(received) > MAX_LINE_BYTES:
-            return b""
-    return bytes(received)
+class _Lines:
+    """What one caller says, line by line."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._received = bytearray()
+
+    async def next(self) -> bytes:
+        """The next line; empty at the end, and for one that is too long. Raises trio.BrokenResourceError."""
+        while True:
+            line, newline, rest = self._received.partition(b"\n")
+            if newline:
+                self._received = rest
+                return bytes(line + newline)
+            chunk = await self._stream.receive_some(4096)
+            self._received += chunk
+            if not chunk or len(self._received) > MAX_LINE_BYTES:
+                return b""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 from collections import Counter
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from odxfs.accepting import accept
 from odxfs.smb.connection import Connection
 from odxfs.smb.limits import MAX_CONNECTIONS, MAX_UNAUTHENTICATED_CONNECTIONS
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 BACKLOG = MAX_CONNECTIONS
 """Connections that the kernel has made and that wait to be accepted: past it clients try again after a second, at first."""
-
-ACCEPT_PAUSE_SECONDS = 0.1
-"""How long accepting rests when the process is out of file descriptors or memory: trying at once would spin."""
 
 _KEEPALIVE_IDLE_SECONDS = 60
 _KEEPALIVE_INTERVAL_SECONDS = 15
@@ -31,21 +28,6 @@ Without it the kernel would send that again for a quarter of an hour, and no pro
 nothing for as long, as `sending.STALLED_SECONDS` does.
 """
 
-_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_OF_ONE_CONNECTION = {
-    errno.ENETDOWN,
-    errno.EPROTO,
-    errno.ENOPROTOOPT,
-    errno.EHOSTDOWN,
-    errno.ENONET,
-    errno.EHOSTUNREACH,
-    errno.EOPNOTSUPP,
-    errno.ENETUNREACH,
-    errno.EPERM,
-    errno.ETIMEDOUT,
-}
-"""What accept(2) passes on from a connection that has failed already, and what a firewall makes of one."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -54,7 +36,7 @@ async def serve_listener(server: SmbServer, listening: socket.socket) -> None:
     try:
         async with trio.open_nursery() as nursery:
             while True:
-                accepted = await _accept(listening)
+                accepted = await accept(listening)
                 if accepted is not None:
                     _admit(server, nursery, accepted)
     finally:
@@ -76,25 +58,6 @@ async def bind(address: str, port: int) -> socket.socket:
         listening.close()
         raise
     return listening
-
-
-async def _accept(listening: socket.socket) -> socket.socket | None:
-    """The next connection; None when it went away before it was taken or there is no room for it now."""
-    await trio.lowlevel.wait_readable(listening)
-    try:
-        accepted, _ = listening.accept()
-    except (BlockingIOError, ConnectionError):
-        return None
-    except OSError as error:
-        if error.errno in _OF_ONE_CONNECTION:
-            return None
-        if error.errno not in _OUT_OF_RESOURCES:
-            raise
-        logger.warning("cannot accept a connection: %s", error)
-        await trio.sleep(ACCEPT_PAUSE_SECONDS)
-        return None
-    accepted.setblocking(False)
-    return accepted
 
 
 def _admit(server: SmbServer, nursery: trio.Nursery, accepted: socket.socket) -> None:

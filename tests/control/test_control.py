@@ -1,7 +1,12 @@
 """The control socket: arguments reach their command, and what is wrong with them is said to the caller."""
 
 import errno
+import json
 import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +91,73 @@ async def test_a_disk_that_keeps_the_sockets_name_fails_nothing(
         monkeypatch.setattr(Path, "unlink", refuse)
         await server.withdraw()
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _listening(directory: Path) -> AsyncIterator[None]:
+    """The server during the block, which must not take long."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(ControlServer(directory, {"multiply": _multiply}).serve)
+        with trio.fail_after(60):
+            yield
+        nursery.cancel_scope.cancel()
+
+
+def _request(number: int) -> bytes:
+    return json.dumps({"command": "multiply", "arguments": {"number": number}}).encode() + b"\n"
+
+
+async def _lines(stream: trio.SocketStream, count: int) -> list[Any]:
+    received = b""
+    while received.count(b"\n") < count:
+        received += await stream.receive_some()
+    return [json.loads(line) for line in received.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 60_000, b"{" * 60_000, b"9" * 60_000, b"\xff", b"7", b'{"command":[]}']
+)
+async def test_a_line_that_makes_no_sense_is_its_callers_alone(tmp_path: Path, line: bytes) -> None:
+    async with _listening(tmp_path), await trio.open_unix_socket(tmp_path / "control") as stream:
+        await stream.send_all(line + b"\n" + _request(4))
+        refused, answered = await _lines(stream, 2)
+    assert (refused["ok"], refused["exit_code"]) == (False, ExitCode.USAGE)
+    assert answered["result"]["text"] == "it is 8"
+
+
+async def test_requests_that_arrive_together_are_answered_one_after_the_other(tmp_path: Path) -> None:
+    async with _listening(tmp_path), await trio.open_unix_socket(tmp_path / "control") as stream:
+        await stream.send_all(_request(1) + _request(2) + _request(3)[:10])
+        answers = await _lines(stream, 2)
+        await stream.send_all(_request(3)[10:])
+        answers += await _lines(stream, 1)
+    assert [answer["result"]["text"] for answer in answers] == ["it is 2", "it is 4", "it is 6"]
+
+
+async def test_a_process_without_a_free_descriptor_answers_when_it_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("cannot accept a connection")
+    accept, refusals = socket.socket.accept, [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ECONNABORTED]
+
+    def refuse_first(listening: socket.socket) -> Any:
+        if refusals:
+            raise OSError(code := refusals.pop(), os.strerror(code))
+        return accept(listening)
+
+    monkeypatch.setattr(socket.socket, "accept", partialmethod(refuse_first))
+    async with _listening(tmp_path):
+        found = await trio.to_thread.run_sync(ask, tmp_path, "multiply", {"number": 1})
+    assert (found["text"], refusals) == ("it is 2", [])
+
+
+async def test_callers_that_say_nothing_keep_nobody_else_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.control.server._PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("odxfs.control.server._MAX_CONVERSATIONS", 3)
+    async with _listening(tmp_path), AsyncExitStack() as silent:
+        for _ in range(5):
+            await silent.enter_async_context(await trio.open_unix_socket(tmp_path / "control"))
+        found = await trio.to_thread.run_sync(ask, tmp_path, "multiply", {"number": 1})
+    assert found["text"] == "it is 2"
