@@ -104,17 +104,17 @@ class Scopes:
             self._scopes[key].entries.move_to_end(entry.id)
 
 
-def _first_that_hold(size: int, leaves: Mapping[TokenEntry, Mapping[int, int]]) -> list[TokenEntry]:
-    """As many of the tokens, in their order, as hold `size` bytes of leaves that no other holds besides; not those in use."""
+def _first_that_hold(wanted: int, leaves: Mapping[TokenEntry, Mapping[int, int]]) -> list[TokenEntry]:
+    """As many of the tokens, in their order, as hold `wanted` bytes of leaves that no other holds besides; not those in use."""
     holders, ending = Counter(leaf for held in leaves.values() for leaf in held), list[TokenEntry]()
     for entry, held in leaves.items():
-        if size <= 0:
+        if wanted <= 0:
             break
         if entry.writers or not held:
             continue
         ending.append(entry)
         holders.subtract(held.keys())
-        size -= sum(size for leaf, size in held.items() if not holders[leaf])
+        wanted -= sum(size for leaf, size in held.items() if not holders[leaf])
     return ending
 
 
