@@ -120,11 +120,14 @@ class CompoundRun:
             raise SmbError(Status.INTERNAL_ERROR, "only the last request of a compound may wait")
         pending = self._connection.pending.add(context, scope)
         self._pending = pending
-        await self._flush(now=True)
+        buffers = self._pack()
+        if buffers:
+            await self._connection.tell(buffers)
+            self._go_on()
         interim = self._connection.protocol.interim(self._chain, context.request, pending.async_id)
         self.release_credits()
         self._let_go(context)
-        await self._connection.sender.send(interim)
+        await self._connection.tell(interim)
         pending.arm()
 
     def tell_waiting(self) -> None:
@@ -163,8 +166,8 @@ class CompoundRun:
             self._connection.gather(buffers)
             self._go_on()
 
-    async def _flush(self, *, now: bool = False) -> None:
-        if not (self.detached or now):
+    async def _flush(self) -> None:
+        if not self.detached:
             self.hand_over()
             return
         buffers = self._pack()

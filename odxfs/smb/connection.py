@@ -9,7 +9,7 @@ import socket
 import struct
 import termios
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -335,7 +335,7 @@ class Connection:
         gathered = self._take_gathered()
         try:
             if not self.sender.post(gathered + buffers):
-                self._nursery.start_soon(self._flush_posted)
+                self._nursery.start_soon(self.tell, ())
         except OSError:
             logger.debug("%s is gone before it is told", self)
             return False
@@ -375,10 +375,13 @@ class Connection:
             for session in self.sessions.values()
         )
 
-    async def _flush_posted(self) -> None:
+    async def tell(self, buffers: Sequence[Buffer]) -> None:
+        """Send what is no final answer. A peer that is gone is dropped, and what it was to hear of ends with that, or not."""
+        if self.is_ending:
+            return
         try:
-            await self.sender.send(())
-        except (OSError, PeerStalled) as error:
+            await self.sender.send(buffers)
+        except (OSError, PeerStalled, trio.ClosedResourceError) as error:
             self.abort(f"the peer is gone: {error}")
 
     async def _send_gathered(self) -> None:

@@ -5,12 +5,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import trio
 
 from odxfs.ntstatus import Status
+from odxfs.smb.sending import PeerStalled
 from odxfs.smb.shares import Share
 from odxfs.wire.change_notify import ChangeNotifyRequest
 from odxfs.wire.create import CreateDisposition, CreateRequest
+from odxfs.wire.create_contexts import DurableHandleRequestV2
 from odxfs.wire.echo import EchoRequest
 from odxfs.wire.file_id import FileId
 from odxfs.wire.header import Command
@@ -20,6 +23,7 @@ from odxfs.wire.transform import TRANSFORM_PROTOCOL_ID
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 from tests.support.peer import FILE_ALL_ACCESS, SHARE_ALL, Peer, connect, logged_in
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
+from tests.support.waiting import until
 
 WHOLE_TREE, NAMES = 1, 0x3
 LIST = 0x1
@@ -169,3 +173,33 @@ async def test_a_share_that_is_encrypted_is_so_on_every_connection_and_in_breaks
         assert told[4:8] == TRANSFORM_PROTOCOL_ID, (
             "the break of what is in an encrypted share came in the clear"
         )
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), PeerStalled(), trio.ClosedResourceError()])
+async def test_who_is_gone_when_it_is_told_to_wait_is_dropped(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And its CREATE goes on for the channel that is left; it is no fault of the server."""
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    wish = DurableHandleRequestV2.NAME, DurableHandleRequestV2(60_000, 0, b"0123456789abcdef").pack()
+    request = CreateRequest(
+        "kept", FILE_ALL_ACCESS, SHARE_ALL, CreateDisposition.OPEN_IF, create_contexts=(wish,)
+    )
+    async with (
+        serve(tmp_path) as served,
+        logged_in(served.port, USER, PASSWORD, SHARE) as stranger,
+        logged_in(served.port, USER, PASSWORD, SHARE) as first,
+        connect(served.port) as second,
+    ):
+        await second.bind(first, USER, PASSWORD)
+        session = served.server.sessions[first.session_id]
+        kept = await stranger.open("kept", requested_oplock_level=BATCH)
+        monkeypatch.setattr(session.connection.sender, "send", fail)
+        await first.send(Command.CREATE, request)
+        await until(lambda: len(session.channels) == 1)
+        await stranger.close(kept)
+        await until(lambda: [opened.path for opened in session.opens.values()] == ["kept"])
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
