@@ -33,24 +33,17 @@ async def validate_negotiate_info(
         asked.capabilities != connection.client_capabilities
         or asked.guid != connection.client_guid.bytes_le
         or asked.security_mode != connection.client_security_mode
-        or not _same_dialects(connection, asked.dialects)
+        or asked.dialects != connection.client_dialects
     ):
         await _drop(connection, "NEGOTIATE was changed on its way to the server")
     if request.max_output_response < ValidateNegotiateInfoResponse.LAYOUT.size:
-        raise SmbError(Status.INVALID_PARAMETER)
+        await _drop(connection, "no room for the answer that proves what was negotiated")
     return ValidateNegotiateInfoResponse(
         connection.server_capabilities,
         context.server.guid.bytes_le,
         connection.server_security_mode,
         connection.dialect,
     ).pack()
-
-
-def _same_dialects(connection: Connection, dialects: tuple[int, ...]) -> bool:
-    """Whether these dialects lead to the one in use: it is among them, and no better one that this server speaks."""
-    offer = connection.protocol.offer
-    common = [each for each in dialects if offer.min_dialect <= each <= offer.max_dialect]
-    return bool(common) and max(common) == connection.dialect
 
 
 async def _drop(connection: Connection, reason: str) -> NoReturn:
