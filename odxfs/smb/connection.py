@@ -11,6 +11,7 @@ import termios
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
+from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from odxfs.smb.limits import (
     MAX_PASSES_BESIDE_OTHERS,
     MAX_PASSES_WITHOUT_CHECKPOINT,
     MAX_ROUND_SECONDS,
+    MAX_TURN_SECONDS,
     MAX_WORKING_CREDITS,
     MIN_ROUND_SECONDS,
 )
@@ -91,6 +93,7 @@ class Connection:
         self._gathered: list[Buffer] = []
         self._gathered_bytes = 0
         self._passes = 0
+        self._turn_ends = 0.0
         self._leading_run: CompoundRun | None = None
         self._successor_waits = False
         self._working_credits = 0
@@ -218,6 +221,7 @@ class Connection:
         So requests begin in the order in which they came, whatever does not wait is answered without a task of its own, and
         whatever waits keeps nobody waiting. Whoever leads is the only one that receives.
         """
+        self._turn_ends = monotonic() + MAX_TURN_SECONDS
         try:
             while True:
                 if not await self._execute_received():
@@ -246,6 +250,7 @@ class Connection:
                 self._passes = 0
                 self._polling.sleeps()
                 await trio.lowlevel.wait_readable(self._socket)
+                self._turn_ends = monotonic() + MAX_TURN_SECONDS
                 self._polling.woke()
                 continue
             if count_bytes == 0:
@@ -256,7 +261,7 @@ class Connection:
             alone = len(self.server.connections) == 1
             if self._passes >= (MAX_PASSES_WITHOUT_CHECKPOINT if alone else MAX_PASSES_BESIDE_OTHERS):
                 self._passes = 0
-                await trio.lowlevel.checkpoint()
+                await self._let_others_run()
             return
 
     async def _execute_received(self) -> bool:
@@ -276,8 +281,15 @@ class Connection:
                 return False
             if self._gathered_bytes > MAX_GATHERED_BYTES:
                 await self._send_gathered()
+            if monotonic() >= self._turn_ends:
+                await self._send_gathered()
+                await self._let_others_run()
         await self._send_gathered()
         return True
+
+    async def _let_others_run(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._turn_ends = monotonic() + MAX_TURN_SECONDS
 
     async def _execute(self, chain: Chain) -> bool:
         """Run one chain the long way; False when it had to wait and another task took the lead meanwhile."""

@@ -74,6 +74,9 @@ MAX_PASSES_WITHOUT_CHECKPOINT = 8
 MAX_PASSES_BESIDE_OTHERS = 2
 """The same while there are other connections: one client's requests on two of them are served about in the order they came."""
 
+MAX_TURN_SECONDS = 0.01
+"""What a connection may execute of one receive at a stretch: two thousand requests fit into one, half a second of CREATEs."""
+
 MAX_PATH_CHARACTERS = 4096
 """UTF-16 units of one path (POSIX PATH_MAX); NTFS allows 32,767, which no Linux tool could name on the mount."""
 

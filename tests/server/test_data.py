@@ -1,6 +1,6 @@
 """READ, WRITE, FLUSH and LOCK over a real connection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from odxfs.ntstatus import Status
+from odxfs.types import Buffer
 from odxfs.volume import Volume
 from odxfs.volume.blocks.files import Files
 from odxfs.wire.client_connection import Call
@@ -22,6 +23,7 @@ from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.logoff import LogoffRequest
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.read import ReadRequest, ReadResponse
+from odxfs.wire.server_connection import Chain, Reply, ServerConnection
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 from odxfs.wire.write import WriteFlags, WriteRequest
 from tests.support.peer import Body, Peer, Refused, logged_in
@@ -180,6 +182,39 @@ async def test_many_requests_at_once_are_answered_each(tmp_path: Path) -> None:
         for message_id, at in reversed(ids.items()):
             response = ReadResponse.unpack((await peer.final(message_id)).pdu)
             assert bytes(response.data) == data[at : at + 4096]
+
+
+@pytest.mark.parametrize("command", [Command.ECHO, Command.READ])
+async def test_many_requests_of_one_receive_let_others_run_between_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    monkeypatch.setattr("odxfs.smb.connection.MAX_TURN_SECONDS", 0.0)
+    executed, at_once = 0, [0]
+
+    def counted(self: ServerConnection, chain: Chain, replies: Sequence[Reply]) -> list[Buffer]:
+        nonlocal executed
+        executed += 1
+        return send(self, chain, replies)
+
+    async with serve(tmp_path) as served, _session(served) as peer:
+        fid = await peer.open("file")
+        await peer.write(fid, 0, b"data")
+        while peer.wire.credits < 100:
+            await peer.call(Command.ECHO, EchoRequest())
+        send = ServerConnection.send
+        monkeypatch.setattr(ServerConnection, "send", counted)
+        body = EchoRequest() if command == Command.ECHO else ReadRequest(fid, 0, 4)
+        call = Call(command, body.pack(), None, peer.tree_id, peer.session_id)
+        messages = [peer.wire.compound([call]) for _ in range(100)]
+        await peer.stream.send_all(b"".join(part for _, parts in messages for part in parts))
+        with trio.fail_after(60):
+            while executed < len(messages):
+                before = executed
+                await trio.lowlevel.checkpoint()
+                at_once.append(executed - before)
+        for (message_id,), _ in messages:
+            assert (await peer.final(message_id)).header.status == Status.SUCCESS
+    assert max(at_once) <= 2, "one, as a rule; who shares a turn goes first by chance"
 
 
 async def test_requests_begin_in_the_order_they_were_sent(tmp_path: Path) -> None:
