@@ -101,12 +101,19 @@ class Connection:
         """Whether `submit` of such a request is allowed by the server's credits now."""
         return self.wire.credits >= credit_charge
 
-    async def wait_for_room(self, credit_charge: int = 1) -> None:
-        """Return when the server's credits allow such a request. Raises NetworkFailed when the connection has failed."""
-        while not self.has_room(credit_charge) and self._failure is None:
+    async def wait_for_room(self, credit_charge: int = 1) -> int:
+        """Wait until the server's credits allow such a request; the credits that it may cost.
+
+        Fewer than `credit_charge`, and at least one, when nothing is under way any more whose answer could bring others: some
+        servers never grant so many (MS-SMB2 3.3.1.2), and a request has to be cut to what they grant. Raises NetworkFailed.
+        """
+        while self._failure is None and not self.has_room(credit_charge) and self._pending:
             await self._credits_came.wait()
+        if self._failure is None and not self.has_room():
+            self._fail(f"{self.address} grants no credits, so that nothing can be asked of it any more")
         if self._failure is not None:
             raise self._failure
+        return min(credit_charge, self.wire.credits)
 
     def submit(
         self,

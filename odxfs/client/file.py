@@ -98,6 +98,7 @@ class SmbFile:
 
     async def read(self, offset: int, length: int) -> Buffer:
         """At most `length` bytes (no more than `max_read_bytes`) at `offset`; empty at the end of file. A view, not a copy."""
+        length = await self.wait_for_room(length)
         request = ReadRequest(self._file_id, offset, length)
         response = await self.tree.call(Command.READ, request.pack(), credit_charge=charge_of(length))
         if response.header.status == Status.END_OF_FILE:
@@ -115,12 +116,17 @@ class SmbFile:
         request = ReadRequest(self._file_id, offset, length)
         return self.tree.submit(Command.READ, request.pack(), credit_charge=charge)
 
-    async def wait_to_read(self, length: int) -> None:
-        """Return when the server's credits allow a read of that length. Raises NetworkFailed."""
-        await self.tree.session.connection.wait_for_room(charge_of(length))
+    async def wait_for_room(self, length: int) -> int:
+        """Wait until the server's credits allow a read or write of that length; the length that they allow, at least 1.
+
+        It is less where the server never grants so many (`Connection.wait_for_room`). Raises NetworkFailed.
+        """
+        charge = await self.tree.session.connection.wait_for_room(charge_of(length))
+        return min(length, charge * CREDIT_BYTES)
 
     async def write(self, offset: int, data: Buffer) -> int:
-        """Write at most `max_write_bytes`; how many bytes the server took."""
+        """Write at most `max_write_bytes`; how many bytes the server took, which may be fewer."""
+        data = memoryview(data)[: await self.wait_for_room(len(data))]
         request = WriteRequest(self._file_id, offset, data)
         response = await self.tree.call(
             Command.WRITE, request.pack_head(), data, credit_charge=charge_of(len(data))

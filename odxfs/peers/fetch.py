@@ -1,7 +1,8 @@
 """One call: a part of a remote token becomes a part of a file here, in order, several reads ahead of the writes."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import trio
 from odxfs.client.connection import Pending
 from odxfs.errors import LockConflict
 from odxfs.offload import OffloadParty, WriteCall
-from odxfs.peers.remote_token import RemoteToken, data_of
+from odxfs.peers.remote_token import Ranges, RemoteToken, data_of
 from odxfs.peers.window import SMALLEST_PIECE_BYTES, Window
 from odxfs.types import Buffer
 
@@ -44,6 +45,12 @@ class Step(NamedTuple):
     length: int
     is_data: bool
 
+    def after(self, length: int) -> "Step | None":
+        """What is left when so many bytes of it are asked for."""
+        return (
+            self._replace(at=self.at + length, length=self.length - length) if length < self.length else None
+        )
+
 
 class Read(NamedTuple):
     """A step under way; `asked` is when, `pending` None for a hole."""
@@ -76,66 +83,83 @@ class Fetch:
         `progress` is true at every moment, also when this is cancelled. Raises OffloadRefused, NetworkFailed, ProtocolError,
         or what the volume raises.
         """
-        ranges = await self._ranges()
-        steps = self._steps(ranges)
-        try:
-            step = next(steps, None)
-            while step is not None or self._ahead:
-                if step is not None and trio.current_time() >= last_read_at:
-                    step = None  # what is under way is still taken in
-                    continue
-                while step is not None and len(self._ahead) < READS_AHEAD and await self._ask(step):
-                    step = next(steps, None)
-                await self._token.flush()
-                if self._ahead:
-                    await self._take_in(self._ahead.popleft())
-        finally:
-            self._window.give(self._held)
+        async with aclosing(self._steps()) as steps:
+            try:
+                await self._run(steps, last_read_at)
+            finally:
+                self._window.give(self._held)
 
-    async def _ranges(self) -> list[tuple[int, int]]:
-        length = min(self._length, self._token.size - self._token_offset)
-        if length <= 0:
-            return []
-        if self._token.is_dense:
-            return [(self._token_offset, length)]
-        return await self._token.data_ranges(self._token_offset, length)
+    async def _run(self, steps: AsyncGenerator[Step, None], last_read_at: float) -> None:
+        step = await anext(steps, None)
+        while step is not None or self._ahead:
+            if step is not None and trio.current_time() >= last_read_at:
+                step = None  # what is under way is still taken in
+                continue
+            while step is not None and len(self._ahead) < READS_AHEAD and (asked := await self._ask(step)):
+                step = step.after(asked) or await anext(steps, None)
+            await self._token.flush()
+            if self._ahead:
+                await self._take_in(self._ahead.popleft())
 
-    def _steps(self, ranges: list[tuple[int, int]]) -> Iterator[Step]:
-        at = 0
-        for position, length in ranges:
-            start = position - self._token_offset
-            if at < start:
-                yield Step(at, start - at, is_data=False)
-            at, end = start, start + length
-            while at < end:
-                most = self._window.piece_bytes if self._has_asked else SMALLEST_PIECE_BYTES
-                piece = min(end - at, most, self._token.max_read_bytes)
-                yield Step(at, piece, is_data=True)
-                at += piece
+    async def _steps(self) -> AsyncGenerator[Step, None]:
+        """All that is to be done, in order; the peer is asked for its ranges a page at a time, when they are needed."""
+        at, end = 0, min(self._length, self._token.size - self._token_offset)
+        while at < end:
+            ranges, reached = await self._ranges(at, end)
+            for start, length in ranges:
+                if at < start:
+                    yield Step(at, start - at, is_data=False)
+                for piece in self._pieces(start, start + length):
+                    yield piece
+                at = start + length
+            if at < reached:
+                yield Step(at, reached - at, is_data=False)
+            at = reached
         if at < self._length:
             yield Step(at, self._length - at, is_data=False)
 
-    async def _ask(self, step: Step) -> bool:
-        """Ask for a step; False when that would mean waiting while others are under way."""
+    async def _ranges(self, at: int, end: int) -> tuple[Ranges, int]:
+        """(at, length) of data from `at` on, counted from the call's beginning, and up to where that is all."""
+        if self._token.is_dense:
+            return [(at, end - at)], end
+        base = self._token_offset
+        ranges, reached = await self._token.find_data(base + at, end - at)
+        return [(offset - base, length) for offset, length in ranges], reached - base
+
+    def _pieces(self, at: int, end: int) -> Iterator[Step]:
+        while at < end:
+            most = self._window.piece_bytes if self._has_asked else SMALLEST_PIECE_BYTES
+            piece = min(end - at, most, self._token.max_read_bytes)
+            yield Step(at, piece, is_data=True)
+            at += piece
+
+    async def _ask(self, step: Step) -> int:
+        """Ask for a step or its beginning; for how many bytes, 0 when that would mean waiting while others are under way."""
         if not step.is_data:
             self._ahead.append(Read(step, None, 0.0))
-            return True
+            return step.length
         if not self._has_asked:
             self._window.claim(step.length)
         elif not self._window.try_take(step.length):
             if self._ahead:
-                return False
+                return 0
             await self._window.take(step.length)
         self._held += step.length
         self._has_asked = True
-        position = self._token_offset + step.at
-        while (pending := self._token.try_submit_read(position, step.length)) is None:
+        return await self._submit(step)
+
+    async def _submit(self, step: Step) -> int:
+        """As many bytes of a step as the peer's credits allow."""
+        position, length = self._token_offset + step.at, step.length
+        while (pending := self._token.try_submit_read(position, length)) is None:
             if self._ahead:
-                self._let_go(step.length)
-                return False
-            await self._token.wait_for_room(step.length)
-        self._ahead.append(Read(step, pending, trio.current_time()))
-        return True
+                self._let_go(length)
+                return 0
+            room = await self._token.wait_for_room(length)
+            self._let_go(length - room)
+            length = room
+        self._ahead.append(Read(Step(step.at, length, is_data=True), pending, trio.current_time()))
+        return length
 
     async def _take_in(self, read: Read) -> None:
         step = read.step

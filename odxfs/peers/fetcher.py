@@ -57,9 +57,9 @@ class Fetcher:
         now, progress = trio.current_time(), Progress(length)
         with trio.move_on_at(now + CALL_SECONDS):
             await self._attempts(link, party, call, progress, now + ASKING_SECONDS)
-        if not progress.written and not progress.is_whole:
-            raise OffloadRefused(Refusal.PEER_BUSY)  # the time was up before anything came
         written = progress.due if progress.is_whole else progress.written // SECTOR_BYTES * SECTOR_BYTES
+        if not written and not progress.is_whole:
+            raise OffloadRefused(Refusal.PEER_BUSY)  # the time was up before anything came that can be told
         return ForeignCopy(link.peer.name, written, min(progress.moved, written))
 
     async def _attempts(

@@ -21,6 +21,9 @@ from odxfs.wire.read import ReadResponse
 
 RANGES_ROOM_BYTES = 65536
 
+Ranges = list[tuple[int, int]]
+"""(offset, length) pairs in bytes."""
+
 _REFUSALS = {
     Status.INVALID_TOKEN: Refusal.PEER_REFUSED_TOKEN,
     Status.ACCESS_DENIED: Refusal.PEER_REFUSES,
@@ -41,32 +44,32 @@ class RemoteToken:
         """Queue a read if the peer's credits allow it now; `flush` sends it. Raises NetworkFailed."""
         return self._file.try_submit_read(offset, length)
 
-    async def wait_for_room(self, length: int) -> None:
-        """Return when a read of that length can be submitted. Raises NetworkFailed."""
-        await self._file.wait_to_read(length)
+    async def wait_for_room(self, length: int) -> int:
+        """Wait until a read can be submitted of that length, or of the lesser one that is returned. Raises NetworkFailed."""
+        return await self._file.wait_for_room(length)
 
     async def flush(self) -> None:
         """Send what is queued. Raises NetworkFailed."""
         await self._line.client.connection.flush()
 
-    async def data_ranges(self, offset: int, length: int) -> list[tuple[int, int]]:
-        """(offset, length) of what is not a hole, ascending, within what was asked. Raises OffloadRefused, NetworkFailed."""
-        end, found = offset + length, list[tuple[int, int]]()
-        while offset < end:
-            question = FileAllocatedRange(offset, end - offset).pack()
-            response = await self._file.fsctl(Fsctl.QUERY_ALLOCATED_RANGES, question, RANGES_ROOM_BYTES)
-            more = response.header.status == Status.BUFFER_OVERFLOW
-            if not more:
-                check_answer(response)
-            output = IoctlResponse.unpack(response.pdu).output_buffer
-            ranges = [(part.file_offset, part.length) for part in unpack_allocated_ranges(output)]
-            offset = _check_ranges(ranges, offset, end)
-            found += ranges
-            if not more:
-                break
-            if not ranges:
-                raise ProtocolError("an answer that is cut to nothing")
-        return found
+    async def find_data(self, offset: int, length: int) -> tuple[Ranges, int]:
+        """(offset, length) of what is not a hole, ascending, within what was asked; and up to where that is all.
+
+        One answer, however many ranges follow. Raises OffloadRefused, NetworkFailed, ProtocolError.
+        """
+        question, end = FileAllocatedRange(offset, length).pack(), offset + length
+        response = await self._file.fsctl(Fsctl.QUERY_ALLOCATED_RANGES, question, RANGES_ROOM_BYTES)
+        more = response.header.status == Status.BUFFER_OVERFLOW
+        if not more:
+            check_answer(response)
+        output = IoctlResponse.unpack(response.pdu).output_buffer
+        if len(output) > RANGES_ROOM_BYTES:
+            raise ProtocolError(f"{len(output)} bytes of ranges where {RANGES_ROOM_BYTES} have room")
+        ranges = [(part.file_offset, part.length) for part in unpack_allocated_ranges(output)]
+        reached = _check_ranges(ranges, offset, end)
+        if more and not ranges:
+            raise ProtocolError("an answer that is cut to nothing")
+        return ranges, reached if more else end
 
 
 def data_of(response: Response, length: int) -> Buffer:
@@ -103,7 +106,7 @@ async def open_remote_token(line: Line, token: bytes) -> AsyncIterator[RemoteTok
         line.give_back(made.file_id)
 
 
-def _check_ranges(ranges: list[tuple[int, int]], offset: int, end: int) -> int:
+def _check_ranges(ranges: Ranges, offset: int, end: int) -> int:
     """Where the ranges end. Raises ProtocolError unless they ascend within [offset, end)."""
     for start, length in ranges:
         if start < offset or length <= 0 or start + length > end:

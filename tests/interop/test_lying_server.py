@@ -1,5 +1,6 @@
-"""Servers that say what cannot be: the copy ends with an error of the network, and nothing wrong is written."""
+"""Servers that say what cannot be, or give less than is usual: nothing wrong is written, and nothing waits for ever."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -7,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from odxfs.client.client import Client, connect
 from odxfs.client.copy import copy_file
+from odxfs.client.errors import NetworkFailed
 from odxfs.client.local import LocalPlace
 from odxfs.client.places import SmbPlace
+from odxfs.client.plain import PIECE_BYTES
 from odxfs.client.plan import Wish
 from odxfs.errors import ProtocolError
 from odxfs.smb.dispatch import ROUTES, Route
 from odxfs.smb.request import RequestContext
+from odxfs.wire.credits import SequenceWindow
 from odxfs.wire.header import Command
 from odxfs.wire.read import ReadResponse
 from odxfs.wire.write import WriteResponse
@@ -75,3 +80,35 @@ async def test_an_end_of_file_below_zero_is_none(tmp_path: Path, monkeypatch: py
         with pytest.raises(ProtocolError, match="an end of file at -1"):
             await copy_file(source, LocalPlace(tmp_path / "copy"), Wish.OFF)
     assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("ceiling", [1, 8])
+async def test_a_server_that_grants_few_credits_is_asked_for_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ceiling: int
+) -> None:
+    grant = SequenceWindow.grant
+    monkeypatch.setattr(
+        SequenceWindow,
+        "grant",
+        lambda window, wanted: grant(window, min(wanted, ceiling - window.available)),
+    )
+    content = os.urandom(3 * PIECE_BYTES + 1)
+    (tmp_path / "source").write_bytes(content)
+    async with logged_on(tmp_path / "pool") as (_, client):
+        place = SmbPlace(await client.tree(SHARE), "copy")
+        with trio.fail_after(60):
+            await copy_file(LocalPlace(tmp_path / "source"), place, Wish.OFF)
+            await copy_file(place, LocalPlace(tmp_path / "back"), Wish.OFF, verify=True)
+    assert (tmp_path / "back").read_bytes() == content
+
+
+async def test_a_server_that_grants_no_credits_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").write_bytes(os.urandom(PIECE_BYTES))
+    async with logged_on(tmp_path / "pool") as (_, client):
+        place = SmbPlace(await client.tree(SHARE), "copy")
+        monkeypatch.setattr(SequenceWindow, "grant", lambda *_: 0)
+        client.connection.wire.account.available = 4
+        with trio.fail_after(60), pytest.raises(NetworkFailed, match="grants no credits"):
+            await copy_file(LocalPlace(tmp_path / "source"), place, Wish.OFF)

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from odxfs.client.connection import Pending
 from odxfs.errors import OffloadRefused, Refusal
 from odxfs.offload import TokenFiles
 from odxfs.offload.token_files import TokenInode
+from odxfs.peers import fetcher, remote_token
+from odxfs.peers.remote_token import RemoteToken
+from odxfs.peers.window import Window
 from odxfs.types import Buffer
 from odxfs.volume import Inode
-from tests.peers.pair import content, new_file, read_token, serve_pair, write_token
+from odxfs.wire.credits import SequenceWindow
+from odxfs.wire.fsctl.sparse import RANGE_BYTES
+from tests.peers.pair import content, new_file, read_token, serve_pair, write_token, write_whole_token
 
 SIZE = 1 << 20
 OFFSET, LENGTH = 65536, 131072
@@ -86,3 +92,71 @@ async def test_more_or_fewer_bytes_than_were_asked_for(
     monkeypatch.setattr(TokenFiles, "read_nowait", lambda *_: None)
     monkeypatch.setattr(TokenFiles, "read", answer)
     assert await write_part(tmp_path) is Refusal.PEER_UNREACHABLE
+
+
+async def test_a_list_of_ranges_that_does_not_end_is_taken_a_page_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second byte is a range of its own: what a page tells is fetched before the next is asked for."""
+    length, read, asked_for = 512, list[int](), dict[int, int]()
+    submit = RemoteToken.try_submit_read
+
+    async def ranges(_: TokenFiles, __: Inode, offset: int, length: int, limit: int = 0) -> Ranges:
+        asked_for[offset] = len(read)
+        return [(at, 1) for at in range(offset | 1, offset + length, 2)[:limit]]
+
+    def note(token: RemoteToken, offset: int, length: int) -> Pending | None:
+        read.append(offset)
+        return submit(token, offset, length)
+
+    monkeypatch.setattr(TokenFiles, "allocated_ranges", ranges)
+    monkeypatch.setattr(RemoteToken, "try_submit_read", note)
+    monkeypatch.setattr(remote_token, "RANGES_ROOM_BYTES", 4 * RANGE_BYTES)
+    async with serve_pair(tmp_path) as pair:
+        source = await new_file(pair.source, "source", SIZE)
+        data = b"\0x" * (length // 2)
+        await pair.source.volume.write(source, 0, data)
+        token = (await read_token(pair.source, source, 0, SIZE)).token
+        target = await new_file(pair.destination, "target", length)
+        await pair.destination.volume.write(target, 0, os.urandom(length))
+        assert await write_whole_token(pair.destination, target, token, 0, length) == length
+        assert await content(pair.destination, target) == data
+    assert len(asked_for) >= length // 8
+    assert all(offset // 2 <= before for offset, before in asked_for.items())
+
+
+async def test_fewer_bytes_than_a_sector_are_no_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LengthWritten is a multiple of 512: a call that has come to one byte is asked for again, not told to have written 0."""
+
+    async def one_byte(_: TokenFiles, __: Inode, offset: int, length: int, limit: int = 0) -> Ranges:
+        return [(offset, 1), (offset + 1, length - 1)]
+
+    submit = RemoteToken.try_submit_read
+
+    def first_alone(token: RemoteToken, offset: int, length: int) -> Pending | None:
+        return submit(token, offset, length) if length == 1 else Pending()
+
+    monkeypatch.setattr(TokenFiles, "allocated_ranges", one_byte)
+    monkeypatch.setattr(RemoteToken, "try_submit_read", first_alone)
+    monkeypatch.setattr(fetcher, "CALL_SECONDS", 0.5)
+    assert await write_part(tmp_path) is Refusal.PEER_BUSY
+
+
+async def test_a_peer_that_grants_few_credits_is_read_in_small_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant = SequenceWindow.grant
+    monkeypatch.setattr(
+        SequenceWindow, "grant", lambda window, wanted: grant(window, min(wanted, 2 - window.available))
+    )
+    monkeypatch.setattr(Window, "piece_bytes", SIZE)
+    async with serve_pair(tmp_path) as pair:
+        source = await new_file(pair.source, "source", SIZE)
+        data = os.urandom(SIZE)
+        await pair.source.volume.write(source, 0, data)
+        token = (await read_token(pair.source, source, 0, SIZE)).token
+        target = await new_file(pair.destination, "target", SIZE)
+        assert await write_token(pair.destination, target, token, 0, SIZE) == SIZE
+        assert await content(pair.destination, target) == data
