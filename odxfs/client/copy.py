@@ -19,7 +19,7 @@ from odxfs.client.place import File, Place
 from odxfs.client.plan import CopyOptions, Wish, cause_against_tokens
 from odxfs.client.ranges import RangeSet
 from odxfs.client.result import CopyResult, Observer, Tally
-from odxfs.client.targets import direct_target, partial_target
+from odxfs.client.targets import Renew, direct_target, partial_target
 from odxfs.client.verify import verify
 from odxfs.errors import UserError
 
@@ -28,13 +28,19 @@ class Copy:
     """One copy under way: its two places and its count."""
 
     def __init__(
-        self, source: Place, destination: Place, options: CopyOptions, observe: Observer | None
+        self,
+        source: Place,
+        destination: Place,
+        options: CopyOptions,
+        observe: Observer | None,
+        renew: Renew | None,
     ) -> None:
         self._source = source
         self._destination = destination
         self._sides = source.side, destination.side
         self._options = options
         self._observe = observe
+        self._renew = renew
         self._tally = Tally()
         self._lost = set[Lost]()
         self._movement: Movement | None = None
@@ -94,7 +100,7 @@ class Copy:
         if self._options.resume:
             record = await self._record(source)
             return partial_target(self._destination, arrived, record, check, finish)
-        return direct_target(self._destination, source.size, check, finish)
+        return direct_target(self._destination, source.size, check, finish, self._renew)
 
     async def _record(self, source: File) -> PartialRecord:
         name = source.name if self._source.connection is not None else "local"
@@ -151,12 +157,14 @@ async def copy_file(
     *,
     resume: bool = False,
     verify: bool = False,
+    renew: Renew | None = None,
 ) -> CopyResult:
     """Copy one file; an existing destination is overwritten, and removed when the copy fails or is cancelled.
 
     With `resume` the destination is replaced when its successor is whole, and what a failed copy has reached is kept beside
-    it. Raises NotOffloaded when the wish cannot be met (before any data is moved, where that can be known), Mismatch,
-    RequestRefused, NetworkFailed, or UserError for a local file's troubles.
+    it. `renew` gives a place over a connection that works, to remove what a lost one has left. Raises NotOffloaded when the wish
+    cannot be met (before any data is moved, where that can be known), Mismatch, RequestRefused, NetworkFailed, or UserError for a
+    local file's troubles.
     """
     options = CopyOptions(wish, resume=resume, verify=verify)
-    return await Copy(source, destination, options, observe).run()
+    return await Copy(source, destination, options, observe, renew).run()

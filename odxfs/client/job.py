@@ -154,6 +154,7 @@ class Job:
                 counter.observe,
                 resume=self._options.resume,
                 verify=self._options.verify,
+                renew=self._servers.renew,
             )
         except ProtocolError as error:
             raise NetworkFailed(

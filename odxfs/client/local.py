@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from odxfs.client.closing import closing
+from odxfs.client.closing import close_quietly, closing
 from odxfs.client.entry import Entry, Kind
 from odxfs.client.identity import LOCAL, Identity
 from odxfs.client.local_file import (
@@ -127,30 +127,38 @@ class LocalPlace:
         return self._open(os.O_RDONLY, created=False)
 
     async def open_to_write(self) -> LocalFile:
-        """Made new when it is missing, otherwise left as it is. Raises UserError."""
+        """Made new when it is missing, otherwise left as it is; locked against another copy. Raises UserError."""
+        return await self._open_locked(needs_lock=False)
+
+    async def open_partial(self) -> LocalFile:
+        """`open_to_write`, also what an earlier run has given the source's mode, and only where locks work. Raises UserError."""
+        try:
+            return await self._open_locked(needs_lock=True)
+        except UserError:
+            if not await self._make_writable():
+                raise
+        return await self._open_locked(needs_lock=True)
+
+    async def _open_locked(self, *, needs_lock: bool) -> LocalFile:
+        file = self._open_or_make()
+        try:
+            await file.lock(is_needed=needs_lock)
+            if not await self._run(file.is_at, self.path):
+                raise UserError(
+                    f"{self.path}: another copy has just finished or removed it", ExitCode.REFUSED
+                )
+        except BaseException:
+            await file.close()
+            raise
+        return file
+
+    def _open_or_make(self) -> LocalFile:
         try:
             return self._open(os.O_RDWR | os.O_CREAT | os.O_EXCL, created=True)
         except UserError as error:
             if error.exit_code != ExitCode.EXISTS:
                 raise
         return self._open(os.O_RDWR, created=False)
-
-    async def open_partial(self) -> LocalFile:
-        """`open_to_write`, and locked against another copy. Raises UserError."""
-        try:
-            file = await self.open_to_write()
-        except UserError:
-            if not await self._make_writable():  # an earlier run may have given it the source's mode
-                raise
-            file = await self.open_to_write()
-        try:
-            await file.lock()
-            if not os.path.samestat(os.fstat(file.descriptor), await self._run(os.stat, self.path)):
-                raise UserError(f"{self.path}: another copy has just finished it", ExitCode.REFUSED)
-        except BaseException:
-            await file.close()
-            raise
-        return file
 
     async def rename(self, file: File, target: "LocalPlace") -> None:
         """Raises UserError."""
@@ -159,6 +167,16 @@ class LocalPlace:
     async def delete(self) -> None:
         """Raises UserError."""
         await self._run(os.unlink, self.path)
+
+    async def discard(self, file: File) -> None:
+        """Raises UserError. A symbolic link to it stays. Unlinked while it is locked, so no other copy has begun to write it."""
+        assert isinstance(file, LocalFile)
+        try:
+            path = await self._run(os.path.realpath, self.path)
+            if await self._run(file.is_at, Path(path)):
+                await self._run(os.unlink, path)
+        finally:
+            await close_quietly(file)
 
     async def identity(self, file: File) -> Identity:
         """Device and inode."""
@@ -176,7 +194,7 @@ class LocalPlace:
         except UserError:
             return False
         async with closing(file):
-            await file.lock()
+            await file.lock(is_needed=True)
             await self._run(os.fchmod, file.descriptor, _PRIVATE)
         return True
 

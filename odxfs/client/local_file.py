@@ -25,6 +25,7 @@ _EXIT_CODES = {
     FileNotFoundError: ExitCode.NOT_FOUND,
     FileExistsError: ExitCode.EXISTS,
 }
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _USER = "user."
 _NOT_COPIED = ("DOSATTRIB", "DosStream.", "odxfs.")
 """Beginnings of attributes by which a server keeps other things than a user's attributes."""
@@ -70,9 +71,19 @@ class LocalFile:
         """Nothing to do: any file of Linux may have holes."""
         return True
 
-    async def lock(self) -> None:
-        """Keep other copies away until the file is closed. Raises UserError."""
-        await self._run(fcntl.flock, self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    async def lock(self, *, is_needed: bool) -> None:
+        """Keep other copies away until it is closed. Raises UserError; where locks do not work, only when one `is_needed`."""
+        await self._run(_lock, self.descriptor, is_needed)
+        self.size = os.fstat(
+            self.descriptor
+        ).st_size  # a copy that had it locked until now may have changed it
+
+    def is_at(self, path: Path) -> bool:
+        """Whether it still has this name."""
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), os.stat(path))
+        except FileNotFoundError:
+            return False
 
     async def flush(self) -> None:
         """On stable storage on return."""
@@ -143,6 +154,14 @@ def user_error(path: Path, error: OSError) -> UserError:
         code = ExitCode.NO_SPACE
     reason = "another copy is writing it" if error.errno == errno.EWOULDBLOCK else error.strerror or error
     return UserError(f"{path}: {reason}", code)
+
+
+def _lock(descriptor: int, is_needed: bool) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if is_needed or error.errno not in _NO_LOCKS:
+            raise
 
 
 def _find_data(descriptor: int, offset: int, end: int) -> tuple[list[tuple[int, int]], int]:

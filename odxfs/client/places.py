@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from odxfs.client.closing import closing
+from odxfs.client.closing import close_quietly, closing
 from odxfs.client.connection import Connection
 from odxfs.client.entry import Entry, Kind
 from odxfs.client.errors import RequestRefused
@@ -134,6 +134,11 @@ class SmbPlace:
     async def delete(self) -> None:
         """Raises RequestRefused."""
         await self.tree.delete(self.path)
+
+    async def discard(self, file: File) -> None:
+        """Raises RequestRefused. Closed first: our own open does not share deletion."""
+        await close_quietly(file)
+        await self.delete()
 
     async def identity(self, file: File) -> Identity:
         """The file's number on the server; its path where the server keeps no numbers.

@@ -13,6 +13,7 @@ import trio
 
 from odxfs.client.closing import CLEANING_SECONDS, close_quietly, closing, to_its_end
 from odxfs.client.entry import Kind
+from odxfs.client.errors import NetworkFailed
 from odxfs.client.nursery import open_nursery
 from odxfs.client.partial import RECORD_BYTES, PartialRecord, record_offset
 from odxfs.client.place import PARTIAL_SUFFIX, File, Place
@@ -26,15 +27,22 @@ _log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 0.5
 """How much of a partial copy's time may be lost with the client or the server; each time costs one flush."""
 
+RETURN_SECONDS = (0.0, 0.5, 1.0, 2.0)
+"""Pauses before each try to reach a lost server again, only to remove what was begun there."""
+
 Finish = Callable[[Place, File], Awaitable[None]]
+Renew = Callable[[Place], Awaitable[Place]]
 Check = Callable[[File], Awaitable[None]]
 
 
 @asynccontextmanager
-async def direct_target(place: Place, size: int, check: Check, finish: Finish) -> AsyncIterator[File]:
+async def direct_target(
+    place: Place, size: int, check: Check, finish: Finish, renew: Renew | None = None
+) -> AsyncIterator[File]:
     """The destination itself, emptied and at its full size; removed when the copy does not succeed.
 
-    `check` may refuse before anything is changed; then a file that was there stays as it is.
+    `check` may refuse before anything is changed; then a file that was there stays as it is. `renew` gives the place over a new
+    connection, to remove the file when the old one is lost. The error says so when it could not be removed.
     """
     opened: list[File] = []
     is_begun = False
@@ -47,9 +55,11 @@ async def direct_target(place: Place, size: int, check: Check, finish: Finish) -
         yield file
         await finish(place, file)
         await file.close()
-    except BaseException:
+    except BaseException as error:
         for file in opened:
-            await _clean_up(place, file, delete=is_begun or file.created)
+            is_clean = await _clean_up(place, file, delete=is_begun or file.created, renew=renew)
+            if not is_clean and isinstance(error, UserError):
+                raise _left_behind(error, place) from error
         raise
 
 
@@ -200,13 +210,36 @@ class _Keeper:
         self._has_record = True
 
 
-async def _clean_up(place: Place, file: File, *, delete: bool) -> None:
-    """Close, and delete what the copy has begun to change. A second failure would only hide the first."""
+async def _clean_up(place: Place, file: File, *, delete: bool, renew: Renew | None = None) -> bool:
+    """Close, and delete what the copy has begun to change; whether nothing of that is left."""
     with trio.move_on_after(CLEANING_SECONDS, shield=True):
-        await close_quietly(file)
         if not delete:
-            return
+            await close_quietly(file)
+            return True
         try:
-            await place.delete()
+            await place.discard(file)
+            return True
         except UserError as error:
             _log.info("the partial destination %s could not be removed: %s", file.name, error)
+            if isinstance(error, NetworkFailed) and renew is not None:
+                return await _delete_later(place, renew)
+    return False
+
+
+async def _delete_later(place: Place, renew: Renew) -> bool:
+    """Delete what a lost connection has left, as soon as the server is there and has noticed its loss; whether that was soon."""
+    for pause in RETURN_SECONDS:
+        await trio.sleep(pause)
+        try:
+            await (await renew(place)).delete()
+            return True
+        except UserError as error:
+            if error.exit_code is ExitCode.NOT_FOUND:
+                return True
+            _log.info("%s could not be removed: %s", place.name, error)
+    return False
+
+
+def _left_behind(error: UserError, place: Place) -> UserError:
+    text = f"{error}; what was copied so far is left at {place.name}"
+    return NetworkFailed(text) if isinstance(error, NetworkFailed) else UserError(text, error.exit_code)

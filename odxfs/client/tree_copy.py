@@ -12,6 +12,7 @@ from odxfs.client.identity import Identity, Likeness
 from odxfs.client.metadata import Lost
 from odxfs.client.place import Place
 from odxfs.client.summary import Record, Summary
+from odxfs.client.targets import Renew
 from odxfs.client.walk import Folder, Walk
 from odxfs.errors import ExitCode, UserError
 
@@ -19,7 +20,6 @@ FILES_IN_FLIGHT = 8
 """Each holds up to 8 MiB while it is copied plainly."""
 
 CopyOne = Callable[[Place, Place], Awaitable[None]]
-Renew = Callable[[Place], Awaitable[Place]]
 Result = TypeVar("Result")
 
 
