@@ -28,7 +28,8 @@ class MountEntry:
 def list_mounts(mounts: Path = MOUNTS) -> list[MountEntry]:
     """The odxfs mounts of this machine, the youngest last. Reads the list only: a dead mount does not block it."""
     found = []
-    for line in mounts.read_text(errors="surrogateescape").splitlines():
+    # Neither splitlines nor text: the kernel escapes blank, tab, newline and backslash, and nothing else that may end a line.
+    for line in filter(None, os.fsdecode(mounts.read_bytes()).split("\n")):
         place, _, system = line.partition(" - ")
         device, _, mountpoint = place.split(" ")[2:5]
         kind, source = system.split(" ")[:2]

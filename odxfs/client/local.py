@@ -230,9 +230,11 @@ def odxfs_mount_of(path: Path) -> int | None:
 @lru_cache(maxsize=64)
 def _is_odxfs(device: int) -> bool:
     """Kept, because a folder of many files asks for each; were it wrong after a mount has changed, a token would be refused."""
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    lines = MOUNTS.read_text().splitlines()
-    return any(line.split()[2] == wanted and " - fuse.odxfs " in line for line in lines)
+    wanted = b"%d:%d" % (os.major(device), os.minor(device))
+    lines = MOUNTS.read_bytes().split(
+        b"\n"
+    )  # names in it are bytes, of which the kernel escapes blanks and backslashes alone
+    return any(b" - fuse.odxfs " in line and line.split(b" ")[2] == wanted for line in lines)
 
 
 def _identity(file: Path | int) -> Identity:
