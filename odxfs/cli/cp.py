@@ -109,10 +109,10 @@ class _Show:
             (self.bar.complain if self.bar is not None else complain)(str(record.error))
         self._last = record.result
 
-    def broken_off(self, summary: "Summary", error: UserError) -> None:
+    def broken_off(self, summary: "Summary", reason: str) -> None:
         """The copy ends early."""
         if self._document is not None:
-            self._document.end(summary, str(error))
+            self._document.end(summary, reason)
 
     def end(self, summary: "Summary") -> int:
         """The copy has come to its end; the exit code."""
@@ -160,6 +160,8 @@ async def _cancel_on_signal(signals: AsyncIterator[int], scope: "trio.CancelScop
 async def _copy(
     request: "Request", passwords: dict[tuple[str, int, str], str], options: "CopyOptions", show: _Show
 ) -> "Summary":
+    import trio
+
     from odxfs.client.job import Job
     from odxfs.client.servers import open_servers
 
@@ -167,8 +169,9 @@ async def _copy(
         job = Job(servers, options, show.report, show.bar.observe if show.bar is not None else None)
         try:
             return await job.run(request)
-        except UserError as error:
-            show.broken_off(job.summary, error)
+        except (UserError, trio.Cancelled) as error:
+            job.count()
+            show.broken_off(job.summary, str(error) if isinstance(error, UserError) else "interrupted")
             raise
 
 

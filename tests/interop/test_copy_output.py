@@ -1,12 +1,17 @@
 """What `odxfs cp` prints, by the functions that print it."""
 
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 
 from odxfs.cli.copy_output import Document, many_lines, one_line
+from odxfs.cli.main import main
 from odxfs.client.errors import NetworkFailed, RequestRefused
 from odxfs.client.explain import Cause, ChunkCause
+from odxfs.client.job import Job
 from odxfs.client.metadata import Lost
 from odxfs.client.result import CopyResult, Tally
 from odxfs.client.summary import Record, Summary
@@ -68,3 +73,27 @@ def test_nothing_is_printed_of_a_copy_that_never_began(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == ""
     Document().end(Summary())
     assert json.loads(capsys.readouterr().out)["files"] == []
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_the_document_of_an_interrupted_copy_is_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], end: signal.Signals
+) -> None:
+    (tmp_path / "source").mkdir()
+    for number in range(100):
+        (tmp_path / "source" / str(number)).write_bytes(b"x")
+    report, reported = Job._report, 0
+
+    def report_and_end(job: Job, record: Record) -> None:
+        nonlocal reported
+        report(job, record)
+        reported += 1
+        if reported == 3:
+            os.kill(os.getpid(), end)
+
+    monkeypatch.setattr(Job, "_report", report_and_end)
+    code = main(["cp", "-r", "--json", str(tmp_path / "source"), str(tmp_path / "copy")])
+    assert code == ExitCode.INTERRUPTED
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"] == "interrupted"
+    assert 3 <= len(document["files"]) == document["file_count"] < 100
