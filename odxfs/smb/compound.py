@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -32,6 +33,10 @@ def make_reply(request: Request, status: Status, response: Response) -> Reply:
     if type(response) is ReadResponse and response.data:
         return Reply(request, status, response.pack_head(), response.data)
     return Reply(request, status, response.pack())
+
+
+def _cancellable(context: RequestContext, scope: trio.CancelScope) -> trio.CancelScope | None:
+    return scope if context.header.command in _MAY_BE_CANCELLED else None
 
 
 class CompoundRun:
@@ -73,7 +78,7 @@ class CompoundRun:
     async def _one(self, request: Request) -> None:
         context = self._context(request)
         with trio.CancelScope() as scope:
-            context.pender = lambda: self._pend(context, scope)
+            context.pender = lambda: self._waiting(context, scope)
             self._at_work = context, scope
             answer = await dispatch(context)
         # Both refer to the context: without the circle the frame goes at once, not with the next collection.
@@ -110,15 +115,22 @@ class CompoundRun:
             context.related_failure = previous.related_failure
         return context
 
-    async def _pend(self, context: RequestContext, scope: trio.CancelScope) -> None:
+    @asynccontextmanager
+    async def _waiting(self, context: RequestContext, scope: trio.CancelScope) -> AsyncIterator[None]:
+        pending = await self._pend(context, scope)
+        with trio.CancelScope() as wait, pending.ending(wait):
+            yield
+        if wait.cancelled_caught:
+            raise SmbError(Status.CANCELLED)
+
+    async def _pend(self, context: RequestContext, scope: trio.CancelScope) -> PendingRequest:
         if self._pending is not None:
-            self._pending.allow(scope)  # the disk has kept it waiting before
-            self.release_credits()
+            self.release_credits()  # the disk has kept it waiting before
             self._let_go(context)
-            return
+            return self._pending
         if context.request is not self._chain.requests[-1]:
             raise SmbError(Status.INTERNAL_ERROR, "only the last request of a compound may wait")
-        pending = self._connection.pending.add(context, scope)
+        pending = self._connection.pending.add(context, _cancellable(context, scope))
         self._pending = pending
         buffers = self._pack()
         if buffers:
@@ -129,6 +141,7 @@ class CompoundRun:
         self._let_go(context)
         await self._connection.tell(interim)
         pending.arm()
+        return pending
 
     def tell_waiting(self) -> None:
         """Send an interim answer for the request at work, if it may have one and had none: the disk keeps it waiting.
@@ -139,9 +152,7 @@ class CompoundRun:
             return
         context, scope = self._at_work
         try:
-            pending = self._connection.pending.add(
-                context, scope if context.header.command in _MAY_BE_CANCELLED else trio.CancelScope()
-            )
+            pending = self._connection.pending.add(context, _cancellable(context, scope))
         except SmbError:
             return  # it goes on waiting in silence, as the rest of so many
         self._pending = pending

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
@@ -19,35 +20,42 @@ _TURNS = 3
 
 @dataclass(slots=True, eq=False)
 class PendingRequest:
-    """`scope` is around the handler: cancelling it makes the spine answer STATUS_CANCELLED.
+    """`scope` is around what a cancel ends: what the handler waits for at the moment, or a READ, WRITE or FLUSH as a whole.
 
+    While it is None a cancel waits for the next such wait, and is without effect where none comes: what has begun is done.
     `kept_bytes` is the length of the request, of which the handler may keep anything while it waits.
     A cancel that comes while the interim answer is being sent waits for `arm`: half an answer would break the stream.
     """
 
     async_id: int
     context: RequestContext
-    scope: trio.CancelScope
+    scope: trio.CancelScope | None
     armed: bool = False
     cancelled: bool = False
     kept_bytes: int = 0
 
     def cancel(self) -> None:
-        """End the handler, now or as soon as the interim answer is out."""
+        """End the wait, now or as soon as the interim answer is out."""
         self.cancelled = True
-        if self.armed:
-            self.scope.cancel()
-
-    def allow(self, scope: trio.CancelScope) -> None:
-        """From here on the handler may be cancelled, which it might not be before."""
-        self.scope = scope
-        if self.armed and self.cancelled:
-            scope.cancel()
+        self._obey()
 
     def arm(self) -> None:
         """The interim answer is out."""
         self.armed = True
-        if self.cancelled:
+        self._obey()
+
+    @contextmanager
+    def ending(self, scope: trio.CancelScope) -> Iterator[None]:
+        """Within this a cancel ends `scope`."""
+        before, self.scope = self.scope, scope
+        self._obey()
+        try:
+            yield
+        finally:
+            self.scope = before
+
+    def _obey(self) -> None:
+        if self.armed and self.cancelled and self.scope is not None:
             self.scope.cancel()
 
 
@@ -63,7 +71,7 @@ class PendingRequests:
     def __len__(self) -> int:
         return len(self._requests)
 
-    def add(self, context: RequestContext, scope: trio.CancelScope) -> PendingRequest:
+    def add(self, context: RequestContext, scope: trio.CancelScope | None) -> PendingRequest:
         """Register a request that is about to wait. Raises SmbError(INSUFFICIENT_RESOURCES) past the bounds."""
         kept_bytes = len(context.pdu)
         if len(self._requests) >= MAX_PENDING_REQUESTS or self._kept_bytes + kept_bytes > MAX_PENDING_BYTES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -58,7 +59,7 @@ class RequestContext:
     `open` is the open of the related request before this one in a compound, or what this request made (CREATE sets it);
     `related_failure` is why that request made none. `may_pend`: it is the last of its compound. `reply_session_id` and
     `reply_tree_id` are for the reply's header where they differ from the request's. `afterwards` is called once the reply is on
-    its way: what it posts follows it. `pender` belongs to the spine: it sends the interim reply.
+    its way: what it posts follows it. `pender` belongs to the spine: see `waiting`.
     """
 
     server: SmbServer
@@ -77,7 +78,7 @@ class RequestContext:
     reply_tree_id: int | None = None
     known_token: Token | None = None
     afterwards: tuple[Callable[[], None], ...] = ()
-    pender: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+    pender: Callable[[], AbstractAsyncContextManager[None]] | None = field(default=None, repr=False)
 
     @property
     def session(self) -> Session:
@@ -128,14 +129,15 @@ class RequestContext:
             )
         return found
 
-    async def pend(self) -> None:
-        """Send the interim STATUS_PENDING; from here on CANCEL cancels the handler and the spine answers for it.
+    def waiting(self) -> AbstractAsyncContextManager[None]:
+        """Around a wait for somebody else, before which nothing has been changed: the client is told by an interim
+        STATUS_PENDING, and may give it up. What the handler does behind it is done, whatever the client wishes meanwhile.
 
-        Raises SmbError: INSUFFICIENT_RESOURCES past MAX_PENDING_REQUESTS, INTERNAL_ERROR inside a compound (only its last
-        request may wait).
+        Raises SmbError: CANCELLED, INSUFFICIENT_RESOURCES past MAX_PENDING_REQUESTS, INTERNAL_ERROR inside a compound (only its
+        last request may wait).
         """
-        assert self.pender is not None, "a fast path never pends"
-        await self.pender()
+        assert self.pender is not None, "a fast path never waits"
+        return self.pender()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import trio
 from odxfs.ntstatus import Status
 from odxfs.smb.caching import breaks, leases
 from odxfs.smb.settings import Encryption, ServerSettings
-from odxfs.volume import Inode, Volume
+from odxfs.volume import Pool, Volume
 from odxfs.wire.client_exchange import ALL_ONES
 from odxfs.wire.close import CloseRequest
 from odxfs.wire.create import CreateDisposition, CreateOptions, CreateRequest, CreateResponse, OplockLevel
@@ -260,6 +260,65 @@ async def test_a_waiting_open_can_be_cancelled_and_leaves_nothing(tmp_path: Path
         assert len(two.served.server.opens) == 0
 
 
+@dataclass(frozen=True)
+class Slowed:
+    """A step of the server that begins when it is reached and ends when the test says so."""
+
+    reached: trio.Event
+    go_on: trio.Event
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> Slowed:
+    slowed, plain = Slowed(trio.Event(), trio.Event()), getattr(owner, name)
+
+    async def slow(*arguments: object) -> object:
+        slowed.reached.set()
+        await slowed.go_on.wait()
+        return await plain(*arguments)
+
+    monkeypatch.setattr(owner, name, slow)
+    return slowed
+
+
+async def test_a_rename_that_is_done_is_not_cancelled_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_clients(tmp_path) as two:
+        await two.second.create("f", **lease_v2(RH))
+        fid = await two.first.open("f")
+        kernel = slow_down(monkeypatch, Pool, "followed")
+        rename = FileRenameInformation("g").pack()
+        waiting = await two.first.send(
+            Command.SET_INFO, SetInfoRequest(1, FileInformationClass.RENAME, fid, rename)
+        )
+        assert (await two.first.next_response(waiting)).interim
+        await told(two.second)
+        assert await agree(two.second, R) == Status.SUCCESS
+        await kernel.reached.wait()
+        await two.first.cancel(waiting)
+        await two.first.call(Command.ECHO, EchoRequest())
+        kernel.go_on.set()
+        assert (await two.first.final(waiting)).header.status == Status.SUCCESS
+
+
+async def test_an_overwriting_open_that_has_begun_is_not_cancelled_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_clients(tmp_path) as two:
+        await two.second.create("f", **lease_v2(RWH))
+        catalog = slow_down(monkeypatch, Volume, "list_streams")
+        overwriting = opening("f", create_disposition=CreateDisposition.OVERWRITE)
+        waiting = await two.first.send(Command.CREATE, overwriting)
+        assert (await two.first.next_response(waiting)).interim
+        await told(two.second)
+        assert await agree(two.second, 0) == Status.SUCCESS
+        await catalog.reached.wait()
+        await two.first.cancel(waiting)
+        await two.first.call(Command.ECHO, EchoRequest())
+        catalog.go_on.set()
+        assert (await two.first.final(waiting)).header.status == Status.SUCCESS
+
+
 async def test_in_the_middle_of_a_compound_an_open_waits_silently(tmp_path: Path) -> None:
     async with two_clients(tmp_path) as two:
         await two.first.open("file", **lease_v1(RWH))
@@ -323,26 +382,18 @@ async def test_whoever_changes_a_file_ends_what_others_read_from_memory(
 async def test_who_comes_while_a_file_is_emptied_is_told_that_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    go_on, waiting = trio.Event(), trio.Event()
-    truncate = Volume.truncate
-
-    async def slow(volume: Volume, inode: Inode, size: int) -> None:
-        waiting.set()
-        await go_on.wait()
-        await truncate(volume, inode, size)
-
     async with two_clients(tmp_path) as two:
         fid = await two.first.open(name)
         await two.first.write(fid, 0, b"old")
         await two.first.close(fid)
-        monkeypatch.setattr(Volume, "truncate", slow)
+        disk = slow_down(monkeypatch, Volume, "truncate")
         overwriting = await two.first.send(
             Command.CREATE, opening(name, create_disposition=CreateDisposition.OVERWRITE)
         )
-        await waiting.wait()
+        await disk.reached.wait()
         answer = await two.second.create(name, CreateDisposition.OPEN, **lease_v2(RH))
         assert (answer.end_of_file, leased(answer).lease_state) == (3, RH)
-        go_on.set()
+        disk.go_on.set()
         broken = await told(two.second)
         assert isinstance(broken, LeaseBreakNotification)
         assert broken.new_lease_state == 0

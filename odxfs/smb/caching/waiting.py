@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import trio
@@ -66,11 +66,10 @@ def must_wait(context: RequestContext, opened: SmbOpen, use: Use) -> bool:
 
 async def settled(context: RequestContext, grants: Iterable[Grant], *, told: bool = True) -> None:
     """Wait until no acknowledgement of these is due; in the middle of a compound without an interim answer."""
-    if told and context.may_pend:
-        await context.pend()
     event = trio.Event()
     withdraw = when_all_settled(grants, event.set)
     try:
-        await event.wait()
+        async with context.waiting() if told and context.may_pend else nullcontext():
+            await event.wait()
     finally:
         withdraw()

@@ -1,5 +1,6 @@
 """CHANGE_NOTIFY: what happens in a directory, told when it happens (MS-SMB2 3.3.5.19, MS-FSA 2.1.5.11)."""
 
+from contextlib import nullcontext
 from functools import partial
 
 from odxfs.ntstatus import Status
@@ -30,11 +31,9 @@ async def change_notify(context: RequestContext) -> ChangeNotifyResponse:
     if opened.closed:
         raise SmbError(Status.FILE_CLOSED)
     watch = _watch(context, opened, Filter(request.completion_filter & ALL_FILTERS), request)
-    if not watch.ready:
-        await context.pend()
-    return ChangeNotifyResponse(
-        _pack(await watch.next(request.output_buffer_length, context.header.message_id))
-    )
+    async with nullcontext() if watch.ready else context.waiting():
+        events = await watch.next(request.output_buffer_length, context.header.message_id)
+    return ChangeNotifyResponse(_pack(events))
 
 
 def _watch(context: RequestContext, opened: SmbOpen, wanted: Filter, request: ChangeNotifyRequest) -> Watch:

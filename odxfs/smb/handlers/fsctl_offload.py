@@ -140,8 +140,8 @@ async def _share_after_delay(context: RequestContext, opened: SmbOpen) -> Share:
     seconds = OffloadPolicy.of(share.offload_policy).delay_seconds
     if not seconds:
         return share
-    await context.pend()
-    await trio.sleep(seconds)
+    async with context.waiting():
+        await trio.sleep(seconds)
     if opened.closed:
         raise SmbError(Status.FILE_CLOSED)
     return _share_now(context, opened)

@@ -101,7 +101,7 @@ async def _wait_for_release(context: RequestContext, entry: OpenEntry) -> None:
     released = trio.Event()
     withdraw = context.server.opens.when_released(entry.number, released.set)
     try:
-        await context.pend()
-        await released.wait()
+        async with context.waiting():
+            await released.wait()
     finally:
         withdraw()
