@@ -46,16 +46,19 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
     entry = opened.entry
     if entry is None:
         return
-    if opened.delete_on_close:
-        server.opens.set_delete_pending(entry.number, True, opened.doomed_name)
-        server.opens.grants.contend(
-            entry.number, Use.RENAME, opened.grant
-        )  # nobody waits: it goes with the last close
-        if opened.is_directory:
-            server.notifications.directory_deleted(entry.number)
-        server.notifications.directory_deleted(entry.number)
+    if opened.delete_on_close and not (opened.is_directory and opened.inode.size):
+        _mark_for_deletion(server, opened, entry)
     with trio.CancelScope(shield=True):
         await _let_go(server, opened, entry)
+
+
+def _mark_for_deletion(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:
+    server.opens.set_delete_pending(entry.number, True, opened.doomed_name)
+    server.opens.grants.contend(
+        entry.number, Use.RENAME, opened.grant
+    )  # nobody waits: it goes with the last close
+    if opened.is_directory:
+        server.notifications.directory_deleted(entry.number)
 
 
 async def _let_go(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:

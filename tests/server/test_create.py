@@ -198,6 +198,21 @@ async def test_a_file_goes_with_its_last_close(tmp_path: Path) -> None:
         )
 
 
+async def test_a_folder_that_is_not_empty_is_not_closed_to_others_by_who_would_delete_it(
+    tmp_path: Path,
+) -> None:
+    directory, delete = CreateOptions.DIRECTORY_FILE, CreateOptions.DELETE_ON_CLOSE
+    async with serve(tmp_path) as served, _session(served) as peer:
+        await peer.open("d", create_options=directory)
+        await peer.close(await peer.open("d\\f"))
+        await peer.close(await peer.open("d", create_options=directory | delete))
+        assert await _status(peer, "d\\f", D.OPEN) == Status.SUCCESS
+        assert await _status(peer, "d\\g", D.CREATE, create_options=delete) == Status.SUCCESS
+        assert await _status(peer, "d\\f", D.OPEN, create_options=delete) == Status.SUCCESS
+        await peer.close(await peer.open("d", create_options=directory | delete))
+        assert await _status(peer, "d", D.OPEN) == Status.DELETE_PENDING
+
+
 async def test_the_readonly_attribute(tmp_path: Path) -> None:
     async with serve(tmp_path) as served, _session(served) as peer:
         fid = await peer.open("file", D.CREATE, file_attributes=READONLY)
