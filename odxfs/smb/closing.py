@@ -58,7 +58,7 @@ def _mark_for_deletion(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> 
         entry.number, Use.RENAME, opened.grant
     )  # nobody waits: it goes with the last close
     if opened.is_directory:
-        server.notifications.directory_deleted(entry.number)
+        server.notifications.directory_marked(entry.number)
 
 
 async def _let_go(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:

@@ -176,6 +176,18 @@ async def test_closing_and_deleting_end_a_watch(tmp_path: Path) -> None:
         assert await told(pending) == (Status.DELETE_PENDING, [])
 
 
+async def test_a_folder_whose_deletion_is_taken_back_is_watched_on(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        folder = await client.make_directory("d")
+        pending = await watch(client, folder, NAMES)
+        assert await client.set(folder, Class.DISPOSITION, b"\1") is Status.SUCCESS
+        assert await told(pending) == (Status.DELETE_PENDING, [])
+        assert await told(await watch(client, folder, NAMES)) == (Status.DELETE_PENDING, [])
+        assert await client.set(folder, Class.DISPOSITION, b"\0") is Status.SUCCESS
+        await client.make_file("d\\f")
+        assert await told(await watch(client, folder, NAMES)) == (Status.SUCCESS, [(NotifyAction.ADDED, "f")])
+
+
 async def test_a_directory_deleted_on_the_mount_ends_its_watch(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         folder = await client.make_directory("d")

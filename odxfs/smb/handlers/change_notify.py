@@ -15,7 +15,7 @@ from odxfs.wire.fscc.notify import NotifyInformation, pack_notify_information
 async def change_notify(context: RequestContext) -> ChangeNotifyResponse:
     """Answer with what has happened since the last request on this open, or wait for the next change.
 
-    SmbError: NOTIFY_ENUM_DIR when it was too much, NOTIFY_CLEANUP when the directory is closed, DELETE_PENDING when it goes,
+    SmbError: NOTIFY_ENUM_DIR when it was too much, NOTIFY_CLEANUP when the directory is closed, DELETE_PENDING while it is to go,
     NOT_SUPPORTED in a previous version, where nothing ever changes.
     """
     request = ChangeNotifyRequest.unpack(context.pdu)
@@ -30,10 +30,18 @@ async def change_notify(context: RequestContext) -> ChangeNotifyResponse:
     await context.server.notifications.catch_up()
     if opened.closed:
         raise SmbError(Status.FILE_CLOSED)
+    _check_kept(context, opened)
     watch = _watch(context, opened, Filter(request.completion_filter & ALL_FILTERS), request)
     async with nullcontext() if watch.ready else context.waiting():
+        _check_kept(context, opened)
         events = await watch.next(request.output_buffer_length, context.header.message_id)
     return ChangeNotifyResponse(_pack(events))
+
+
+def _check_kept(context: RequestContext, opened: SmbOpen) -> None:
+    """A folder that is to go is not watched: it would wait for the watcher's open."""
+    if context.server.opens.is_delete_pending(opened.inode.number):
+        raise SmbError(Status.DELETE_PENDING)
 
 
 def _watch(context: RequestContext, opened: SmbOpen, wanted: Filter, request: ChangeNotifyRequest) -> Watch:

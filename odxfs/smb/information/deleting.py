@@ -36,7 +36,7 @@ async def set_disposition(
     if opened.is_directory:
         if await opened.volume.list_directory(number, 0, 1):
             raise SmbError(Status.DIRECTORY_NOT_EMPTY)
-        context.server.notifications.directory_deleted(number)
+        context.server.notifications.directory_marked(number)
     context.server.opens.set_delete_pending(number, True, opened.doomed_name)
 
 

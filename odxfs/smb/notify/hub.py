@@ -103,12 +103,15 @@ class NotifyHub:
             self._pool.remove_observer(self._observe)
             self._changes.clear()
 
-    def directory_deleted(self, number: InodeNumber) -> None:
-        """The directory is marked for deletion: whoever watches it itself is told so (DELETE_PENDING)."""
-        for watches in self._watches.values():
-            for watch in watches:
-                if watch.directory == number:
-                    watch.end(Status.DELETE_PENDING)
+    def directory_marked(self, number: InodeNumber) -> None:
+        """The directory is marked for deletion, which may be taken back: who waits for a change of it is told DELETE_PENDING."""
+        for watch in self._watches_of(number):
+            watch.refuse_waiting(Status.DELETE_PENDING)
+
+    def _watches_of(self, directory: InodeNumber) -> list[Watch]:
+        return [
+            watch for watches in self._watches.values() for watch in watches if watch.directory == directory
+        ]
 
     async def run(self) -> None:
         """Tell the watches of the changes, in their order, until cancelled."""
@@ -184,7 +187,8 @@ class NotifyHub:
     async def _tell_entry(self, volume: Volume, change: EntryAdded | EntryRemoved) -> None:
         removed = isinstance(change, EntryRemoved)
         if removed and change.is_directory:
-            self.directory_deleted(change.number)
+            for watch in self._watches_of(change.number):
+                watch.end(Status.DELETE_PENDING)
         action = NotifyAction.REMOVED if removed else NotifyAction.ADDED
         paths = await self._paths(volume, change.parent, change.name, _NAME[change.is_directory])
         _tell_all(paths, action)

@@ -132,12 +132,18 @@ class Watch:
         self._bytes = 0
         self._hand_over()
 
+    def refuse_waiting(self, status: Status) -> None:
+        """Answer every waiter with `status`; what happens goes on being gathered."""
+        while self._waiters:
+            waiter = self._waiters.pop(0)
+            waiter.status = status
+            waiter.arrived.set()
+
     def end(self, status: Status) -> None:
         """Answer every waiter, and every later request, with `status` (NOTIFY_CLEANUP at close, DELETE_PENDING)."""
         if self._end is None:
             self._end = status
-            while self._waiters:
-                self._hand_over()
+            self.refuse_waiting(status)
 
     async def next(self, capacity_bytes: int, order: int) -> list[Event]:
         """What happened since the last call, at least one event, waiting for it if need be.
