@@ -159,9 +159,11 @@ async def resolve(view: View, path: str, token: Token) -> ResolvedPath:
             rest = SEPARATOR + SEPARATOR.join(components[index + 1 :])
             raise stopped_on_symlink(directory, rest)
     stored, inode = await _find_last(volume, directory, components[-1], token)
-    walked.append(wire_name(stored))
-    if inode is not None and inode.security is None:
+    while inode is not None and inode.security is None:
         await volume.security(inode)
+        # Nobody holds it, and what had the name may be deleted for good by now.
+        stored, inode = await _find_last(volume, directory, components[-1], token)
+    walked.append(wire_name(stored))
     return ResolvedPath(view, SEPARATOR.join(walked), directory, stored, inode, must_be_directory)
 
 

@@ -9,7 +9,7 @@ import trio
 from odxfs.errors import AttributeTooLarge, NotFound
 from odxfs.ntstatus import Status
 from odxfs.smb.shares import Share
-from odxfs.volume import AttributeChange, Volume
+from odxfs.volume import AttributeChange, Inode, Volume
 from odxfs.wire.close import CloseFlags, CloseRequest, CloseResponse
 from odxfs.wire.create import CreateAction, CreateDisposition, CreateOptions, CreateRequest
 from odxfs.wire.create_contexts import (
@@ -211,6 +211,36 @@ async def test_a_folder_that_is_not_empty_is_not_closed_to_others_by_who_would_d
         assert await _status(peer, "d\\f", D.OPEN, create_options=delete) == Status.SUCCESS
         await peer.close(await peer.open("d", create_options=directory | delete))
         assert await _status(peer, "d", D.OPEN) == Status.DELETE_PENDING
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_what_goes_while_its_descriptor_is_read_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    async with serve(tmp_path) as served, _session(served) as peer:
+        volume, root = served.volume, served.volume.root
+        inode = await volume.create(root, b"f", 0o100644, 0, 0)
+        await volume.write(inode, 0, b"old")
+        if is_replaced:
+            await volume.write(await volume.create(root, b"new", 0o100644, 0, 0), 0, b"new bytes")
+        number, plain = inode.number, Volume.security
+        inode.security = None
+        del inode  # what the test has in its hands would not go
+
+        async def security(volume: Volume, inode: Inode) -> bytes:
+            if inode.number == number and inode.nlink:
+                if is_replaced:
+                    await volume.rename(root, b"new", root, b"f")
+                else:
+                    await volume.unlink(root, b"f")
+            return await plain(volume, inode)
+
+        monkeypatch.setattr(Volume, "security", security)
+        made = await peer.create("f")
+        found = (CreateAction.OPENED, 9) if is_replaced else (CreateAction.CREATED, 0)
+        assert (made.create_action, made.end_of_file) == found
+        await peer.write(made.file_id, 0, b"kept")
+        assert await peer.read(made.file_id, 0, 4) == b"kept"
 
 
 async def test_the_readonly_attribute(tmp_path: Path) -> None:
