@@ -8,6 +8,7 @@ import pytest
 
 from odxfs.errors import NotFound
 from odxfs.ntstatus import Status
+from odxfs.volume import AttributeChange
 from odxfs.wire.create import CreateDisposition, CreateOptions
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc import file_information as info
@@ -18,7 +19,7 @@ from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformatio
 from odxfs.wire.fscc.filetime import KEEP, STOP_UPDATES, Filetime, from_ns
 from odxfs.wire.query_info import InfoType
 from tests.support.remote import DIRECTORY, Remote, remote, served
-from tests.support.serving import Served
+from tests.support.serving import OTHER_PASSWORD, OTHER_USER, Served
 
 DELETE = 0x10000
 READ_ATTRIBUTES = 0x80
@@ -280,6 +281,26 @@ async def test_a_file_is_renamed_over_another_name_of_itself(tmp_path: Path) -> 
         assert await client.set(file, Class.RENAME, rename_to("c", replace=True)) is Status.ACCESS_DENIED
         await client.close(again)
         assert await stored_names(share) == {b"B"}
+
+
+async def test_a_read_only_file_is_replaced_by_who_says_so_and_may_write_its_attributes(
+    tmp_path: Path,
+) -> None:
+    bob = (OTHER_USER, OTHER_PASSWORD)
+    async with served(tmp_path) as share, remote(share, login=bob) as client:
+        volume = share.volume
+        await volume.set_attributes(await volume.inode(volume.root), AttributeChange(mode=0o777))
+        target = await volume.create(volume.root, b"r", stat.S_IFREG | 0o644, 1001, 0)
+        await volume.set_attributes(target, AttributeChange(dos_attributes=FileAttributes.READONLY))
+        file = await client.make_file("f")
+        plain, flag = FileRenameInformationEx("r", 0x1).pack(), FileRenameInformationEx("r", 0x41).pack()
+        assert await client.set(file, Class.RENAME_EX, plain) is Status.ACCESS_DENIED
+        await volume.set_attributes(target, AttributeChange(uid=0))
+        assert await client.set(file, Class.RENAME_EX, flag) is Status.ACCESS_DENIED
+        await volume.set_attributes(target, AttributeChange(uid=1001))
+        assert await client.set(file, Class.RENAME_EX, flag) is Status.SUCCESS
+        assert await stored_names(share) == {b"r"}
+        assert target.nlink == 0
 
 
 async def test_links_are_made_and_replace_only_when_told(tmp_path: Path) -> None:

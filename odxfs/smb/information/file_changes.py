@@ -130,8 +130,14 @@ async def _rename_ex(context: RequestContext, opened: SmbOpen, buffer: bytes) ->
     _check_target(wanted.file_name, wanted.root_directory)
     if wanted.flags & ~_KNOWN_RENAME_FLAGS:
         raise SmbError(Status.INVALID_PARAMETER)
-    replace = bool(wanted.flags & names.RenameFlags.REPLACE_IF_EXISTS)
-    await moving.rename(context, opened, wanted.file_name, replace=replace)
+    flags = names.RenameFlags
+    await moving.rename(
+        context,
+        opened,
+        wanted.file_name,
+        replace=bool(wanted.flags & flags.REPLACE_IF_EXISTS),
+        ignore_read_only=bool(wanted.flags & flags.IGNORE_READONLY_ATTRIBUTE),
+    )
 
 
 async def _link(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None:

@@ -16,11 +16,13 @@ from odxfs.smb.access import (
     FILE_ADD_FILE,
     FILE_ADD_SUBDIRECTORY,
     FILE_ATTRIBUTE_READONLY,
+    FILE_WRITE_ATTRIBUTES,
     may_change_entries,
     may_delete,
     may_link,
     may_remove,
     require,
+    rights,
 )
 from odxfs.smb.caching.folders import folder_changed
 from odxfs.smb.caching.waiting import break_caching, break_caching_of
@@ -39,8 +41,12 @@ if TYPE_CHECKING:
 FILE_SHARE_READ, FILE_SHARE_WRITE = 1, 2
 
 
-async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace: bool) -> None:
+async def rename(
+    context: RequestContext, opened: SmbOpen, path: str, *, replace: bool, ignore_read_only: bool = False
+) -> None:
     """Give what `opened` names the name `path`. SmbError as MS-FSA has it; the opens' paths follow.
+
+    With `ignore_read_only` a READONLY file is replaced by who may write its attributes.
 
     Returns when the kernel has forgotten the old name, if it knew it: it would go on leading a local program to what has moved.
     """
@@ -58,7 +64,7 @@ async def rename(context: RequestContext, opened: SmbOpen, path: str, *, replace
     if target.inode is opened.inode and not _is_itself(opened, target):
         _check_mergeable(context, target, replace=replace)
     elif target.inode is not None and not _is_itself(opened, target):
-        await _check_replaceable(context, target, replace=replace)
+        await _check_replaceable(context, target, replace=replace, ignore_read_only=ignore_read_only)
     assert target.parent is not None
     _require_lasting(context, target)
     await _check_directories(context, opened, target.parent)
@@ -133,12 +139,17 @@ def _is_itself(opened: SmbOpen, target: ResolvedPath) -> bool:
     return opened.parent == target.parent.number and opened.name == target.name
 
 
-async def _check_replaceable(context: RequestContext, target: ResolvedPath, *, replace: bool) -> None:
+async def _check_replaceable(
+    context: RequestContext, target: ResolvedPath, *, replace: bool, ignore_read_only: bool = False
+) -> None:
     victim = target.inode
     assert victim is not None
     if not replace:
         raise SmbError(Status.OBJECT_NAME_COLLISION)
-    if stat.S_ISDIR(victim.mode) or victim.dos_attributes & FILE_ATTRIBUTE_READONLY:
+    protected = victim.dos_attributes & FILE_ATTRIBUTE_READONLY
+    if protected and ignore_read_only:
+        protected = FILE_WRITE_ATTRIBUTES & ~rights(victim, context.token)
+    if stat.S_ISDIR(victim.mode) or protected:
         raise SmbError(Status.ACCESS_DENIED)
     await break_caching_of(context, {victim.number}, Use.RENAME)
     _permit(context, target, victim)
