@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import trio
 
+from odxfs.errors import Corrupt
 from odxfs.ntstatus import Status
 from odxfs.smb.directory.enumeration import NAMES_BETWEEN_CHECKPOINTS
 from odxfs.smb.directory.pattern import Pattern
+from odxfs.types import InodeNumber
+from odxfs.volume import Inode, Volume
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import FileAttributes
 from odxfs.wire.fscc.classes import FileInformationClass as Class
@@ -184,6 +187,28 @@ async def test_names_that_lead_nowhere_are_hidden_and_forbidden_characters_are_m
         assert names == [".", "..", "a\uf022b", "\u00fc"]
         for shown in names[2:]:
             await client.close(await client.create(shown, disposition=1))
+
+
+async def test_an_error_in_a_scan_loses_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        volume, plain = share.volume, Volume.inode
+        for number in range(10):
+            await volume.create(volume.root, b"n%d" % number, stat.S_IFREG | 0o644, 0, 0)
+        bad = (await volume.lookup(volume.root, b"n5")).number
+
+        async def inode(self: Volume, number: InodeNumber) -> Inode:
+            if number == bad:
+                raise Corrupt("one bad read")
+            return await plain(self, number)
+
+        fid = await client.create("", options=DIRECTORY)
+        monkeypatch.setattr(Volume, "inode", inode)
+        status, first = await ask(client, fid)
+        assert status is Status.SUCCESS
+        assert [entry.file_name for entry in first] == [".", "..", *(f"n{number}" for number in range(5))]
+        assert (await ask(client, fid))[0] is Status.DATA_CHECKSUM_ERROR
+        monkeypatch.undo()
+        assert await whole(client, fid) == [f"n{number}" for number in range(5, 10)]
 
 
 async def test_special_files_are_shown_with_their_tags(tmp_path: Path) -> None:

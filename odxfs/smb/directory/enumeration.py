@@ -86,14 +86,16 @@ class Enumeration:
         self._pushed_back = listed
 
     async def next(self) -> Listed | None:
-        """The next name that matches; None at the end."""
+        """The next name that matches; None at the end. Where this raises the scan stands where it stood."""
         if self._pushed_back is not None:
             listed, self._pushed_back = self._pushed_back, None
             return listed
         while self._special:
-            name = self._special.popleft()
-            if self._pattern.matches(name):
-                return Listed(name, await self._special_inode(name))
+            name = self._special[0]
+            special = Listed(name, await self._special_inode(name)) if self._pattern.matches(name) else None
+            self._special.popleft()
+            if special is not None:
+                return special
         if not has_wildcards(self._pattern.text):
             return await self._only()
         return await self._next_stored()
@@ -108,7 +110,11 @@ class Enumeration:
         """A pattern without wildcards is a lookup, not a scan."""
         if self._exhausted:
             return None
+        listed = await self._find_only()
         self._exhausted = True
+        return listed
+
+    async def _find_only(self) -> Listed | None:
         try:
             text = stored_name(self._pattern.spelled).decode("utf-8")
             name, inode = await self._volume.lookup_ignoring_case(self._directory, text)
@@ -128,19 +134,24 @@ class Enumeration:
             while self._page:
                 if not len(self._page) % NAMES_BETWEEN_CHECKPOINTS:
                     await trio.lowlevel.checkpoint()
-                entry = self._page.popleft()
-                shown = shown_name(entry.name)
-                if shown is None or not self._pattern.matches(shown):
-                    continue
-                try:
-                    inode = await self._volume.inode(entry.number)
-                except NotFound:
-                    continue
-                if await self._is_shown(inode):
-                    return Listed(shown, inode)
+                listed = await self._listed(self._page[0])
+                self._page.popleft()
+                if listed is not None:
+                    return listed
             if self._exhausted:
                 return None
             await self._fill()
+
+    async def _listed(self, entry: DirectoryEntry) -> Listed | None:
+        """The entry as it is listed; None where it is not."""
+        shown = shown_name(entry.name)
+        if shown is None or not self._pattern.matches(shown):
+            return None
+        try:
+            inode = await self._volume.inode(entry.number)
+        except NotFound:
+            return None
+        return Listed(shown, inode) if await self._is_shown(inode) else None
 
     async def _fill(self) -> None:
         await trio.lowlevel.checkpoint()

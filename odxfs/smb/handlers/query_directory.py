@@ -2,10 +2,11 @@
 
 from functools import partial
 
+from odxfs.errors import VolumeError
 from odxfs.ntstatus import Status
 from odxfs.smb.access import FILE_LIST_DIRECTORY, is_listed, require
 from odxfs.smb.directory.entries import pack_listed
-from odxfs.smb.directory.enumeration import Enumeration
+from odxfs.smb.directory.enumeration import Enumeration, Listed
 from odxfs.smb.directory.pattern import MAX_PATTERN_CHARACTERS
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
@@ -61,7 +62,7 @@ async def _gather(enumeration: Enumeration, request: QueryDirectoryRequest) -> l
     """The next entries that fit into the answer; INFO_LENGTH_MISMATCH when not even the first does."""
     entries: list[bytes] = []
     used = 0
-    while (listed := await enumeration.next()) is not None:
+    while (listed := await _next(enumeration, entries)) is not None:
         packed = pack_listed(request.file_information_class, listed)
         if used + len(packed) > request.output_buffer_length:
             enumeration.push_back(listed)
@@ -73,3 +74,13 @@ async def _gather(enumeration: Enumeration, request: QueryDirectoryRequest) -> l
         if request.flags & QueryDirectoryFlags.RETURN_SINGLE_ENTRY:
             break
     return entries
+
+
+async def _next(enumeration: Enumeration, gathered: list[bytes]) -> Listed | None:
+    """The next name; None at the end, and where something fails behind names that are gathered: that is for the next request."""
+    try:
+        return await enumeration.next()
+    except VolumeError:
+        if not gathered:
+            raise
+        return None
