@@ -128,6 +128,16 @@ def unpack_chain(
     raise ProtocolError(f"more than {limit} {what} entries")
 
 
+def fitting(entries: Sequence[bytes], room: int, alignment: int = 8) -> Sequence[bytes]:
+    """As many of `entries`, from the first on, as `pack_chain` puts into `room` bytes."""
+    used = 0
+    for count, entry in enumerate(entries):
+        if used + len(entry) > room:
+            return entries[:count]
+        used += len(entry) + -len(entry) % alignment
+    return entries
+
+
 def pack_chain(entries: Sequence[bytes], alignment: int = 8) -> bytes:
     """Chain `entries`, each made with four zero bytes in front where its next offset belongs.
 

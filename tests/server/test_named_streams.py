@@ -330,3 +330,18 @@ async def test_streams_end_with_their_session(tmp_path: Path) -> None:
                 await trio.testing.wait_all_tasks_blocked(0.001)
             assert await streams(client, "file") == {"::$DATA": 0}
             assert await opening(client, "gone", disposition=OPEN) is Status.OBJECT_NAME_NOT_FOUND
+
+
+async def test_of_a_list_of_streams_the_whole_entries_are_told_that_there_is_room_for(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        for number in range(3):
+            await client.close(await client.create(f"f:s{number}"))
+        _, whole = await client.query(fid, Class.STREAM)
+        for room in range(32, len(whole)):
+            status, data = await client.query(fid, Class.STREAM, room=room)
+            assert status is Status.BUFFER_OVERFLOW
+            told = file_names.unpack_streams(data) if data else ()
+            assert told == file_names.unpack_streams(whole)[: len(told)]
+            assert len(data) == len(file_names.pack_streams(told)) <= room
+            assert len(file_names.pack_streams(file_names.unpack_streams(whole)[: len(told) + 1])) > room

@@ -16,7 +16,7 @@ async def query_info(context: RequestContext) -> QueryInfoResponse | Answer:
     """Handle one request.
 
     SmbError: INFO_LENGTH_MISMATCH when the room is smaller than the fixed part of the class. A variable part that does not
-    fit is cut, with BUFFER_OVERFLOW.
+    fit is cut, with BUFFER_OVERFLOW; of a list of streams the entries that fit are told.
     """
     request = QueryInfoRequest.unpack(context.pdu)
     opened = context.find_open(request.file_id)
@@ -31,7 +31,7 @@ async def query_info(context: RequestContext) -> QueryInfoResponse | Answer:
     if request.output_buffer_length < information.fixed_bytes:
         raise SmbError(Status.INFO_LENGTH_MISMATCH)
     if request.output_buffer_length < len(information.data):
-        cut = information.data[: request.output_buffer_length]
+        cut = information.within(request.output_buffer_length)
         return Answer(Status.BUFFER_OVERFLOW, QueryInfoResponse(cut))
     return QueryInfoResponse(information.data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
@@ -171,7 +172,9 @@ async def _stream(context: RequestContext, opened: SmbOpen) -> Information:
         stream = await volume.inode(entry.number)
         name = f":{wire_stream_name(entry.name)}:{DATA_TYPE}"
         streams.append(names.FileStreamInformation(name, end_of_file(stream), allocation_size(stream)))
-    return Information(names.pack_streams(streams) if streams else b"", _STREAM_FIXED_BYTES if streams else 0)
+    if not streams:
+        return Information(b"", 0)
+    return Information(names.pack_streams(streams), _STREAM_FIXED_BYTES, partial(names.pack_streams, streams))
 
 
 async def _ea(context: RequestContext, opened: SmbOpen) -> Information:

@@ -6,7 +6,14 @@ from struct import Struct
 from typing import ClassVar, Self
 
 from odxfs.types import Buffer
-from odxfs.wire.cursor import decode_counted_utf16, encode_utf16, pack_chain, unpack_chain, unpack_fixed
+from odxfs.wire.cursor import (
+    decode_counted_utf16,
+    encode_utf16,
+    fitting,
+    pack_chain,
+    unpack_chain,
+    unpack_fixed,
+)
 from odxfs.wire.fscc.classes import FileInformationClass
 from odxfs.wire.fscc.file_information import (
     FileAccessInformation,
@@ -155,9 +162,10 @@ def unpack_streams(data: Buffer) -> tuple[FileStreamInformation, ...]:
     return tuple(FileStreamInformation.unpack(entry) for entry in chain)
 
 
-def pack_streams(streams: Iterable[FileStreamInformation]) -> bytes:
-    """The chain of all `streams`."""
-    return pack_chain([stream.pack() for stream in streams])
+def pack_streams(streams: Iterable[FileStreamInformation], room: int | None = None) -> bytes:
+    """The chain of all `streams`, or of as many as fit whole into `room` bytes."""
+    entries = [stream.pack() for stream in streams]
+    return pack_chain(entries if room is None else fitting(entries, room))
 
 
 @dataclass(frozen=True, slots=True)
