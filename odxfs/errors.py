@@ -184,6 +184,10 @@ class ProtocolError(OdxfsError):
         self.status = status
 
 
+class CutShort(ProtocolError):
+    """A structure is not all there."""
+
+
 class Refusal(Enum):
     """Why an offload call is refused: the NTSTATUS it becomes and the sentence a person reads.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Any
 
-from odxfs.errors import ProtocolError
+from odxfs.errors import CutShort, ProtocolError
 from odxfs.ntstatus import Status
 from odxfs.types import Buffer
 
@@ -35,9 +35,9 @@ def unpack_body(layout: Struct, structure_size: int, pdu: Buffer, what: str) -> 
 def unpack_fixed(
     layout: Struct, data: Buffer, what: str, status: Status = Status.INVALID_PARAMETER
 ) -> tuple[Any, ...]:
-    """The fields of `layout` from the start of `data`; ProtocolError with `status` when they are not all there."""
+    """The fields of `layout` from the start of `data`; CutShort with `status` when they are not all there."""
     if len(data) < layout.size:
-        raise ProtocolError(f"{what} is cut short at {len(data)} of {layout.size} bytes", status)
+        raise CutShort(f"{what} is cut short at {len(data)} of {layout.size} bytes", status)
     return layout.unpack_from(data)
 
 

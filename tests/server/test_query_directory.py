@@ -107,6 +107,7 @@ async def test_patterns_find_by_windows_rules(tmp_path: Path) -> None:
             assert found == expected, pattern
             if pattern == "nothing":
                 assert status is Status.NO_SUCH_FILE
+                assert await ask(client, fid, pattern) == (Status.NO_MORE_FILES, [])
 
 
 class NamesOfOneStep(trio.abc.Instrument):

@@ -86,6 +86,18 @@ async def test_attributes(tmp_path: Path) -> None:
         assert refused is Status.INVALID_PARAMETER
 
 
+async def test_contents_that_make_no_sense_are_no_wrong_length(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.make_file("f")
+        for length in (3, 200):
+            malformed = bytearray(rename_to("renamed"))
+            struct.pack_into("<I", malformed, 16, length)
+            assert await client.set(fid, Class.RENAME, bytes(malformed)) is Status.INVALID_PARAMETER
+        assert await client.set(fid, Class.RENAME, rename_to("")[:19]) is Status.INFO_LENGTH_MISMATCH
+        for chain in (b"\7\0\0\0" + bytes(20), b"\0" * 7, b"\0\0\0\0\0\1\xff\0a\0"):
+            assert await client.set(fid, Class.FULL_EA, chain) is Status.EA_LIST_INCONSISTENT
+
+
 async def test_the_end_of_file_moves_both_ways(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         fid = await client.make_file("f", b"x" * 10000)

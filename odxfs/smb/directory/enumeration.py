@@ -49,8 +49,8 @@ class Enumeration:
         "_shows",
         "_special",
         "_volume",
+        "answered",
         "lock",
-        "returned",
     )
 
     def __init__(
@@ -78,8 +78,8 @@ class Enumeration:
         self._pushed_back: Listed | None = None
         self._after = 0
         self._exhausted = False
-        self.returned = False
-        """Whether this scan has found anything: NO_SUCH_FILE before, NO_MORE_FILES after."""
+        self.answered = False
+        """Whether a request of this scan was answered: NO_SUCH_FILE before, NO_MORE_FILES after."""
 
     def push_back(self, listed: Listed) -> None:
         """Give back what did not fit into the answer; `next` returns it again."""

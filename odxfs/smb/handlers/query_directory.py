@@ -16,7 +16,7 @@ from odxfs.wire.query_directory import QueryDirectoryFlags, QueryDirectoryReques
 
 
 async def query_directory(context: RequestContext) -> QueryDirectoryResponse:
-    """Handle one request. SmbError: NO_SUCH_FILE for a scan without a match, NO_MORE_FILES at its end, and the checks'."""
+    """Handle one request. SmbError: NO_SUCH_FILE where the first of a scan finds nothing, else NO_MORE_FILES, and the checks'."""
     request = QueryDirectoryRequest.unpack(context.pdu)
     opened = context.find_open(request.file_id)
     _check(context, opened, request)
@@ -27,9 +27,9 @@ async def query_directory(context: RequestContext) -> QueryDirectoryResponse:
         if request.flags & (QueryDirectoryFlags.RESTART_SCANS | QueryDirectoryFlags.REOPEN):
             enumeration.restart(request.file_name)
         entries = await _gather(enumeration, request)
+        is_first, enumeration.answered = not enumeration.answered, True
         if not entries:
-            raise SmbError(Status.NO_MORE_FILES if enumeration.returned else Status.NO_SUCH_FILE)
-        enumeration.returned = True
+            raise SmbError(Status.NO_SUCH_FILE if is_first else Status.NO_MORE_FILES)
     return QueryDirectoryResponse(pack_chain(entries, ENTRY_ALIGNMENT))
 
 

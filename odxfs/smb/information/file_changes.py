@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from odxfs.errors import ProtocolError
+from odxfs.errors import CutShort
 from odxfs.ntstatus import Status
 from odxfs.opens import Use
 from odxfs.smb.access import FILE_WRITE_ATTRIBUTES, FILE_WRITE_DATA, FILE_WRITE_EA, require
@@ -56,10 +56,8 @@ async def set_file(context: RequestContext, opened: SmbOpen, request: SetInfoReq
         raise SmbError(Status.MEDIA_WRITE_PROTECTED)
     try:
         await change(context, opened, request.buffer)
-    except ProtocolError as error:
-        if error.status is Status.INVALID_PARAMETER:
-            raise SmbError(Status.INFO_LENGTH_MISMATCH, str(error)) from error
-        raise
+    except CutShort as error:
+        raise SmbError(Status.INFO_LENGTH_MISMATCH, str(error)) from error
     if request.file_info_class in _OF_THE_SIZE and opened.writes_through:
         await opened.volume.sync(opened.inode)
 

@@ -30,8 +30,17 @@ class ExtendedAttribute(NamedTuple):
 
 
 def unpack_full_ea(data: Buffer) -> tuple[ExtendedAttribute, ...]:
-    """The attributes of a FileFullEaInformation buffer or an ExtA create context."""
-    return tuple(_unpack_full(entry) for entry in unpack_chain(data, _FULL.size, MAX_EAS, "EA", EA_ALIGNMENT))
+    """The attributes of a FileFullEaInformation buffer or an ExtA create context.
+
+    Raises ProtocolError: INVALID_EA_NAME, else EA_LIST_INCONSISTENT (MS-FSA 2.1.5.15.8).
+    """
+    chain = unpack_chain(data, _FULL.size, MAX_EAS, "EA", EA_ALIGNMENT)
+    try:
+        return tuple(_unpack_full(entry) for entry in chain)
+    except ProtocolError as error:
+        if error.status is Status.INVALID_EA_NAME:
+            raise
+        raise ProtocolError(str(error), Status.EA_LIST_INCONSISTENT) from error
 
 
 def pack_full_ea(attributes: Iterable[ExtendedAttribute]) -> bytes:
