@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from odxfs.control.arguments import Arguments
-from odxfs.control.client import NotServed, ask
+from odxfs.control.client import NotServed, Unanswered, ask
 from odxfs.errors import (
     AlreadyExists,
     ExitCode,
@@ -187,10 +187,12 @@ def control_commands(pool: Callable[[], Pool | None]) -> dict[str, Callable[[Arg
 async def administer(directory: Path, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Have a command done: by the process that serves the pool, or here. Blocks while another process does it.
 
-    Raises UserError.
+    Raises UserError, Unanswered for what may or may not have been done.
     """
     try:
         return ask(directory, name, values, timeout=None)
+    except Unanswered:
+        raise
     except NotServed:
         pass
     given = Arguments({key: value for key, value in values.items() if value is not None})

@@ -78,7 +78,7 @@ def _schema(_: argparse.Namespace) -> int:
 def _reload(arguments: argparse.Namespace) -> int:
     from odxfs.control.client import ask
 
-    changes = ask(require_pool(arguments.directory), "reload")["changes"]
+    changes = ask(require_pool(arguments.directory), "reload", timeout=None)["changes"]
     for sentence in changes or ["nothing has changed"]:
         say(sentence)
     return ExitCode.OK

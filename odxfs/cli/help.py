@@ -29,7 +29,7 @@ MEANINGS = {
     ExitCode.NOT_OFFLOADED: "with --require-offload: the copy would not have been by token alone",
     ExitCode.NOT_FOUND: "no such user, share, file or running server",
     ExitCode.EXISTS: "there is one of that name already",
-    ExitCode.FORMAT: "the pool has a newer format than this program knows",
+    ExitCode.FORMAT: "the pool, or the process that serves it, is newer than this program",
     ExitCode.MISMATCH: "with --verify: the copy differs from its source",
     ExitCode.INCOMPLETE: "some of several files were not copied; each was told of",
     ExitCode.FSCK_FOUND: "fsck found something",

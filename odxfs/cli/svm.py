@@ -7,6 +7,7 @@ profile=ontap tokens.per-client=100. 'odxfs help svms' tells the keys.
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,17 +92,22 @@ def _put_in_force(directory: Path, file: Path, before: str | None, edited: str) 
     from odxfs.configuration import parse_configuration
     from odxfs.configuration.editing import replace_file
     from odxfs.configuration.source import with_real_paths
-    from odxfs.control.client import NotServed, ask
+    from odxfs.control.client import NotServed, Unanswered, ask
 
     if with_real_paths(parse_configuration(edited, file)).pool != directory:
         raise UserError(f"{file} is for another pool than {directory}", ExitCode.CONFIG)
-    replace_file(file, edited)
     try:
-        ask(directory, "reload")
-    except NotServed:
-        pass
-    except UserError:
+        replace_file(file, edited)
+        ask(directory, "reload", timeout=None)
+    except UserError as error:
+        if isinstance(error, NotServed) and not isinstance(error, Unanswered):
+            return
         _restore(file, before)
+        raise
+    except KeyboardInterrupt:
+        _restore(file, before)
+        with suppress(UserError):
+            ask(directory, "reload")  # it may go by the other file already
         raise
 
 
@@ -131,7 +137,7 @@ def _restore(file: Path, before: str | None) -> None:
     from odxfs.configuration.editing import replace_file
 
     if before is None:
-        file.unlink()
+        file.unlink(missing_ok=True)
     else:
         replace_file(file, before)
 

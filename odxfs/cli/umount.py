@@ -9,7 +9,7 @@ from pathlib import Path
 
 from odxfs.cli.output import say
 from odxfs.cli.pools import is_pool
-from odxfs.control.client import NotServed, ask
+from odxfs.control.client import NotServed, Unanswered, ask
 from odxfs.errors import ExitCode, UserError
 from odxfs_mount.unmounting import MountEntry, find_mount, list_mounts, unmount
 
@@ -31,10 +31,12 @@ def run(arguments: argparse.Namespace) -> int:
         if mounted is not None:
             _require_server(mounted)
         ask(directory, "shutdown", timeout=None)
-    except NotServed:
+    except NotServed as error:
         if mounted is None:
             raise
         _clear(mounted.mountpoint)
+        if isinstance(error, Unanswered):
+            raise
         say(f"{mounted.mountpoint} was left behind by a process that has gone, and is cleared")
         return 0
     say(f"{directory} is closed and clean")

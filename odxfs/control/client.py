@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,15 @@ from odxfs.errors import ExitCode, UserError
 ANSWER_SECONDS = 30.0
 """How long to wait for an answer that needs no work."""
 
+_TRY_AGAIN_SECONDS = 0.05
+
 
 class NotServed(UserError):
-    """Nobody serves the pool now."""
+    """Nobody serves the pool now, and nothing was done."""
+
+
+class Unanswered(NotServed):
+    """Who served the pool has taken the command, and has gone before it said what became of it."""
 
 
 def ask(
@@ -28,7 +35,7 @@ def ask(
     """Send `command` to the process that serves the pool in `directory` and return its result.
 
     `arguments` are values that JSON knows; one that is None is left out. `timeout` in seconds, None to wait for ever.
-    Raises NotServed, or UserError with what the other side says.
+    Raises NotServed, Unanswered, or UserError with what the other side says.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
@@ -37,18 +44,17 @@ def ask(
             connection.sendall(_request(command, arguments or {}))
             line = _read_line(connection)
         except TimeoutError as error:
-            raise UserError(f"the process serving {directory} does not answer", ExitCode.BUSY) from error
-        except OSError as error:
+            raise _silent(directory) from error
+        except OSError as error:  # unix(7) sockets say so when what was sent has not all been read
             raise NotServed(
                 f"the process serving {directory} has gone: {error}", ExitCode.NOT_FOUND
             ) from error
     if not line:
-        raise NotServed(f"the process serving {directory} went without an answer", ExitCode.NOT_FOUND)
-    answer = json.loads(line)
-    if not answer["ok"]:
-        raise UserError(answer["error"], ExitCode(answer["exit_code"]))
-    result: dict[str, Any] = answer["result"]
-    return result
+        raise Unanswered(
+            f"the process serving {directory} went without an answer: see whether it has done what it was asked",
+            ExitCode.NEEDS_FSCK,
+        )
+    return _result(directory, line)
 
 
 def is_served(directory: Path) -> bool:
@@ -65,16 +71,48 @@ def _request(command: str, arguments: Mapping[str, Any]) -> bytes:
     return json.dumps({"command": command, "arguments": given}).encode() + b"\n"
 
 
+def _result(directory: Path, line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+        if answer["ok"]:
+            return dict(answer["result"])
+        refusal, code = str(answer["error"]), answer["exit_code"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"the process serving {directory} answers what this odxfs does not understand", ExitCode.FORMAT
+        ) from error
+    known = code in list(ExitCode) and code != ExitCode.OK
+    raise UserError(refusal, ExitCode(code) if known else ExitCode.REFUSED)
+
+
+def _silent(directory: Path) -> UserError:
+    return UserError(f"the process serving {directory} does not answer", ExitCode.BUSY)
+
+
 def _connect(connection: socket.socket, directory: Path) -> None:
     try:
         with socket_address(directory) as address:
-            connection.connect(address)
+            _connect_in_time(connection, address)
+    except BlockingIOError as error:
+        raise _silent(directory) from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NotServed(f"{directory} is not mounted or served", ExitCode.NOT_FOUND) from error
     except PermissionError as error:
         raise UserError(f"{directory} is served by another user", ExitCode.REFUSED) from error
     except OSError as error:
         raise UserError(f"{directory}: {os.strerror(error.errno or 0)}", ExitCode.NOT_A_POOL) from error
+
+
+def _connect_in_time(connection: socket.socket, address: str) -> None:
+    """Wait while more callers wait than are let in; BlockingIOError when the socket's time is over, and connect(2)'s OSErrors."""
+    deadline = time.monotonic() + (connection.gettimeout() or 0)
+    while True:
+        try:
+            return connection.connect(address)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_TRY_AGAIN_SECONDS)
 
 
 def _read_line(connection: socket.socket) -> bytes:

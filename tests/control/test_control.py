@@ -4,8 +4,9 @@ import errno
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 import trio
 
+from odxfs.administration import COMMANDS, administer
 from odxfs.control.arguments import Arguments
-from odxfs.control.client import NotServed, ask
+from odxfs.control.client import NotServed, Unanswered, ask
 from odxfs.control.server import ControlServer
 from odxfs.errors import ExitCode, UserError
+from odxfs.volume import create_pool
 
 
 async def _multiply(arguments: Arguments) -> dict[str, Any]:
@@ -161,3 +164,96 @@ async def test_callers_that_say_nothing_keep_nobody_else_out(
             await silent.enter_async_context(await trio.open_unix_socket(tmp_path / "control"))
         found = await trio.to_thread.run_sync(ask, tmp_path, "multiply", {"number": 1})
     assert found["text"] == "it is 2"
+
+
+@contextmanager
+def _impostor(directory: Path, converse: Callable[[socket.socket], None]) -> Iterator[None]:
+    """Something that listens where a serving process would, and does `converse` with its first caller."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            converse(connection)
+
+    with socket.socket(socket.AF_UNIX) as listening, ThreadPoolExecutor() as threads:
+        listening.bind(str(directory / "control"))
+        listening.listen()
+        served = threads.submit(serve)
+        yield
+        served.result(60)
+
+
+def _take_and_go(connection: socket.socket) -> None:
+    connection.recv(65536)
+
+
+def test_a_command_that_was_taken_and_not_answered_may_have_been_done(tmp_path: Path) -> None:
+    with _impostor(tmp_path, _take_and_go), pytest.raises(Unanswered, match="went without an answer"):
+        ask(tmp_path, "multiply")
+
+
+def test_a_command_that_nobody_has_read_was_not_done(tmp_path: Path) -> None:
+    with _impostor(tmp_path, lambda _: None), pytest.raises(NotServed) as gone:
+        ask(tmp_path, "multiply")
+    assert not isinstance(gone.value, Unanswered)
+
+
+async def test_a_command_is_not_done_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who serves the pool has made the snapshot when it dies."""
+    create_pool(tmp_path)
+    done = []
+
+    async def create(*_: Any) -> dict[str, Any]:
+        done.append("here")
+        return {}
+
+    monkeypatch.setitem(COMMANDS, "snapshot create", create)
+    values = {"volume": "main", "name": "before"}
+    with _impostor(tmp_path, _take_and_go), pytest.raises(Unanswered):
+        await administer(tmp_path, "snapshot create", values)
+    assert done == []
+    (tmp_path / "control").unlink()
+    with _impostor(tmp_path, lambda _: None):
+        await administer(tmp_path, "snapshot create", values)
+    assert done == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (b'{"ok": false, "error": "no", "exit_code": 99}', ExitCode.REFUSED),
+        (b'{"ok": false, "error": "no", "exit_code": 0}', ExitCode.REFUSED),
+        (b'{"ok": false, "error": "no", "exit_code": []}', ExitCode.REFUSED),
+        (b'{"ok": false, "error": "no", "exit_code": 5}', ExitCode.BUSY),
+        (b'{"ok": false}', ExitCode.FORMAT),
+        (b'{"ok": true}', ExitCode.FORMAT),
+        (b'{"ok": true, "result": 7}', ExitCode.FORMAT),
+        (b"[" * 60_000, ExitCode.FORMAT),
+        (b"7", ExitCode.FORMAT),
+        (b"\xff", ExitCode.FORMAT),
+        (b"", ExitCode.FORMAT),
+    ],
+)
+def test_whatever_another_version_answers_is_an_error_in_words(
+    tmp_path: Path, answer: bytes, code: ExitCode
+) -> None:
+    def converse(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(answer + b"\n")
+
+    with _impostor(tmp_path, converse), pytest.raises(UserError) as refused:
+        ask(tmp_path, "multiply")
+    assert refused.value.exit_code is code
+
+
+def test_a_process_that_hangs_with_callers_waiting_is_busy(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as hung, ExitStack() as waiting:
+        hung.bind(str(tmp_path / "control"))
+        hung.listen(0)
+        for _ in range(2):
+            caller = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            caller.setblocking(False)
+            caller.connect_ex(str(tmp_path / "control"))
+        with pytest.raises(UserError, match="does not answer") as refused:
+            ask(tmp_path, "multiply", timeout=0.2)
+        assert refused.value.exit_code is ExitCode.BUSY
