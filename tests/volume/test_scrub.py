@@ -3,6 +3,7 @@
 import os
 import random
 import sqlite3
+import stat
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ import trio
 
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode, Volume
-from odxfs.volume.checking.scrub import Scrub, read_record
+from odxfs.volume.checking.scrub import RECORD, Scrub, read_record
 
 FAST = 1 << 40
 
@@ -53,6 +54,12 @@ async def test_every_block_is_read_once_however_often_it_is_shared(volume: Volum
     record = read_record(volume.pool.directory)
     assert record is not None
     assert record["state"] == "complete"
+
+
+async def test_the_record_which_names_files_is_its_owners_alone(volume: Volume) -> None:
+    volume.pool.directory.chmod(0o755)
+    await Scrub(volume.pool).run(FAST)
+    assert stat.S_IMODE((volume.pool.directory / RECORD).stat().st_mode) == 0o600
 
 
 async def test_damage_is_named_by_every_holder_and_byte(

@@ -8,7 +8,6 @@ leaves name is read once.
 
 import json
 import logging
-import os
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from odxfs.errors import Corrupt, VolumeError
+from odxfs.record_file import replace_durably
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LeafId
 from odxfs.volume.allocation.group import BLOCKS_PER_GROUP, GROUP_SHIFT, set_bits
 from odxfs.volume.catalog.interface import Table
@@ -93,7 +93,8 @@ class Scrub:
             if self.progress.state == "running":
                 self.progress.state = "stopped"
             self.progress.ended_ns = self._pool.clock()
-            write_record(self._pool.directory, self.progress)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(write_record, self._pool.directory, self.progress)
 
     def _begin(self, *, restart: bool) -> None:
         if restart or self.progress.state != "stopped":
@@ -289,12 +290,13 @@ RECORD = "scrub.json"
 
 
 def write_record(directory: Path, progress: ScrubProgress) -> None:
-    """Keep in the pool's directory how the last pass ended; without effect where that cannot be written."""
+    """Keep in the pool's directory how the last pass ended, for its owner alone: it names files. Blocking.
+
+    Without effect where that cannot be written.
+    """
     path = directory / RECORD
-    partial = path.with_suffix(".partial")
     try:
-        partial.write_text(json.dumps(progress.as_json()) + "\n")
-        os.replace(partial, path)
+        replace_durably(path, json.dumps(progress.as_json()).encode() + b"\n")
     except OSError as error:
         _log.info("%s cannot be written: %s", path, error)
 
