@@ -10,6 +10,7 @@ from typing import Any
 
 from odxfs.access_times import read_quietly
 from odxfs.errors import ExitCode, UserError
+from odxfs.file_owner import give_as, give_to_owner_of
 
 PRIVATE = 0o600
 """For secrets, and for what names people."""
@@ -18,6 +19,7 @@ PRIVATE = 0o600
 def replace_durably(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     """Make `content` the whole of the file, durable on return; at every moment it is the old or the new one. Raises OSError.
 
+    It is whose the old one was; root's in another's directory is that one's.
     Two writers at a time are for the caller to keep apart.
     """
     unfinished = path.with_name(f"{path.name}.new")
@@ -27,6 +29,7 @@ def replace_durably(path: Path, content: bytes, mode: int = PRIVATE) -> None:
         with open(os.open(unfinished, flags, PRIVATE), "wb") as file:
             file.write(content)
             file.flush()
+            _settle_owner(path, file.fileno())
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -35,6 +38,15 @@ def replace_durably(path: Path, content: bytes, mode: int = PRIVATE) -> None:
         raise
     with _opened_directory(path.parent) as directory:
         os.fsync(directory)
+
+
+def _settle_owner(path: Path, descriptor: int) -> None:
+    try:
+        replaced = path.stat()
+    except FileNotFoundError:
+        give_to_owner_of(path.parent, descriptor)
+    else:
+        give_as(replaced, path.parent, descriptor)
 
 
 class RecordFile:

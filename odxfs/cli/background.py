@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from odxfs.errors import ExitCode, OdxfsError, UserError
+from odxfs.file_owner import open_or_create
 from odxfs.observe.logging import configure_logging
 
 log = logging.getLogger("odxfs.serving")
@@ -24,7 +25,7 @@ def run_in_background(work: Work, log_file: Path) -> dict[str, Any]:
     Must be called before any thread or event loop exists. Raises the UserError that `work` raised before it was ready, and
     OSError when there can be no log.
     """
-    os.close(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    os.close(open_or_create(log_file, os.O_WRONLY | os.O_APPEND))
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +66,3 @@ def read_identity(directory: Path) -> dict[str, Any]:
     ):
         raise UserError(f"{directory / POOL_FILE} does not describe a pool", ExitCode.NOT_A_POOL)
     return content
-
-
-def require_owner(directory: Path) -> None:
-    """Refuse early, in words, where the pool's files belong to somebody else."""
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        raise UserError(f"{directory} may not be read and written by you", ExitCode.NOT_A_POOL)

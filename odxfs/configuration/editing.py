@@ -51,7 +51,7 @@ def delete_svm(text: str, name: str) -> str:
 
 
 def replace_file(file: pathlib.Path, text: str) -> None:
-    """Make `text` the content of `file` in one step; its mode stays. Raises OSError."""
+    """Make `text` the content of `file` in one step; its mode and owner stay. Raises OSError."""
     mode = PRIVATE
     with suppress(FileNotFoundError):
         mode = file.stat().st_mode & 0o7777

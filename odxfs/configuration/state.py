@@ -4,6 +4,7 @@ from pathlib import Path
 
 from odxfs.configuration.model import DEFAULT_SVM
 from odxfs.errors import ExitCode, UserError
+from odxfs.file_owner import make_directory
 
 SVMS_DIRECTORY = "svms"
 
@@ -17,7 +18,9 @@ def made_state_directory(pool: Path, name: str) -> Path:
     """The same, made if need be. Raises UserError(CONFIG)."""
     directory = state_directory(pool, name)
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if name != DEFAULT_SVM:
+            make_directory(directory.parent, exist_ok=True)
+            make_directory(directory, exist_ok=True)
     except OSError as error:
         raise UserError(f"{directory} cannot be made: {error.strerror}", ExitCode.CONFIG) from error
     return directory

@@ -1,9 +1,12 @@
 """A log file that keeps nobody waiting: it may lie on the very disk that does not answer."""
 
 import logging
+import os
 import queue
 import threading
 from pathlib import Path
+
+from odxfs.file_owner import open_or_create
 
 _PATIENCE_SECONDS = 0.1
 """How long who logs waits for its line to be written, so that it is there when he goes on; a disk that works takes 50 us."""
@@ -23,8 +26,7 @@ class LogFile(logging.Handler):
 
     def __init__(self, file: Path) -> None:
         super().__init__()
-        file.touch(mode=0o600)
-        self._file = file.open("ab", buffering=0)
+        self._file = os.fdopen(open_or_create(file, os.O_WRONLY | os.O_APPEND), "ab", buffering=0)
         self._lines: queue.Queue[tuple[str, threading.Event] | None] = queue.Queue(_MOST_WAITING)
         self._is_behind = False
         self._overflowed = 0

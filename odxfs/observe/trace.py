@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from odxfs.file_owner import open_or_create
 from odxfs.offload import OffloadEvent
 
 TRACE_FILE = "offload.jsonl"
@@ -87,8 +88,7 @@ class OffloadTrace:
             self._descriptor = None
             self._file.replace(older(self._file))
         if self._descriptor is None:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._descriptor = os.open(self._file, flags, 0o600)
+            self._descriptor = open_or_create(self._file, os.O_WRONLY | os.O_APPEND)
             self._size = os.fstat(self._descriptor).st_size
         if self._is_cut:
             line = b"\n" + line

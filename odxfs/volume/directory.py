@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from odxfs.errors import ExitCode, NoSpace, UserError
+from odxfs.file_owner import make_directory, open_or_create
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.ownership import Ownership, noted_owner, running_owner
 
@@ -63,7 +64,7 @@ class PoolDirectory:
                 raise UserError(f"{self.path} is a pool already", ExitCode.EXISTS)
             if entries:
                 raise UserError(f"{self.path} is not empty", ExitCode.EXISTS)
-            self.segments.mkdir(mode=0o700)
+            make_directory(self.segments)
         except OSError as error:
             raise UserError(f"cannot make a pool in {self.path}: {error.strerror}") from error
         return [self.path, *(path.parent for path in made)]
@@ -107,7 +108,7 @@ class PoolDirectory:
     @contextmanager
     def owned(self, owner: str) -> Iterator[Ownership]:
         """Hold the pool's lock. Raises UserError naming who holds it already, NoSpace or StoreFailed. Blocking."""
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_or_create(self.lock, os.O_RDWR)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from odxfs.errors import ExitCode, StoreFailed, UserError
+from odxfs.file_owner import open_or_create
 from odxfs.volume.blocks.files import translated
 
 CHECK_SECONDS = 0.05
@@ -30,7 +31,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 def make_lock(lock: Path) -> None:
     """The lock file of a new pool, which nobody owns. Raises StoreFailed or NoSpace."""
     try:
-        descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_or_create(lock, os.O_WRONLY)
         try:
             _put(descriptor, {"owner": "nobody", "pid": 0})
         finally:
@@ -108,7 +109,7 @@ class Ownership:
 
     def _note(self, note: Mapping[str, object]) -> None:
         content = {**note, "lock": self._identity, "directory": self._directory()}
-        descriptor = os.open(self._record, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_or_create(self._record, os.O_RDWR)
         try:
             _put(descriptor, content)
         finally:

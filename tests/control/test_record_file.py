@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from odxfs.errors import ExitCode, UserError
+from odxfs.file_owner import open_or_create
 from odxfs.record_file import RecordFile, replace_durably
 
 
@@ -103,3 +104,43 @@ def test_what_makes_no_sense_is_told_and_kept(tmp_path: Path, content: str, code
             action(Names(tmp_path / "names"))
         assert caught.value.exit_code == code
     assert (tmp_path / "names").read_text() == content
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes what is another's")
+@pytest.mark.parametrize(
+    ("of_directory", "of_replaced", "expected"),
+    [
+        (0, None, 0),
+        (4711, None, 4711),
+        (4711, 0, 4711),
+        (0, 4712, 4712),
+        (4711, 4712, 4712),
+    ],
+)
+def test_what_root_writes_is_whose_it_was_or_the_directorys(
+    tmp_path: Path, of_directory: int, of_replaced: int | None, expected: int
+) -> None:
+    os.chown(tmp_path, of_directory, of_directory)
+    path = tmp_path / "names"
+    if of_replaced is not None:
+        path.touch()
+        os.chown(path, of_replaced, 4713)
+    replace_durably(path, b"new")
+    found = path.stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (expected, 0o600)
+    assert found.st_gid == (4711 if expected == 4711 else 4713 if of_replaced is not None else 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes what is another's")
+def test_root_gives_away_what_it_made_and_nothing_that_it_was_led_to(tmp_path: Path) -> None:
+    theirs, roots = tmp_path / "theirs", tmp_path / "roots"
+    theirs.mkdir()
+    os.chown(theirs, 4711, 4711)
+    roots.touch()
+    (theirs / "link").symlink_to(roots)
+    (theirs / "dangling").symlink_to(tmp_path / "made by root")
+    (theirs / "other").hardlink_to(roots)
+    for name in ("made", "link", "dangling", "other"):
+        os.close(open_or_create(theirs / name, os.O_WRONLY))
+    owners = {name: (theirs / name).stat().st_uid for name in ("made", "link", "dangling", "other")}
+    assert owners == {"made": 4711, "link": 0, "dangling": 0, "other": 0}

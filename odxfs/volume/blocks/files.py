@@ -12,6 +12,7 @@ from pathlib import Path
 
 from odxfs.access_times import open_quietly
 from odxfs.errors import NoSpace, StoreFailed, VolumeError
+from odxfs.file_owner import give_to_owner_of
 from odxfs.types import Buffer
 
 _FALLOC_PUNCH_HOLE_KEEP_SIZE = 0x03
@@ -37,7 +38,10 @@ class Files:
         """A descriptor for reading and writing; with `create` the file must not be there yet."""
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
         try:
-            return open_quietly(path, flags)
+            descriptor = open_quietly(path, flags)
+            if create:
+                give_to_owner_of(path.parent, descriptor)
+            return descriptor
         except OSError as error:
             raise translated(error, f"opening {path.name}") from error
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from odxfs.errors import Corrupt, ExitCode, NoSpace, Stale, StoreFailed, UserError, VolumeError
+from odxfs.file_owner import open_or_create
 from odxfs.types import SnapshotId
 from odxfs.volume.blocks.threads import DiskThreads
 from odxfs.volume.catalog import statements
@@ -258,7 +259,7 @@ def _keep_private(path: Path, *, created: bool = False) -> None:
     """
     try:
         if created:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(open_or_create(path, os.O_RDWR))
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
                 os.chmod(f"{path}{suffix}", 0o600)

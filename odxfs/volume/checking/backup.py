@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID
 
 from odxfs.errors import ExitCode, NoSpace, StoreFailed, UserError
+from odxfs.file_owner import open_or_create
 from odxfs.volume.catalog.sqlite import find_damage
 from odxfs.volume.directory import PoolDirectory
 
@@ -60,8 +61,8 @@ def restore(directory: Path, source: Path) -> Path | None:
         fresh = place.catalog.with_name(f"{place.catalog.name}.restoring")
         try:
             _remove(fresh)  # an earlier one was killed
+            os.close(open_or_create(fresh, os.O_WRONLY))
             shutil.copyfile(source, fresh)
-            fresh.chmod(0o600)
             _adopt(fresh, source, uuid, _epoch_of(place.catalog))
             _sync(fresh)
             kept = _set_aside(place.catalog)
