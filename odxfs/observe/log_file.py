@@ -56,15 +56,19 @@ class LogFile(logging.Handler):
         super().close()
 
     def _write_all(self) -> None:
+        with self._file:
+            self._write_until_closed()
+
+    def _write_until_closed(self) -> None:
         refused = told = 0
         while (item := self._lines.get()) is not None:
             line, written = item
             lost = self._overflowed + refused
             notice = f"({lost - told} lines of this log could not be written)\n" if lost > told else ""
             try:
-                self._file.write(f"{notice}{line}\n".encode())
+                self._file.write(f"{notice}{line}\n".encode(errors="backslashreplace"))
                 told = lost
-            except OSError:
+            except Exception:  # whatever one line meets, the next ones are written
                 refused += 1
             written.set()
             self._is_behind = self._is_behind and not self._lines.empty()
