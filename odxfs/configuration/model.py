@@ -19,7 +19,7 @@ from odxfs.configuration.texts import ENDPOINT, POLICY, VOLUME_PATH, Choice, Fol
 from odxfs.offload import OffloadSettings, TokenLimits
 from odxfs.offload.settings import LARGEST_TOKEN_BYTES
 from odxfs.smb.settings import Encryption
-from odxfs.smb.shares import check_share_name
+from odxfs.smb.shares import COMMENT_PATTERN, check_share_name
 from odxfs.types import BLOCK_BYTES, MAX_FILE_BYTES
 
 DEFAULT_SVM = "default"
@@ -121,9 +121,7 @@ class ShareConfiguration:
         Doc("The volume: one of the SVM's. Default: the first of them, of the default SVM main."),
     ] = ""
     path: Annotated[str, VOLUME_PATH, Doc("Serve only this folder of the volume.")] = ""
-    comment: Annotated[str, Text(r"[^\x00-\x1f]{0,255}", "a line of text"), Doc("Shown beside the name.")] = (
-        ""
-    )
+    comment: Annotated[str, Text(COMMENT_PATTERN, "a line of text"), Doc("Shown beside the name.")] = ""
     read_only: Annotated[bool, Flag(), Doc("Let nobody write through this share.")] = False
     copy_offload: Annotated[bool, Flag(), Doc("Serve copy offload on this share.")] = True
     encrypt: Annotated[bool, Flag(), Doc("Serve only encrypted (SMB 3) sessions.")] = False

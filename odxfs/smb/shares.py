@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +18,9 @@ IPC_NAME = "IPC$"
 TOKENS_NAME = "TOKENS$"
 MAX_SHARE_NAME_CHARACTERS = 80
 """The longest share name that NetShareEnum's clients show (NNLEN in Windows' lmcons.h)."""
+
+COMMENT_PATTERN = r"[^\x00-\x1f\ud800-\udfff]{0,255}"
+"""A line of text; half a surrogate pair, which stands for a byte that is not UTF-8, cannot be sent."""
 
 _FORBIDDEN = set('"/\\[]:|<>+=;,*?')
 
@@ -101,8 +105,12 @@ class ShareStore:
         return self._shares.get(name.casefold())
 
     def add(self, share: Share) -> None:
-        """Add `share`; UserError when the name is taken or no share can be called so."""
+        """Add `share`; UserError when the name is taken, or no share can be called so or have such a comment."""
         check_share_name(share.name)
+        if not re.fullmatch(COMMENT_PATTERN, share.comment):
+            raise UserError(
+                f"{share.comment!r} cannot be the comment of a share: it is a line of up to 255 characters"
+            )
         with self._file.changing():
             if share.name.casefold() in self._shares:
                 raise UserError(f"there is already a share {share.name!r}", ExitCode.EXISTS)

@@ -408,10 +408,12 @@ def test_the_file_of_users_is_private_and_holds_no_password(tmp_path: Path) -> N
     assert [each.name for each in tmp_path.iterdir()] == ["users.json"]
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a@b", " alice", "alice.", "x" * 65, "new\nline"])
+@pytest.mark.parametrize("name", ["", "a/b", "a@b", " alice", "alice.", "x" * 65, "new\nline", "b\udcffd"])
 def test_names_no_client_could_send_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError):
         UserStore(tmp_path).add(name, "secret", 1, 1)
+    with pytest.raises(UserError):
+        UserStore(tmp_path).add_group(name, 1)
 
 
 def test_mistakes_are_told_by_exit_code(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,18 @@ def test_shares_are_listed_with_their_comments() -> None:
         ("data\0", "the disks\0", 0),
         ("Ablage\0", "\0", 0),
         ("IPC$\0", "pipes\0", 0x80000003),
+    ]
+
+
+def test_a_share_with_text_that_cannot_be_sent_hides_no_other() -> None:
+    odd = PublishedShare("odd", "c\udcff", path="C:\\main\\\udcff")
+    described = replace(facts([odd, PublishedShare("data", "the disks")]), is_administrator=True)
+    pipe = bound_pipe(server_service(described))
+    pipe.write(request_pdus(15, share_enum(2).getData()))
+    rows = srvs.NetrShareEnumResponse(read_call(pipe))["InfoStruct"]["ShareInfo"]["Level2"]["Buffer"]
+    assert [(row["shi2_netname"], row["shi2_remark"], row["shi2_path"]) for row in rows] == [
+        ("odd\0", "c\ufffd\0", "C:\\main\\\ufffd\0"),
+        ("data\0", "the disks\0", "\0"),
     ]
 
 

@@ -52,6 +52,9 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         with pytest.raises(UserError) as refused:
             store.add(Share(name))
         assert refused.value.exit_code == code
+    for comment in ("two\nlines", "c\udcff", "x" * 256):
+        with pytest.raises(UserError, match="cannot be the comment"):
+            store.add(Share("new", comment=comment))
     with pytest.raises(UserError, match="no share"):
         store.delete("missing")
 

@@ -19,7 +19,10 @@ FORMAT_VERSION = 1
 MAX_GID = 2**32 - 2
 """The largest gid; the one above means "leave it" to chown(2)."""
 
-_NAME = re.compile(r"""[^"/\\\[\]:;|=,+*?<>@\x00-\x1f\x7f]{1,64}""")
+_NAME = re.compile(r"""[^"/\\\[\]:;|=,+*?<>@\x00-\x1f\x7f\ud800-\udfff]{1,64}""")
+"""What Windows allows in the name of an account, without "@", which separates a name from a realm, and without halves of
+surrogate pairs, which stand for bytes that are not UTF-8."""
+
 _SID = re.compile(r"S-1-5-21-\d+-\d+-\d+-\d+")
 
 
@@ -56,7 +59,7 @@ class GroupStore:
 
     def add(self, name: str, gid: int, sid: str) -> Group:
         """A new group without members. Raises UserError: EXISTS, USAGE for a name that no client could send."""
-        if not _NAME.fullmatch(name) or name.strip(" .") != name:
+        if not may_be_account_name(name):
             raise UserError(f"{name!r} cannot be the name of a group")
         if not 0 <= gid <= MAX_GID:
             raise UserError(f"a gid is a number from 0 to {MAX_GID}")
@@ -95,6 +98,11 @@ class GroupStore:
 
     def _dump(self) -> dict[str, Any]:
         return {"version": FORMAT_VERSION, "groups": [_dump_group(group) for group in self._groups.values()]}
+
+
+def may_be_account_name(name: str) -> bool:
+    """Whether a client could send it as the name of a user or group."""
+    return _NAME.fullmatch(name) is not None and name.strip(" .") == name
 
 
 def _load_group(entry: dict[str, Any]) -> Group:

@@ -12,7 +12,7 @@ from typing import Any
 
 from odxfs.errors import ExitCode, UserError
 from odxfs.record_file import RecordFile
-from odxfs.smb.auth.groups import Group, GroupStore
+from odxfs.smb.auth.groups import Group, GroupStore, may_be_account_name
 from odxfs.smb.auth.md4 import md4
 
 USERS_FILE = "users.json"
@@ -22,9 +22,6 @@ FIRST_RID = 1000
 """Where Windows begins to number the accounts that people make."""
 MAX_ID = 2**32 - 2
 """The largest uid and gid; the one above means "leave it" to chown(2)."""
-
-_NAME = re.compile(r"""[^"/\\\[\]:;|=,+*?<>@\x00-\x1f\x7f]{1,64}""")
-"""What Windows allows in an account name, without "@", which separates a name from a realm."""
 
 _NT_HASH = re.compile(r"[0-9a-f]{32}")
 _SID = re.compile(r"S-1-5-21-\d+-\d+-\d+")
@@ -81,7 +78,7 @@ class UserStore:
 
         Raises UserError: EXISTS when there is one, USAGE for a name that no Windows client could send.
         """
-        if not _NAME.fullmatch(name) or name.strip(" .") != name:
+        if not may_be_account_name(name):
             raise UserError(f"{name!r} cannot be a user name")
         if not (0 <= uid <= MAX_ID and 0 <= gid <= MAX_ID):
             raise UserError(f"uid and gid are numbers from 0 to {MAX_ID}")

@@ -12,6 +12,7 @@ from impacket.dcerpc.v5 import srvs
 
 from odxfs.smb.rpc.calls import Calls, Ndr, interface, text
 from odxfs.smb.rpc.pipe import Interface
+from odxfs.wire.cursor import encode_utf16
 
 SRVSVC_UUID = UUID("4b324fc8-1670-01d3-1278-5a47bf6ee188")
 DISK_SHARE, IPC_SHARE, SPECIAL_SHARE = 0, 3, 0x80000000
@@ -80,21 +81,26 @@ def server_service(facts: ServerFacts) -> Interface:
 
 def _fill_share(share: PublishedShare, level: int) -> Ndr:
     info = _SHARE_INFO[level]()
-    info[f"shi{level}_netname"] = share.name + "\0"
+    info[f"shi{level}_netname"] = _shown(share.name)
     if level != 0:
         info[f"shi{level}_type"] = share.kind
-        info[f"shi{level}_remark"] = share.comment + "\0"
+        info[f"shi{level}_remark"] = _shown(share.comment)
     if level == 501:
         info["shi501_flags"] = 0
     if level in ADMINISTRATOR_LEVELS:
         info[f"shi{level}_permissions"] = info[f"shi{level}_current_uses"] = 0
         info[f"shi{level}_max_uses"] = ANY_NUMBER_OF_USES
-        info[f"shi{level}_path"] = share.path + "\0"
+        info[f"shi{level}_path"] = _shown(share.path)
         info[f"shi{level}_passwd"] = srvs.NULL
     if level == 502:
         info["shi502_reserved"] = 0
         info["shi502_security_descriptor"] = srvs.NULL
     return info
+
+
+def _shown(text: str) -> str:
+    """Text as it can be sent, with its NUL: one odd name or comment never makes a whole list unreadable."""
+    return str(encode_utf16(text), "utf-16-le") + "\0"
 
 
 _SHARE_INFO = {
