@@ -87,7 +87,6 @@ class CompoundRun:
             answer = Answer(Status.CANCELLED, ErrorResponse())
         reply = make_reply(request, answer.status, answer.response)
         reply.session_id, reply.tree_id = context.reply_session_id, context.reply_tree_id
-        reply.encrypt = context.bound_tree is not None and context.bound_tree.encrypt_data
         if self._pending is not None:
             reply.async_id = self._pending.async_id
         self._replies.append(reply)

@@ -45,7 +45,7 @@ class Reply:
     """The answer to `request`: `body` follows the header, `payload` follows the body and is never copied before crypto.
 
     `session_id` and `tree_id` are the request's unless they are given. A non-zero `async_id` marks the final answer to a
-    request that was pending. A tree that wants encryption sets `encrypt`.
+    request that was pending.
     """
 
     request: Request
@@ -55,4 +55,3 @@ class Reply:
     session_id: int | None = None
     tree_id: int | None = None
     async_id: int = 0
-    encrypt: bool = False

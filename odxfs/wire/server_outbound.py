@@ -15,7 +15,6 @@ from odxfs.wire.header import (
     NO_SIGNATURE,
     PROTOCOL_ID,
     SESSION_SETUP,
-    TREE_CONNECT,
     Header,
     HeaderFlags,
 )
@@ -162,14 +161,13 @@ class ServerOutbound:
 
 
 def _sealing(replies: Sequence[Reply]) -> SessionSecurity | None:
-    """Whose keys encrypt the answers to a plain request: those of a session or tree that demands it (3.3.4.1.4).
+    """Whose keys encrypt the answers to a plain request: those of a session that demands it (3.3.4.1.4).
 
-    A login's own answer is never encrypted, and neither is that of the TREE_CONNECT that learns of the demand.
+    A login's own answer is never encrypted. A tree that demands it is no reason: it admits no plain request, and that of a
+    TREE_CONNECT is the one that learns of the demand.
     """
     for reply in replies:
-        security, command = reply.request.security, reply.request.header.command
-        if security is None or security.sealer is None or command == SESSION_SETUP:
-            continue
-        if security.encrypt_data or (reply.encrypt and command != TREE_CONNECT):
+        security = reply.request.security
+        if security is not None and security.encrypt_data and reply.request.header.command != SESSION_SETUP:
             return security
     return None

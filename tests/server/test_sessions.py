@@ -11,14 +11,15 @@ import trio
 from odxfs.ntstatus import Status
 from odxfs.smb.settings import Encryption, ServerSettings
 from odxfs.smb.shares import Share
+from odxfs.wire.client_connection import Call
 from odxfs.wire.create import CreateDisposition, CreateRequest
 from odxfs.wire.echo import EchoRequest
-from odxfs.wire.header import Command
+from odxfs.wire.header import PROTOCOL_ID, Command
 from odxfs.wire.logoff import LogoffRequest
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiation import SERVED_DIALECTS
 from odxfs.wire.read import ReadRequest
-from odxfs.wire.tree_connect import TreeConnectRequest
+from odxfs.wire.tree_connect import ShareFlags, TreeConnectRequest, TreeConnectResponse
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 from tests.support.peer import FILE_ALL_ACCESS, Peer, Refused, connect, logged_in
 from tests.support.serving import OTHER_PASSWORD, OTHER_USER, PASSWORD, SHARE, USER, serve
@@ -170,6 +171,29 @@ async def test_a_share_that_demands_encryption_refuses_plain_requests(tmp_path: 
             with pytest.raises(Refused) as refused:
                 await old.connect_tree("sealed")
             assert refused.value.status == Status.ACCESS_DENIED
+
+
+async def test_who_asks_plainly_is_told_plainly_that_a_share_demands_encryption(tmp_path: Path) -> None:
+    """Also where the same frame has a request that uses the share already."""
+    async with (
+        serve(tmp_path, shares=[Share("sealed", encrypt_required=True)]) as served,
+        connect(served.port) as peer,
+    ):
+        await peer.login(USER, PASSWORD)
+        await peer.call(Command.ECHO, EchoRequest())
+        connect_tree = TreeConnectRequest("\\\\127.0.0.1\\sealed").pack()
+        calls = [
+            Call(Command.TREE_CONNECT, connect_tree, session_id=peer.session_id),
+            Call(Command.CREATE, CREATE.pack(), session_id=peer.session_id, related=True),
+        ]
+        ids, buffers = peer.wire.compound(calls)
+        await peer.stream.send_all(b"".join(buffers))
+        frame = await peer.stream.receive_some(65536)
+        assert frame[4:8] == PROTOCOL_ID
+        told, refused = peer.wire.receive(frame)
+        assert [told.header.message_id, refused.header.message_id] == ids
+        assert (told.header.status, refused.header.status) == (Status.SUCCESS, Status.ACCESS_DENIED)
+        assert TreeConnectResponse.unpack(told.pdu).share_flags & ShareFlags.ENCRYPT_DATA
 
 
 async def test_a_connection_without_a_login_is_closed_after_a_while(
