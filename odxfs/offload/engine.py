@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from uuid import UUID
 
+import trio
+
 from odxfs.errors import InvalidArgument, OffloadRefused, Refusal
 from odxfs.offload import rules
 from odxfs.offload.counters import Mechanism, OffloadCounters
@@ -25,7 +27,7 @@ from odxfs.offload.settings import TokenLimits
 from odxfs.offload.token import ZERO_TOKEN, is_zero_token, issuer_of, label_of
 from odxfs.offload.token_files import TokenFiles
 from odxfs.offload.writing import CALL_SECONDS, write_pinned, write_zero_token
-from odxfs.volume import Inode, Pool, Volume
+from odxfs.volume import Inode, Pool, Volume, parts_to_capture
 
 
 def _unobserved(_: OffloadEvent) -> None:
@@ -217,23 +219,30 @@ class OffloadEngine:
     ) -> int:
         """Copy a range by sharing extents; returns the bytes copied, fewer at the source's end of file.
 
-        The source's end counts as it is when its range is captured. `volume` is the destination's; the source may lie in
-        any volume of the pool. Without `may_grow` the destination's end of file stays where it is. The caller has checked
-        rights, locks and ranges by its own specification. Raises InvalidArgument for overlapping ranges of one file, and
-        VolumeError.
+        Up to MOST_OF_ONE_MOMENT they are the source's at one moment; its end counts as it is then. `volume` is the
+        destination's; the source may lie in any volume of the pool. Without `may_grow` the destination's end of file stays where
+        it is. The caller has checked rights, locks and ranges by its own specification. Raises InvalidArgument for overlapping
+        ranges of one file, and VolumeError.
         """
         if source is destination and abs(source_offset - destination_offset) < length:
             raise InvalidArgument("the source and the destination overlap")
-        pin = await volume.capture(source, source_offset, length)
-        try:
-            length = max(0, min(length, source.size - source_offset))
-            shared = await volume.write_pin(
-                destination, destination_offset, pin, 0, length, may_grow=may_grow
-            )
-        finally:
-            volume.pool.release_pin(pin)
-        record.copied(length, shared)
-        return length
+        done = 0
+        for part in parts_to_capture(destination_offset, length):
+            if done:
+                await trio.lowlevel.checkpoint()
+            pin = await volume.capture(source, source_offset + done, part)
+            try:
+                there = max(0, min(part, source.size - source_offset - done))
+                shared = await volume.write_pin(
+                    destination, destination_offset + done, pin, 0, there, may_grow=may_grow
+                )
+            finally:
+                volume.pool.release_pin(pin)
+            record.copied(there, shared)
+            done += there
+            if there < part:
+                break
+        return done
 
     def token_files(self, pool: Pool, origin: str = "") -> TokenFiles:
         """The live tokens as files."""

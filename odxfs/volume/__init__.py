@@ -19,6 +19,7 @@ from odxfs.volume.changes import (
 from odxfs.volume.checking.check import check_directory
 from odxfs.volume.checking.findings import Finding
 from odxfs.volume.checking.repair import RepairReport, repair_directory
+from odxfs.volume.cloning import MOST_OF_ONE_MOMENT, parts_to_capture
 from odxfs.volume.disk_condition import Condition, DiskCondition, Trouble
 from odxfs.volume.pins import Pin
 from odxfs.volume.pool import Pool, PoolStatistics, create_pool, open_pool
@@ -36,12 +37,12 @@ from odxfs.volume.tree.upcase import upcase
 from odxfs.volume.volume import Volume
 
 __all__ = [
-    "INLINE_BYTES", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
+    "INLINE_BYTES", "MOST_OF_ONE_MOMENT", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "Condition", "ContentChanged", "DirectoryEntry",
     "DiskCondition", "EntryAdded",
     "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Permit", "Pin", "Pool", "PoolStatistics", "RenameFlags", "RenamePermit",
     "RepairReport", "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs",
     "StreamAdded", "StreamEntry", "StreamRemoved", "StreamRenamed", "Trouble", "Volume", "VolumeRecord",
     "check_directory", "create_pool", "decode_name", "encode_name", "inode_seen_in", "is_stream_name", "open_pool",
-    "repair_directory", "upcase",
+    "parts_to_capture", "repair_directory", "upcase",
 ]  # fmt: skip

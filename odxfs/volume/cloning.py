@@ -1,10 +1,13 @@
 """Capturing a range and letting it appear elsewhere: by leaf references where windows match, by block counts where not."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import trio
+
 from odxfs.errors import InvalidArgument, NotAFile, Stale
-from odxfs.types import BLOCKS_PER_LEAF
-from odxfs.volume.extents import ExtentMap, LeafReference, allocated_blocks
+from odxfs.types import BLOCKS_PER_LEAF, LEAF_BYTES
+from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, allocated_blocks, page_of
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.pins import Pin
 from odxfs.volume.windows import Windows
@@ -12,6 +15,22 @@ from odxfs.volume.windows import Windows
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
     from odxfs.volume.tree.inodes import Inode
+
+
+CAPTURED_BYTES = 32 * 1024**3
+"""What one copy holds of its source in one step, and lets go in another: 4,096 leaves, some ten milliseconds for each."""
+
+MOST_OF_ONE_MOMENT = CAPTURED_BYTES - LEAF_BYTES
+"""Copies of up to so many bytes have the source as it was at one moment, wherever they begin."""
+
+
+def parts_to_capture(offset: int, length: int) -> Iterator[int]:
+    """The lengths of the parts, each of one moment, in which a copy to `offset` is made; all but the last end with a leaf."""
+    end = offset + length
+    while offset < end:
+        part = min(end - offset, CAPTURED_BYTES - offset % LEAF_BYTES)
+        yield part
+        offset += part
 
 
 class Cloner:
@@ -60,8 +79,9 @@ class Cloner:
     ) -> int:
         """Let blocks [first, stop) of a file be those of the pin, where file block + `shift` is the pin's source block.
 
-        Windows that match whole are shared by reference, all of them in one step. The file's size follows in each step;
-        without `may_grow` only blocks are shared that lie whole before the end of file. Returns the first that is not.
+        Windows that match whole are shared by reference, a page of the extent map in a step, and others have their turn between
+        the steps. The file's size follows in each; without `may_grow` only blocks are shared that lie whole before the end of
+        file. Returns the first that is not.
         """
         block = first
         while block < stop:
@@ -72,15 +92,18 @@ class Cloner:
                 if block >= stop:
                     break
             if slot == 0 and shift % BLOCKS_PER_LEAF == 0 and stop - block >= BLOCKS_PER_LEAF:
-                count = ((stop >> 11) << 11) - block
+                beyond = min(stop >> 11, (page_of(window) + 1) * WINDOWS_PER_PAGE)
+                count = (beyond << 11) - block
                 self._check(inode, pin)
-                self._share_windows(inode, extents, window, stop >> 11, pin, shift >> 11)
+                self._share_windows(inode, extents, window, beyond, pin, shift >> 11)
             else:  # as far as both the destination's and the source's window reach
                 count = min(BLOCKS_PER_LEAF - max(slot, (block + shift) & 2047), stop - block)
                 count = await self._share_blocks(inode, block, count, pin, shift, may_grow=may_grow)
             if count:
                 self._pool.data.content_changed(inode, block << 12, count << 12, origin)
             block += count
+            if block < stop:
+                await trio.lowlevel.checkpoint()
         return block
 
     async def require_quota(

@@ -7,6 +7,7 @@ that is not in the page cache, a large write) is gathered first; then everything
 import stat
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,7 +15,7 @@ import trio
 from odxfs.errors import FileTooBig, InvalidArgument, NoSpace, NotAFile, QuotaExceeded, ReadOnly, Stale
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, LEAF_BYTES, MAX_FILE_BYTES, Buffer
 from odxfs.volume.changes import MOUNT, ContentChanged
-from odxfs.volume.cloning import Cloner
+from odxfs.volume.cloning import Cloner, parts_to_capture
 from odxfs.volume.comparing import is_as_pinned
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, allocated_blocks
 from odxfs.volume.pins import Pin
@@ -30,6 +31,9 @@ _PRIVILEGES = stat.S_ISUID | stat.S_ISGID
 
 _COPIED_BYTES = 1 << 20
 """What an unaligned clone copies at a time."""
+
+_LEAVES_A_STEP = 512
+"""Leaves (4 GiB) that are given back before others get their turn: a few milliseconds."""
 
 _LONGEST_RANGE_SCAN = 1024
 """Windows that `allocated_ranges` looks at before other tasks get their turn."""
@@ -127,6 +131,7 @@ class DataPath:
     async def truncate(self, inode: "Inode", size: int, *, origin: str = "") -> None:
         """Set the size. What is cut off is freed; what is added reads as zeros.
 
+        A great part is cut off from its end on in several steps, each of which moves the size, with turns for others between.
         Raises FileTooBig, NoSpace (the last block is written anew), ReadOnly, NotAFile, Stale, Corrupt or StoreFailed.
         """
         if not 0 <= size <= MAX_FILE_BYTES:
@@ -136,7 +141,7 @@ class DataPath:
             self.check_changeable(inode)
             old = inode.size
             try:
-                if size >= old or await self._cut_off(inode, size, edges):
+                if size >= old or await self._cut_off(inode, size, edges, origin):
                     break
             except NoSpace as error:
                 turn = await self._pool.make_room(error, turn)
@@ -146,6 +151,7 @@ class DataPath:
     async def deallocate(self, inode: "Inode", offset: int, length: int, *, origin: str = "") -> None:
         """Let a range read as zeros and free its blocks; never moves the end of file. Parts of blocks are written with zeros.
 
+        A great range is freed in several steps, with turns for others between.
         Raises NoSpace (for those parts), ReadOnly, NotAFile, Stale, Corrupt or StoreFailed.
         """
         self.check_changeable(inode)
@@ -155,9 +161,14 @@ class DataPath:
         first, stop = (offset + 4095) >> 12, end >> 12
         await self._zero(inode, offset, min(first << 12, end), origin)
         await self._zero(inode, max(stop << 12, offset), end, origin)
-        if first < stop:
+        while first < stop:
             extents = await self._load_edges(inode, (first, stop))
-            self._windows.clear(inode, extents, first, stop)
+            reached = _end_of_step(extents, first, stop)
+            self._windows.clear(inode, extents, first, reached)
+            if reached < stop:
+                self._tell(inode, first << 12, (reached - first) << 12, origin, size_changed=False)
+                await trio.lowlevel.checkpoint()
+            first = reached
         end = min(end, inode.size)  # it may have been truncated meanwhile
         if offset < end:
             self._tell(inode, offset, end - offset, origin, size_changed=False)
@@ -309,14 +320,25 @@ class DataPath:
         *,
         origin: str = "",
     ) -> int:
-        """Capture and write_pin in one; returns the bytes shared. Raises InvalidArgument for ranges that overlap."""
+        """Capture and write_pin in one; returns the bytes shared. Raises InvalidArgument for ranges that overlap.
+
+        In parts of CAPTURED_BYTES, each of one moment.
+        """
         if source is destination and abs(source_offset - destination_offset) < length:
             raise InvalidArgument("the source and the destination overlap")
-        pin = await self.capture(source, source_offset, length)
-        try:
-            return await self.write_pin(destination, destination_offset, pin, 0, length, origin=origin)
-        finally:
-            self._pool.release_pin(pin)
+        done = shared = 0
+        for part in parts_to_capture(destination_offset, length):
+            pin = await self.capture(source, source_offset + done, part)
+            try:
+                shared += await self.write_pin(
+                    destination, destination_offset + done, pin, 0, part, origin=origin
+                )
+            finally:
+                self._pool.release_pin(pin)
+            done += part
+            if done < length:
+                await trio.lowlevel.checkpoint()
+        return shared
 
     async def discard(self, number: int) -> None:
         """Give back all data of an inode that is deleted for good (no event, no time changes); called by the namespace
@@ -387,13 +409,23 @@ class DataPath:
                 return extents
             await self._windows.load_leaf(extents, next(filter(None, missing)))
 
-    async def _cut_off(self, inode: "Inode", size: int, edges: Edges) -> bool:
-        """Free what lies past `size` and clear the rest of its last block; False when it must be tried again."""
+    async def _cut_off(self, inode: "Inode", size: int, edges: Edges, origin: str) -> bool:
+        """Free what lies past `size` and clear the rest of its last block; False when it must be tried again.
+
+        Where that is much it is cut off in steps, from the end on.
+        """
         old, last = inode.size, size >> 12
         keep, stop = (size + 4095) >> 12, (old + 4095) >> 12
         ranges = ((last, last + 1), (keep, stop)) if keep < stop else ((last, last + 1),)
         extents = await self._load_edges(inode, *ranges)
         if inode.size != old:
+            return False
+        first = _beginning_of_step(extents, keep, stop)
+        if first > keep:
+            self._windows.clear(inode, extents, first, stop)
+            inode.size = first << 12
+            self._tell(inode, inode.size, old - inode.size, origin, size_changed=True)
+            await trio.lowlevel.checkpoint()
             return False
         if size & 4095 and self._writer.has_block(extents, last):
             zeros = memoryview(bytes(BLOCK_BYTES - (size & 4095)))
@@ -435,6 +467,8 @@ class DataPath:
             data = await self.read_pin(pin, offset + shift - pin.offset, length)
             await self.write(inode, offset, data, origin=origin, may_grow=may_grow)
             offset += length
+            if offset < end:
+                await trio.lowlevel.checkpoint()
 
     async def _mapped_blocks(self, extents: ExtentMap, window: int) -> list[tuple[int, int]]:
         return await self._data_blocks(extents.get, window, partial(self._windows.load_leaf, extents))
@@ -461,6 +495,22 @@ class DataPath:
 def _require_offset(offset: int) -> None:
     if offset < 0:
         raise InvalidArgument(f"a file has no byte {offset}")
+
+
+def _end_of_step(extents: ExtentMap, first: int, stop: int) -> int:
+    """Where a step that gives back the blocks [first, stop) ends: behind as many leaves as others may wait for."""
+    windows = extents.windows.irange(first >> 11, (stop - 1) >> 11)
+    beyond = next(islice(windows, _LEAVES_A_STEP, None), None)
+    return stop if beyond is None else beyond << 11
+
+
+def _beginning_of_step(extents: ExtentMap, first: int, stop: int) -> int:
+    """The same from the end on: where a step begins that ends at `stop`."""
+    if first >= stop:
+        return first
+    windows = extents.windows.irange(first >> 11, (stop - 1) >> 11, reverse=True)
+    before = next(islice(windows, _LEAVES_A_STEP, None), None)
+    return first if before is None else (before + 1) << 11
 
 
 def _gather(merged: list[tuple[int, int]], start: int, finish: int, limit: int) -> bool:

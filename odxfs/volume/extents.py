@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import NewType
 
+import trio
 from sortedcontainers import SortedDict
 
 from odxfs.errors import Corrupt
@@ -28,6 +29,9 @@ _ALLOCATED_MASK = (1 << _ALLOCATED_BITS) - 1
 WINDOWS_PER_PAGE = 512
 """References in one EXTENTS row: 4 GiB of a file."""
 _PAGE_SHIFT = 9
+
+PAGES_PER_TURN = 8
+"""Rows that are read or given back before other tasks get their turn."""
 
 LEAF_CACHE_BYTES = 256 * 1024 * 1024
 """Memory for clean leaves: 10,900 dense ones, the working set of an 85 GiB disk written at random."""
@@ -88,13 +92,16 @@ class ExtentMap:
         """Bring the pages of windows first..last into memory. Raises Corrupt, Stale or StoreFailed."""
         first_page, last_page = first >> _PAGE_SHIFT, last >> _PAGE_SHIFT
         rows = await self.view.range(Table.EXTENTS, (self.number, first_page), (self.number, last_page + 1))
-        for (_, page), (body, snapshot) in rows:
+        for turn, ((_, page), (body, snapshot)) in enumerate(rows, 1):
             assert isinstance(page, int)
             assert isinstance(body, bytes)
             assert isinstance(snapshot, int)
             if page not in self._loaded:
                 self.windows.update(unpack_page(self.number, page, body))
                 self.snapshots[page] = SnapshotId(snapshot)
+                self._loaded.add(page)
+            if turn % PAGES_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
         self._loaded.update(range(first_page, last_page + 1))
 
     def get(self, window: int) -> LeafReference:

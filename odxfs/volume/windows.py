@@ -14,6 +14,7 @@ from odxfs.volume.allocation.space import Space
 from odxfs.volume.catalog.interface import Row, Table, volume_of
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.extents import (
+    PAGES_PER_TURN,
     WINDOWS_PER_PAGE,
     ExtentMap,
     LeafCache,
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from odxfs.volume.tree.inodes import Inode
 
 _NO_SNAPSHOT, _NEVER = SnapshotId(0), SnapshotId(-1)
-
-_PAGES_PER_TURN = 8
-"""Extent pages (4 GiB of file each) given back before other tasks get their turn."""
 
 
 class Windows:
@@ -221,7 +219,7 @@ class Windows:
             assert isinstance(page, int)
             self.view.delete(Table.EXTENTS, (number, page))
             self.let_go_page(number, page, row)
-            if turn % _PAGES_PER_TURN == 0:
+            if turn % PAGES_PER_TURN == 0:
                 await trio.lowlevel.checkpoint()
 
     def let_go_page(self, number: int, page: int, row: Row) -> None:

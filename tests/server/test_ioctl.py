@@ -10,6 +10,7 @@ import pytest
 from odxfs.client.errors import NetworkFailed
 from odxfs.ntstatus import Status
 from odxfs.offload import Mechanism
+from odxfs.volume import MOST_OF_ONE_MOMENT
 from odxfs.wire.create import CreateDisposition, CreateOptions
 from odxfs.wire.file_id import ANY, FileId
 from odxfs.wire.fscc.classes import FileAttributes
@@ -17,7 +18,7 @@ from odxfs.wire.fscc.classes import FileInformationClass as Class
 from odxfs.wire.fscc.file_information import FileBasicInformation, FileStandardInformation
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.copychunk import LIMITS, SrvCopychunk, SrvCopychunkCopy, SrvCopychunkResponse
-from odxfs.wire.fsctl.duplicate_extents import DuplicateExtentsData, DuplicateExtentsDataEx
+from odxfs.wire.fsctl.duplicate_extents import SOURCE_ATOMIC, DuplicateExtentsData, DuplicateExtentsDataEx
 from odxfs.wire.fsctl.file_regions import FileRegionInput, FileRegionOutput
 from odxfs.wire.fsctl.network_interface import unpack_interfaces
 from odxfs.wire.fsctl.sparse import FileAllocatedRange, FileZeroDataInformation, unpack_allocated_ranges
@@ -167,6 +168,25 @@ async def test_duplicate_extents_checks_its_ranges(
         source, destination = await client.make_file("s", PATTERN), await client.make_file("d", PATTERN)
         call = DuplicateExtentsData(source, source_offset, target_offset, count).pack()
         assert (await client.fsctl(destination, Fsctl.DUPLICATE_EXTENTS_TO_FILE, call, 0))[0] is status
+
+
+@pytest.mark.parametrize(
+    ("length", "flags", "expected"),
+    [
+        (MOST_OF_ONE_MOMENT, SOURCE_ATOMIC, Status.SUCCESS),
+        (MOST_OF_ONE_MOMENT + 4096, SOURCE_ATOMIC, Status.NOT_SUPPORTED),
+        (MOST_OF_ONE_MOMENT + 4096, 0, Status.SUCCESS),
+    ],
+)
+async def test_a_clone_of_one_moment_has_its_bound(
+    tmp_path: Path, length: int, flags: int, expected: Status
+) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        source, target = await client.make_file("source", PATTERN), await client.make_file("target")
+        for file in (source, target):
+            assert await client.set(file, Class.END_OF_FILE, struct.pack("<Q", length)) is Status.SUCCESS
+        call = DuplicateExtentsDataEx(source, 0, 0, length, flags)
+        assert (await client.fsctl(target, Fsctl.DUPLICATE_EXTENTS_TO_FILE_EX, call.pack()))[0] is expected
 
 
 async def test_duplicate_extents_knows_its_handles(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import trio
+
 from odxfs.errors import ProtocolError, VolumeError
 from odxfs.ntstatus import Status
 from odxfs.offload import CallRecord, Mechanism
@@ -134,6 +136,7 @@ async def _copy_chunks(context: RequestContext, copy: _Copy, chunks: tuple[SrvCo
             raise FsctlAnswer(error.status, SrvCopychunkResponse(done, 0, total).pack()) from error
         done += 1
         total += chunk.length
+        await trio.lowlevel.checkpoint()
     return SrvCopychunkResponse(done, 0, total).pack()
 
 

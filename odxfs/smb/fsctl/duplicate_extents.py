@@ -2,7 +2,8 @@
 
 The destination is never extended: what would lie past its end is left out, as Windows does. A source range may reach to the end
 of the cluster that the source ends in (MS-FSCC 2.3.8), as programs ask that round a file's size up; what follows its end there
-is zeros. It is pinned before the first byte appears, so SOURCE_ATOMIC holds for every call.
+is zeros. It is pinned before the first byte appears, so SOURCE_ATOMIC holds, but for ranges of more than
+MOST_OF_ONE_MOMENT, which are cloned in parts, with turns for others between them: there it is NOT_SUPPORTED.
 
 Byte-range locks are not asked: MS-FSA says that a file system SHOULD, and that ReFS does not; programs know ReFS, and smbtorture
 asserts that it is so. Unlike a copy by chunks, cloning passes the locks of other opens.
@@ -25,9 +26,11 @@ from odxfs.smb.fsctl.call import (
 )
 from odxfs.smb.request import SmbError
 from odxfs.types import BLOCK_BYTES
+from odxfs.volume import MOST_OF_ONE_MOMENT
 from odxfs.wire.fscc.classes import FileAttributes
 from odxfs.wire.fsctl.duplicate_extents import (
     EX_STRUCTURE_SIZE,
+    SOURCE_ATOMIC,
     DuplicateExtentsData,
     DuplicateExtentsDataEx,
 )
@@ -51,6 +54,8 @@ async def duplicate_extents_ex(
     """FSCTL_DUPLICATE_EXTENTS_TO_FILE_EX; no output."""
     call = DuplicateExtentsDataEx.unpack(request.input_buffer)
     if call.structure_size != EX_STRUCTURE_SIZE:
+        raise SmbError(Status.NOT_SUPPORTED)
+    if call.flags & SOURCE_ATOMIC and call.byte_count > MOST_OF_ONE_MOMENT:
         raise SmbError(Status.NOT_SUPPORTED)
     await _duplicate(context, needed(opened), call)
     return b""
