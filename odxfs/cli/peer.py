@@ -89,15 +89,18 @@ def _ask(address: str, port: int, user: str, password: str) -> UUID:
 
 def _endpoint(text: str) -> tuple[str, int]:
     """ADDRESS[:PORT], an IPv6 address with a port in brackets. Raises UserError."""
+    from odxfs.peers.store import MAX_PORT
+
     address, port = text, ""
     if text.startswith("["):
         address, _, port = text[1:].partition("]")
         port = port.removeprefix(":")
     elif text.count(":") == 1:
         address, _, port = text.partition(":")
-    if not address or not (port or str(DEFAULT_PORT)).isdecimal():
+    port = port or str(DEFAULT_PORT)
+    if not address or not (port.isascii() and port.isdecimal()) or not 0 < int(port) <= MAX_PORT:
         raise UserError(f"{text!r} is not ADDRESS or ADDRESS:PORT")
-    return address, int(port or DEFAULT_PORT)
+    return address, int(port)
 
 
 def _uuid(text: str) -> UUID:

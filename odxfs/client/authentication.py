@@ -1,5 +1,6 @@
 """The proof of both sides' knowledge of the password: pyspnego's Kerberos or NTLM inside SPNEGO (RFC 4178)."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,13 +10,18 @@ from spnego.exceptions import SpnegoError
 from odxfs.client.errors import LogonFailed
 from odxfs.wire.crypto.kdf import KEY_BYTES
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python makes of a byte of the command line that is not UTF-8."""
+
 
 class Authentication:
     """One logon at a server, which messages call `address`. Everything raises LogonFailed and nothing else."""
 
     def __init__(self, address: str, host: str, user: str, password: str) -> None:
         self._address = address
-        with self._explained("the user's name or the password cannot be sent"):
+        if _LONE_SURROGATE.search(user + password):
+            raise LogonFailed(f"{address}: the user's name or the password is not UTF-8")
+        with self._explained("the logon cannot be made"):
             self._context = spnego.client(user, password, hostname=host, service="cifs", protocol="negotiate")
 
     def step(self, token: bytes) -> bytes:

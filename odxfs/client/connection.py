@@ -310,6 +310,8 @@ async def _connect(host: str, port: int) -> trio.socket.SocketType:
             stream = await trio.open_tcp_stream(host, port)
     except trio.TooSlowError as error:
         raise NetworkFailed(f"no connection to {host}:{port} within {CONNECT_SECONDS:.0f} s") from error
+    except UnicodeError as error:
+        raise NetworkFailed(f"no connection to {host}:{port}: no host can have this name") from error
     except OSError as error:
         raise NetworkFailed(f"no connection to {host}:{port}: {_reason(error)}") from error
     for option in (trio.socket.SO_SNDBUF, trio.socket.SO_RCVBUF):

@@ -192,10 +192,11 @@ class Link:
                 self._failed(opening, Refusal.PEER_UNREACHABLE, f"no answer within {CONNECT_SECONDS:.0f} s")
         except UserError as error:
             self._failed(opening, _reason(error), str(error))
-        except Exception:
+        except Exception as error:
             _log.exception(
                 "peer=%s a connection failed for a reason that is not the network's", self.peer.name
             )
+            self._failed(opening, Refusal.PEER_UNREACHABLE, str(error))
         finally:
             self._settle(opening)
 

@@ -8,7 +8,6 @@ import pytest
 from odxfs.client.authentication import Authentication
 from odxfs.client.client import connect
 from odxfs.client.errors import LogonFailed
-from odxfs.errors import UserError
 from odxfs.peers import probe_peer
 from odxfs.smb.auth import acceptor, spnego
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep, negotiate_token
@@ -51,9 +50,9 @@ async def test_an_impostor_is_no_peer(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("user", "password"), [("al\udcffice", "secret"), ("alice", "sec\udcffret")])
-async def test_a_name_and_a_password_that_are_not_unicode(tmp_path: Path, user: str, password: str) -> None:
+async def test_a_name_and_a_password_that_are_not_utf_8(tmp_path: Path, user: str, password: str) -> None:
     async with serve(tmp_path) as served:
-        with pytest.raises(UserError):
+        with pytest.raises(LogonFailed, match="not UTF-8"):
             async with connect("127.0.0.1", served.port, user, password):
                 pass
 

@@ -19,6 +19,7 @@ from odxfs.offload.rules import WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES
 from odxfs.offload.token_files import TokenInode
 from odxfs.peers import fetch, fetcher, link, trouble
 from odxfs.peers.remote_token import RemoteToken
+from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.volume import Inode
 from tests.peers.pair import (
     Pair,
@@ -120,6 +121,41 @@ async def test_a_peer_that_says_nothing_is_given_up_in_time_and_not_asked_at_onc
         assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
         assert asked == 2
         nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_cannot_be_logged_on_to_for_a_reason_of_ours_is_not_tried_at_every_call(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    expect_log: Callable[[str], None],
+) -> None:
+    expect_log("not the network's")
+
+    def break_down(*_: object) -> None:
+        raise ValueError("a bug")
+
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        monkeypatch.setattr(link, "connect_to_tokens", break_down)
+        for _ in range(3):
+            assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
+    assert sum("not the network's" in record.message for record in caplog.records) == 1
+
+
+async def test_a_peer_whose_logon_is_garbage_is_remembered_as_one_that_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+
+    def step(*_: object) -> AuthStep:
+        nonlocal steps
+        steps += 1
+        return AuthStep(b"\xa1\x30\x55\x11" * 9, done=False)
+
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        monkeypatch.setattr(Acceptor, "step", step)
+        for _ in range(3):
+            assert await refusal(pair, destination, token) is Refusal.PEER_REFUSES
+    assert steps == 1
 
 
 async def test_a_token_that_its_server_takes_no_more(tmp_path: Path) -> None:

@@ -59,6 +59,13 @@ async def test_a_broken_server_is_told_from_a_bug_of_ours(behave: Behaviour, com
                 pass
 
 
+@pytest.mark.parametrize("host", ["a..b", "...", "h\udcff", 64 * "x"])
+async def test_a_name_that_no_host_can_have(host: str) -> None:
+    with pytest.raises(NetworkFailed, match="no host can have this name"):
+        async with connect(host, 445, "ann", "secret"):
+            pass
+
+
 @pytest.mark.mock_clock
 async def test_a_silent_server_is_left_after_a_minute() -> None:
     async with server(say_nothing) as port:
