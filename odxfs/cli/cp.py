@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.cli.copy_output import Bar, Document, complain, many_lines, one_line
 from odxfs.cli.output import add_json_option, say
-from odxfs.client.url import Location, SmbUrl, parse_location
+from odxfs.client.url import Location, SmbUrl, is_unicode, parse_location
 from odxfs.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -202,6 +202,8 @@ def _password(url: SmbUrl, file: Path | None) -> str:
             ) from error
     password = os.environ.get(PASSWORD_VARIABLE)
     if password is not None:
+        if not is_unicode(password):
+            raise UserError(f"the password in {PASSWORD_VARIABLE} is not UTF-8", ExitCode.AUTHENTICATION)
         return password
     if not sys.stdin.isatty():
         raise UserError(

@@ -12,6 +12,7 @@ from uuid import UUID
 from odxfs.cli.output import add_json_option, print_json, print_table, say
 from odxfs.cli.passwords import add_password_option, read_password
 from odxfs.cli.pools import add_directory, read_identity, require_pool
+from odxfs.client.url import is_host, is_unicode
 from odxfs.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def _new_peer(arguments: argparse.Namespace) -> "Peer":
     from odxfs.peers import Peer
 
     address, port = _endpoint(arguments.address)
+    if not is_unicode(arguments.user):
+        raise UserError(f"{arguments.user}: a user's name is UTF-8")
     password = read_password(arguments, f"{arguments.user} on {arguments.address}")
     pool = arguments.no_check or _ask(address, port, arguments.user, password)
     return Peer(arguments.name, address, port, arguments.user, password, pool)
@@ -98,7 +101,8 @@ def _endpoint(text: str) -> tuple[str, int]:
     elif text.count(":") == 1:
         address, _, port = text.partition(":")
     port = port or str(DEFAULT_PORT)
-    if not address or not (port.isascii() and port.isdecimal()) or not 0 < int(port) <= MAX_PORT:
+    is_port = port.isascii() and port.isdecimal() and 0 < int(port) <= MAX_PORT
+    if not address or not is_host(address) or not is_port:
         raise UserError(f"{text!r} is not ADDRESS or ADDRESS:PORT")
     return address, int(port)
 

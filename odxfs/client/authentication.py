@@ -1,6 +1,5 @@
 """The proof of both sides' knowledge of the password: pyspnego's Kerberos or NTLM inside SPNEGO (RFC 4178)."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,10 +7,8 @@ import spnego
 from spnego.exceptions import SpnegoError
 
 from odxfs.client.errors import LogonFailed
+from odxfs.client.url import is_unicode
 from odxfs.wire.crypto.kdf import KEY_BYTES
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-"""What Python makes of a byte of the command line that is not UTF-8."""
 
 
 class Authentication:
@@ -19,7 +16,7 @@ class Authentication:
 
     def __init__(self, address: str, host: str, user: str, password: str) -> None:
         self._address = address
-        if _LONE_SURROGATE.search(user + password):
+        if not is_unicode(user + password):
             raise LogonFailed(f"{address}: the user's name or the password is not UTF-8")
         with self._explained("the logon cannot be made"):
             self._context = spnego.client(user, password, hostname=host, service="cifs", protocol="negotiate")

@@ -45,6 +45,7 @@ _SENTENCES = {
     Status.NETWORK_SESSION_EXPIRED: "the session has expired",
     Status.NETWORK_NAME_DELETED: "the server took the share away",
     Status.NAME_TOO_LONG: "the name is too long",
+    Status.EA_TOO_LARGE: "an extended attribute is too long",
     Status.PATH_NOT_COVERED: "the path is on another server (DFS)",
     Status.STOPPED_ON_SYMLINK: "the path runs over a symbolic link",
 }

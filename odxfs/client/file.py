@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 CREDIT_BYTES = 65536
 """What one credit pays for (MS-SMB2 3.1.5.2)."""
 
+LONGEST_VALUE = 65535
+"""Bytes of an extended attribute's value (EaValueLength, MS-FSCC 2.4.16)."""
+
 ANSWER_BYTES = 65536
 """Asked for where an answer has no fixed size: one credit's worth."""
 
@@ -210,9 +213,16 @@ class SmbFile:
         return {attribute.name: attribute.value for attribute in unpack_full_ea(data) if attribute.value}
 
     async def set_attributes(self, attributes: dict[bytes, bytes]) -> None:
-        """Add extended attributes, or replace them. Raises RequestRefused."""
-        packed = pack_full_ea(ExtendedAttribute(name, value) for name, value in attributes.items())
-        await self._set(FileInformationClass.FULL_EA, packed)
+        """Add extended attributes, or replace them. Raises RequestRefused, for too long ones when the others are set."""
+        fitting = [
+            ExtendedAttribute(name, value)
+            for name, value in attributes.items()
+            if len(value) <= LONGEST_VALUE
+        ]
+        if fitting:
+            await self._set(FileInformationClass.FULL_EA, pack_full_ea(fitting))
+        if len(fitting) < len(attributes):
+            raise RequestRefused(Status.EA_TOO_LARGE, self.name)
 
     def submit_fsctl(self, code: int, data: bytes, max_output_bytes: int) -> Pending:
         """Queue an FSCTL; the caller flushes the connection, and judges the status."""

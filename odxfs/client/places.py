@@ -15,6 +15,7 @@ from odxfs.client.metadata import Lost, Metadata
 from odxfs.client.place import PARTIAL_SUFFIX, File
 from odxfs.client.plan import Side
 from odxfs.client.tree import Tree, is_directory
+from odxfs.client.url import is_unicode
 from odxfs.errors import ExitCode, UserError
 from odxfs.ntstatus import Status
 from odxfs.wire.access_mask import Access
@@ -64,11 +65,7 @@ class SmbPlace:
         found = sorted(_FORBIDDEN.intersection(name))
         if found:
             return f"an SMB name cannot hold {found[0]!r}"
-        try:
-            name.encode("utf-16-le")
-        except UnicodeEncodeError:
-            return "the name is not UTF-8, and SMB names are Unicode"
-        return None
+        return None if is_unicode(name) else "the name is not UTF-8, and SMB names are Unicode"
 
     async def look(self) -> Entry | None:
         """What is there, or None. Raises RequestRefused."""

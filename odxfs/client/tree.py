@@ -51,6 +51,9 @@ _QUESTION_UNKNOWN = {
 }
 """What servers say to FSCTL_VALIDATE_NEGOTIATE_INFO that do not know it: Windows and Samba before SMB 3.0 the first."""
 
+LONGEST_PATH_BYTES = 65534
+"""In UTF-16; more has no room in NameLength (MS-SMB2 2.2.13)."""
+
 _NOT_THERE = {Status.OBJECT_NAME_NOT_FOUND, Status.OBJECT_PATH_NOT_FOUND, Status.NO_SUCH_FILE}
 
 
@@ -175,6 +178,8 @@ class Tree:
         options: int = 0,
     ) -> SmbFile:
         """An open as CREATE makes it. Raises RequestRefused."""
+        if len(path.encode("utf-16-le", "surrogatepass")) > LONGEST_PATH_BYTES:
+            raise RequestRefused(Status.NAME_TOO_LONG, f"{self.describe(path)[:100]}...")
         request = _request(path, access, share, disposition, options)
         response = await self.call(Command.CREATE, request.pack())
         made = CreateResponse.unpack(expect_success(response, self.describe(path)).pdu)

@@ -12,6 +12,8 @@ from odxfs.wire.gmt_token import split_gmt_token
 
 SCHEME = "smb://"
 DEFAULT_PORT = 445
+LONGEST_SHARE_NAME = 80
+"""Letters (MS-FSCC 2.1.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,24 @@ class SmbUrl:
 Location = SmbUrl | Path
 
 
+def is_unicode(text: str) -> bool:
+    """Whether it was UTF-8 on the command line: Python keeps other bytes as lone surrogates."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_host(name: str) -> bool:
+    """Whether somebody can be asked for the address of that name: the resolver wants it in IDNA."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def parse_location(text: str) -> Location:
     """An SMB URL or a local path. Raises UserError for a URL that is not one."""
     if text[: len(SCHEME)].lower() == SCHEME:
@@ -68,6 +88,8 @@ def _parse_url(text: str) -> SmbUrl:
         raise UserError(f"{text}: the share is missing; write smb://user@host/share/path")
     for part in parts:
         _check_part(part, text)
+    if len(parts[0]) > LONGEST_SHARE_NAME:
+        raise UserError(f"{text}: no share has a name of {len(parts[0])} letters")
     return SmbUrl(user, host, port, parts[0], "\\".join(parts[1:]), trailing_slash=rest.endswith("/"))
 
 
@@ -81,6 +103,8 @@ def _parse_authority(authority: str, text: str) -> tuple[str, str, int]:
     host, port = _split_port(address, text)
     if not host:
         raise UserError(f"{text}: the host is missing")
+    if not is_host(host):
+        raise UserError(f"{text}: {host!r} is no host's name")
     return _decode(user, text), host, port
 
 
@@ -101,9 +125,12 @@ def _split_port(address: str, text: str) -> tuple[str, int]:
 
 def _decode(part: str, text: str) -> str:
     try:
-        return unquote(part, errors="strict")
+        decoded = unquote(part, errors="strict")
     except UnicodeDecodeError as error:
         raise UserError(f"{text}: the percent escapes are not UTF-8") from error
+    if not is_unicode(decoded):
+        raise UserError(f"{text}: it is not UTF-8, and SMB names are Unicode")
+    return decoded
 
 
 def _check_part(part: str, text: str) -> None:

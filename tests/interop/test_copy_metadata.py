@@ -301,6 +301,31 @@ async def test_a_stream_that_breaks_off_is_not_left_there(
         assert await streams_of(target) == {"whole": b"whole"}
 
 
+async def test_an_attribute_that_has_no_room_over_smb_is_told_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").write_bytes(b"x")
+
+    async def attributes(file: LocalFile) -> dict[bytes, bytes]:
+        return {b"LARGE": bytes(65536), b"SMALL": b"small"}
+
+    monkeypatch.setattr(LocalFile, "attributes", attributes)
+    async with served_root(tmp_path) as root:
+        result = await copy_file(LocalPlace(tmp_path / "source"), root.inside("target"))
+        assert Lost.EXTENDED_ATTRIBUTES in result.not_kept
+        copy = await root.inside("target").open_to_read()
+        assert await copy.attributes() == {b"SMALL": b"small"}
+        await copy.close()
+
+
+async def test_a_path_that_has_no_room_over_smb_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x")
+    async with served_root(tmp_path) as root:
+        for name in ("a" * 32_768, "\N{GRINNING FACE}" * 16_384):
+            with pytest.raises(RequestRefused, match="too long"):
+                await copy_file(LocalPlace(tmp_path / "source"), root.inside(name))
+
+
 async def test_a_folder_is_private_until_it_has_its_mode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

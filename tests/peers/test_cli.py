@@ -78,6 +78,16 @@ async def test_what_cannot_be_meant(tmp_path: Path, words: tuple[str, ...]) -> N
     assert said.count(os.linesep) == 1
 
 
+@pytest.mark.parametrize(
+    ("address", "user"), [("a..b:445", "x"), ("127.0.0.1:70000", "x"), ("127.0.0.1:1", "x\udcff")]
+)
+async def test_what_cannot_be_asked(tmp_path: Path, address: str, user: str) -> None:
+    await odxfs_ok("mkfs", tmp_path / "pool")
+    code, said = await add(tmp_path / "pool", "far", address, user, "y")
+    assert code == ExitCode.USAGE
+    assert said.count(os.linesep) == 1
+
+
 async def test_the_guide_has_a_page(tmp_path: Path) -> None:
     assert "odxfs peer add" in (await odxfs_ok("help", "peers")).out
 

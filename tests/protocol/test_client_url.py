@@ -44,6 +44,12 @@ def test_everything_else_is_a_local_path(text: str) -> None:
         ("smb://nas/vm/a%2fb", "slash"),
         ("smb://nas/vm/a\\b", "backslash"),
         ("smb://nas/vm/%ff", "UTF-8"),
+        ("smb://nas/vm/x\udcff", "UTF-8"),
+        ("smb://al\udcffice@nas/vm/x", "UTF-8"),
+        ("smb://h\udcff/vm/x", "host"),
+        ("smb://a..b/vm/x", "host"),
+        (f"smb://{'a' * 64}.org/vm/x", "host"),
+        (f"smb://nas/{'a' * 81}/x", "81 letters"),
     ],
 )
 def test_what_is_wrong_with_a_location_is_told(text: str, complaint: str) -> None:
