@@ -4,6 +4,7 @@ import hmac
 import struct
 from pathlib import Path
 
+import gssapi
 import pytest
 import spnego
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from odxfs.errors import ExitCode, UserError
 from odxfs.smb.auth import der
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.smb.auth.errors import LogonFailure
+from odxfs.smb.auth.kerberos import KerberosAcceptor
 from odxfs.smb.auth.md4 import md4
 from odxfs.smb.auth.ntlm import MAX_NEGOTIATE_BYTES, NtlmSecurity, response_key
 from odxfs.smb.auth.rc4 import Rc4
@@ -348,6 +350,24 @@ def test_any_ticket_raises_logon_failure_and_nothing_else(
     token = der.pack(der.APPLICATION_0, inner) if wrapped else bytes(ticket)
     with pytest.raises(LogonFailure, match="Kerberos"):
         Acceptor(users, keytab=keytab).step(token_init([KERBEROS_OID, NTLMSSP_OID], token))
+
+
+def test_a_principal_that_is_not_utf_8_is_nobody_here(
+    users: UserStore, keytab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MIT's key distribution centre makes no such ticket; others may."""
+
+    class Complete:
+        initiator_name = gssapi.Name(b"al\xffce@REALM")
+        target_name = gssapi.Name("cifs/odxfs@REALM")
+        complete = True
+
+        def step(self, token: bytes) -> bytes:
+            return b""
+
+    monkeypatch.setattr(KerberosAcceptor, "_begin", lambda _: Complete())
+    with pytest.raises(LogonFailure, match="Kerberos"):
+        Acceptor(users, keytab=keytab).step(token_init([KERBEROS_OID], b"ticket"))
 
 
 def test_a_second_negotiate_message_is_refused(users: UserStore) -> None:
