@@ -3,15 +3,19 @@
 import uuid
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from odxfs.ntstatus import Status
 from odxfs.smb.closing import close_session
+from odxfs.smb.paths import share_root
 from odxfs.smb.settings import ServerSettings
+from odxfs.types import InodeNumber
 from odxfs.wire.client_connection import ClientConnection, ClientOffer
 from odxfs.wire.create import CreateDisposition, CreateRequest
+from odxfs.wire.echo import EchoRequest
 from odxfs.wire.file_id import FileId
 from odxfs.wire.framing import frame_prefix
 from odxfs.wire.header import Command, Header
@@ -21,6 +25,7 @@ from odxfs.wire.session_setup import SessionSetupRequest
 from odxfs.wire.tree_connect import TreeConnectRequest
 from tests.support.peer import FILE_ALL_ACCESS, Peer, Refused, connect, logged_in
 from tests.support.serving import OTHER_PASSWORD, OTHER_USER, PASSWORD, SHARE, USER, serve
+from tests.support.waiting import until
 
 TREE = TreeConnectRequest(f"\\\\127.0.0.1\\{SHARE}")
 CREATE = CreateRequest("file", FILE_ALL_ACCESS, 7, CreateDisposition.OPEN_IF)
@@ -90,6 +95,28 @@ async def test_tree_connects_of_a_session_are_bounded(
         response = await peer.answer(Command.TREE_CONNECT, TREE)
         assert response.header.status == Status.INSUFFICIENT_RESOURCES
         await peer.open("file")
+
+
+async def test_tree_connects_that_wait_together_are_counted_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.smb.handlers.tree_connect.MAX_TREES_PER_SESSION", 2)
+    waiting, go_on = 0, trio.Event()
+
+    async def wait(*arguments: Any) -> InodeNumber:
+        nonlocal waiting
+        waiting += 1
+        await go_on.wait()
+        return await share_root(*arguments)
+
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        await peer.call(Command.ECHO, EchoRequest())
+        monkeypatch.setattr("odxfs.smb.handlers.tree_connect.share_root", wait)
+        ids = [await peer.send(Command.TREE_CONNECT, TREE) for _ in range(3)]
+        await until(lambda: waiting == 3)
+        go_on.set()
+        found = [(await peer.final(message_id)).header.status for message_id in ids]
+    assert sorted(found) == [Status.SUCCESS, *[Status.INSUFFICIENT_RESOURCES] * 2]
 
 
 async def test_half_logins_of_a_connection_are_bounded(

@@ -39,9 +39,9 @@ async def tree_connect(context: RequestContext) -> TreeConnectResponse:
     check_user(session.user, share)
     if share.encrypt_required and context.connection.protocol.cipher == Cipher.NONE:
         raise SmbError(Status.ACCESS_DENIED, "the share wants encryption and the connection has none")
+    tree = await _connect(context, session, share)
     if len(session.trees) >= MAX_TREES_PER_SESSION:
         raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many tree connects in one session")
-    tree = await _connect(context, session, share)
     session.trees[tree.id] = tree
     session.next_tree_id += 1
     context.bound_tree = tree
