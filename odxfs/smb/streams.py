@@ -7,6 +7,7 @@ under it; the file's other opens are not concerned.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from odxfs.errors import NotFound, SharingViolation
@@ -70,7 +71,8 @@ async def remove_open_stream(opened: SmbOpen, base: Inode) -> None:
 async def remove_all_streams(opens: OpenTable, volume: Volume, base: Inode) -> None:
     """What overwriting a file does to its named streams. Open ones go on without a name."""
     for entry in await volume.list_streams(base):
-        await volume.remove_stream(base, entry.name)
+        with suppress(NotFound):  # another client may have removed it since
+            await volume.remove_stream(base, entry.name)
 
 
 def follow_stream_rename(server: SmbServer, base: Inode, old: bytes, new: bytes) -> None:

@@ -15,7 +15,7 @@ from odxfs.smb.durable.channel_sequence import any_left_at_work
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.server import SmbServer
 from odxfs.types import Buffer
-from odxfs.volume import Pool, Volume
+from odxfs.volume import Inode, Pool, StreamEntry, Volume
 from odxfs.volume.blocks.files import Files
 from odxfs.wire.client_exchange import ALL_ONES, Call
 from odxfs.wire.create import (
@@ -29,7 +29,8 @@ from odxfs.wire.create import (
 from odxfs.wire.echo import EchoRequest
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import FileInformationClass
-from odxfs.wire.fscc.file_names import FileRenameInformation
+from odxfs.wire.fscc.ea import unpack_full_ea
+from odxfs.wire.fscc.file_names import FileRenameInformation, unpack_streams
 from odxfs.wire.header import Command
 from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.oplock_break import LeaseBreakNotification
@@ -56,7 +57,8 @@ from tests.server.test_durable_caching import (
     wish_v2,
 )
 from tests.support.peer import FILE_ALL_ACCESS, SHARE_ALL, Body, Peer, connect
-from tests.support.serving import PASSWORD, USER, serve
+from tests.support.remote import Remote, remote, served
+from tests.support.serving import PASSWORD, USER, Served, serve
 from tests.support.waiting import until
 
 LONG = (1 << 20) + 65536
@@ -423,3 +425,57 @@ async def test_a_folder_stays_when_something_in_it_is_opened_while_its_rename_wa
         go.set()
         assert (await two.first.final(message)).header.status == Status.ACCESS_DENIED
         assert {opened.path for opened in two.served.server.registry} == {"d", "d\\f"}
+
+
+@pytest.fixture
+def what_is_listed_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever streams or extended attributes are listed, the first is removed before anybody looks at it."""
+    list_streams, list_xattrs = Volume.list_streams, Volume.list_xattrs
+
+    async def streams(volume: Volume, base: Inode) -> list[StreamEntry]:
+        found = await list_streams(volume, base)
+        await volume.remove_stream(base, found[0].name)
+        return found
+
+    async def xattrs(volume: Volume, inode: Inode) -> list[bytes]:
+        found = await list_xattrs(volume, inode)
+        await volume.remove_xattr(inode, found[0])
+        return found
+
+    monkeypatch.setattr(Volume, "list_streams", streams)
+    monkeypatch.setattr(Volume, "list_xattrs", xattrs)
+
+
+async def _make_file_with_attributes(share: Served, client: Remote) -> tuple[FileId, Inode]:
+    fid = await client.make_file("f", b"data")
+    for stream in ("f:s", "f:t"):
+        await client.close(await client.create(stream, CreateDisposition.CREATE))
+    inode = await share.volume.lookup(share.volume.root, b"f")
+    for xattr in (b"user.A", b"user.B"):
+        await share.volume.set_xattr(inode, xattr, b"value")
+    return fid, inode
+
+
+@pytest.mark.usefixtures("what_is_listed_goes")
+async def test_what_goes_while_it_is_asked_for_is_left_out(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid, _ = await _make_file_with_attributes(share, client)
+        status, data = await client.query(fid, FileInformationClass.STREAM)
+        assert status is Status.SUCCESS
+        assert [found.stream_name for found in unpack_streams(data)] == ["::$DATA", ":t:$DATA"]
+        status, data = await client.query(fid, FileInformationClass.FULL_EA)
+        assert status is Status.SUCCESS
+        assert [ea.name for ea in unpack_full_ea(data)] == [b"B"]
+
+
+@pytest.mark.usefixtures("what_is_listed_goes")
+async def test_a_file_is_overwritten_while_others_remove_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid, inode = await _make_file_with_attributes(share, client)
+        await client.close(fid)
+        await client.create("f", CreateDisposition.OVERWRITE)
+        monkeypatch.undo()
+        assert (inode.size, await share.volume.list_streams(inode)) == (0, [])
+        assert await share.volume.list_xattrs(inode) == []

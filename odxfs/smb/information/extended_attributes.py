@@ -45,7 +45,10 @@ async def list_eas(volume: Volume, inode: Inode) -> list[ExtendedAttribute]:
     """Every EA of the inode."""
     eas = []
     for xattr in filter(_is_of_ea, await volume.list_xattrs(inode)):
-        value = await volume.get_xattr(inode, xattr)
+        try:
+            value = await volume.get_xattr(inode, xattr)
+        except NoAttribute:
+            continue  # removed since they were listed
         if 0 < len(value) <= MAX_VALUE_BYTES:
             eas.append(ExtendedAttribute(xattr.removeprefix(PREFIX), value))
     return eas

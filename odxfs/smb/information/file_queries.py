@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from odxfs.errors import NotFound
 from odxfs.ntstatus import Status
 from odxfs.smb.access import FILE_READ_ATTRIBUTES, FILE_READ_EA, require
 from odxfs.smb.information.answer import Information, fixed
@@ -169,7 +170,10 @@ async def _stream(context: RequestContext, opened: SmbOpen) -> Information:
     if file.is_file:
         streams.append(names.FileStreamInformation("::$DATA", end_of_file(file), allocation_size(file)))
     for entry in await volume.list_streams(file):
-        stream = await volume.inode(entry.number)
+        try:
+            stream = await volume.inode(entry.number)
+        except NotFound:
+            continue  # removed since they were listed
         name = f":{wire_stream_name(entry.name)}:{DATA_TYPE}"
         streams.append(names.FileStreamInformation(name, end_of_file(stream), allocation_size(stream)))
     if not streams:
