@@ -78,6 +78,7 @@ class TokenFiles(Volume):
         self.name = "tokens"
         self.id = VolumeId(0)
         self.root = TOKENS_FOLDER
+        self.created_ns = pool.clock()
         self.pool = pool
         self.origin = origin
         self._namespace = pool.namespace

@@ -19,8 +19,7 @@ from odxfs.smb.sessions import SessionState
 from odxfs.smb.streams import remove_open_stream
 
 if TYPE_CHECKING:
-    from odxfs.opens import OpenEntry
-    from odxfs.opens.table import DirectoryName
+    from odxfs.opens import DirectoryName, OpenEntry
     from odxfs.smb.connection import Connection
     from odxfs.smb.opens import SmbOpen
     from odxfs.smb.server import SmbServer

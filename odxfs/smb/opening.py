@@ -32,7 +32,7 @@ from odxfs.smb.closing import close_open
 from odxfs.smb.information.allocation import check_room_at_create
 from odxfs.smb.information.attributes import SETTABLE
 from odxfs.smb.information.extended_attributes import check_eas, eas_at_create, remove_eas
-from odxfs.smb.opens import SmbOpen
+from odxfs.smb.opens import VALID_MODES, SmbOpen
 from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink
 from odxfs.smb.previous_versions import view_of
 from odxfs.smb.request import RequestContext, SmbError
@@ -361,6 +361,7 @@ def register(
         name=where.name,
         delete_on_close=bool(request.create_options & CreateOptions.DELETE_ON_CLOSE),
         is_directory=inode.is_directory,
+        mode=request.create_options & VALID_MODES,
         opened_mtime_ns=inode.mtime_ns,
     )
     entry: OpenEntry = opens.open(

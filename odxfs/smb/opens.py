@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _LARGEST_ID = 2**63 - 2
 """The catalog keeps a persistent half as a signed number, and bounds its keys by the largest of these."""
 
+VALID_MODES = 0x0000_103E
+"""WRITE_THROUGH, SEQUENTIAL_ONLY, NO_INTERMEDIATE_BUFFERING, SYNCHRONOUS_IO_(NON)ALERT, DELETE_ON_CLOSE (MS-FSCC 2.4.31)."""
+
 RESUME_KEY_BYTES = 24
 """MS-SMB2 2.2.32.3."""
 

@@ -22,7 +22,7 @@ from odxfs.wire.cursor import encode_utf16
 from odxfs.wire.error import SymbolicLinkErrorResponse
 
 if TYPE_CHECKING:
-    from odxfs.opens.table import DirectoryName
+    from odxfs.opens import DirectoryName
     from odxfs.smb.security.token import Token
     from odxfs.smb.trees import View
     from odxfs.types import InodeNumber

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -71,7 +70,6 @@ class SmbServer:
         self.owns_volume = owns_volume
         self.login_delays = LoginDelays(settings.failed_login_seconds)
         self.guid = uuid.UUID(bytes=secrets.token_bytes(16))
-        self.start_time_ns = time.time_ns()
         self.sessions: dict[int, Session] = {}
         self.connections: set[Connection] = set()
         self._traffic: dict[int, Traffic] = {}

@@ -30,6 +30,8 @@ class Volume:
         self.name = name
         self.id: VolumeId = record.id
         self.root: InodeNumber = record.root
+        self.created_ns = record.created_ns
+        """Nanoseconds since 1970."""
         self.pool = pool
         self.origin = origin
         self._namespace = pool.namespace

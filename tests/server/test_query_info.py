@@ -20,6 +20,7 @@ from odxfs.wire.fscc.sid import EVERYONE, unix_group
 from odxfs.wire.header import Command
 from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
 from tests.support.remote import DIRECTORY, remote, served
+from tests.support.serving import serve
 
 FIXED = {
     Class.BASIC: 40,
@@ -62,6 +63,26 @@ async def test_sizes_times_and_names_of_a_file(tmp_path: Path) -> None:
         assert names.FileNormalizedNameInformation.unpack(data).file_name == "Folder\\File.txt"
         _, data = await client.query(fid, Class.STREAM)
         assert names.unpack_streams(data) == (names.FileStreamInformation("::$DATA", 5000, 8192),)
+
+
+async def test_the_mode_is_what_the_file_was_opened_with(tmp_path: Path) -> None:
+    wanted = CreateOptions.WRITE_THROUGH | CreateOptions.SEQUENTIAL_ONLY
+    async with served(tmp_path) as share, remote(share) as client:
+        fid = await client.create("f", options=CreateOptions.NON_DIRECTORY_FILE | wanted)
+        _, data = await client.query(fid, Class.MODE)
+        assert info.FileModeInformation.unpack(data).mode == wanted
+        _, data = await client.query(fid, Class.ALL)
+        assert names.FileAllInformation.unpack(data).mode.mode == wanted
+
+
+async def test_a_volume_has_been_made_at_the_same_moment_after_every_start(tmp_path: Path) -> None:
+    for _ in range(2):
+        async with serve(tmp_path / "pool") as share, remote(share) as client:
+            fid = await client.create("", options=DIRECTORY)
+            _, data = await client.query(fid, FsClass.VOLUME, InfoType.FILESYSTEM)
+            root = await share.volume.inode(share.volume.root)
+            told = fs.FileFsVolumeInformation.unpack(data).volume_creation_time
+            assert to_ns(told) == root.btime_ns // 100 * 100
 
 
 async def test_a_name_that_does_not_fit_is_cut(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from odxfs.smb.information import deleting, moving
 from odxfs.smb.information.allocation import set_aside
 from odxfs.smb.information.attributes import SETTABLE, rounded_up
 from odxfs.smb.information.extended_attributes import set_eas
+from odxfs.smb.opens import VALID_MODES, SmbOpen
 from odxfs.smb.request import SmbError
 from odxfs.types import MAX_FILE_BYTES
 from odxfs.volume import AttributeChange
@@ -26,12 +27,8 @@ from odxfs.wire.fscc.ea import unpack_full_ea
 from odxfs.wire.fscc.filetime import KEEP, RESUME_UPDATES, Filetime, to_ns
 
 if TYPE_CHECKING:
-    from odxfs.smb.opens import SmbOpen
     from odxfs.smb.request import RequestContext
     from odxfs.wire.set_info import SetInfoRequest
-
-_VALID_MODES = 0x0000_103E
-"""WRITE_THROUGH, SEQUENTIAL_ONLY, NO_INTERMEDIATE_BUFFERING, SYNCHRONOUS_IO_(NON)ALERT, DELETE_ON_CLOSE (2.4.31)."""
 
 _QUERY_ONLY_OR_LOCAL = frozenset({Class.QUOTA, Class.REPARSE_POINT})
 _OF_THE_OPEN = frozenset({Class.POSITION, Class.MODE})
@@ -194,7 +191,7 @@ async def _position(context: RequestContext, opened: SmbOpen, buffer: bytes) -> 
 
 async def _mode(context: RequestContext, opened: SmbOpen, buffer: bytes) -> None:
     mode = info.FileModeInformation.unpack(buffer).mode
-    if mode & ~_VALID_MODES:
+    if mode & ~VALID_MODES:
         raise SmbError(Status.INVALID_PARAMETER)
     opened.mode = mode
 

@@ -61,7 +61,7 @@ def query_filesystem(context: RequestContext, opened: SmbOpen, info_class: int) 
 def _volume(context: RequestContext, opened: SmbOpen) -> Information:
     """The label is the share's name: what Explorer shows for the drive."""
     data = info.FileFsVolumeInformation(
-        volume_creation_time=from_ns(context.server.start_time_ns),
+        volume_creation_time=from_ns(opened.volume.created_ns),
         volume_serial_number=serial_number(context, opened),
         volume_label=opened.tree.share.name,
     ).pack()
