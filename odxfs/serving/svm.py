@@ -3,7 +3,6 @@
 import errno
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 
 import trio
 
@@ -14,7 +13,6 @@ from odxfs.errors import ExitCode, UserError
 from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
 from odxfs.serving.live import LiveSvm
-from odxfs.smb.auth.kerberos import check_keytab
 from odxfs.smb.auth.users import UserStore
 from odxfs.smb.listener import bind
 from odxfs.smb.server import SmbServer
@@ -103,9 +101,7 @@ class RunningSvm:
 
 
 async def listen_on(name: str, svm: SvmConfiguration) -> list[socket.socket]:
-    """The sockets of an SVM, bound; the caller owns them. Raises UserError(NETWORK), CONFIG for a useless keytab."""
-    if svm.keytab:
-        check_keytab(Path(svm.keytab))
+    """The sockets of an SVM, bound; the caller owns them. Raises UserError(NETWORK), CONFIG for what is no address."""
     listening: list[socket.socket] = []
     for endpoint in svm.listen:
         try:

@@ -1,7 +1,8 @@
 """The SVMs of a process: started together, changed by a reload."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -15,6 +16,7 @@ from odxfs.offload import OffloadEngine
 from odxfs.opens import OpenTable
 from odxfs.serving.live import LiveSvm
 from odxfs.serving.svm import RunningSvm, close_all, listen_on
+from odxfs.smb.auth.kerberos import check_keytab
 from odxfs.smb.server import SmbServer
 from odxfs.smb.shares import Share, ShareStore
 from odxfs.volume import Pool
@@ -47,6 +49,7 @@ class RunningSvms:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; started when every SVM listens. Raises UserError when one cannot."""
         require_volumes(self._pool, self.configuration)
+        await _require_keytabs(self.configuration, self.configuration.svm)
         made = await self._make(self.configuration, tuple(self.configuration.svm))
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
@@ -65,6 +68,7 @@ class RunningSvms:
             configuration = await trio.to_thread.run_sync(read)  # the file may lie on the mount that we serve
             changes = find_changes(self.configuration, configuration)
             require_volumes(self._pool, configuration)
+            await _require_keytabs(configuration, (*changes.added, *changes.changed))
             made = await self._make(configuration, changes.added)
             removed = self._switch(configuration, changes, made)
             with trio.CancelScope(shield=True):
@@ -135,6 +139,16 @@ def require_volumes(pool: Pool, configuration: Configuration) -> None:
     for volume in wanted:
         if volume not in pool.volume_names:
             raise UserError(f"{pool.directory} has no volume {volume!r}", ExitCode.NOT_FOUND)
+
+
+async def _require_keytabs(configuration: Configuration, names: Iterable[str]) -> None:
+    """Raise UserError(CONFIG) when one of these SVMs cannot serve Kerberos with its keytab."""
+    for name in names:
+        keytab = configuration.svm[name].keytab
+        if keytab:
+            await trio.to_thread.run_sync(
+                check_keytab, Path(keytab)
+            )  # the file may lie on the mount that we serve
 
 
 def keep_share(pool: Pool, share: Share | None) -> None:

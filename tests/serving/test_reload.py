@@ -140,6 +140,10 @@ def test_what_cannot_be_done_changes_nothing(running: Running) -> None:
                 ExitCode.NETWORK,
                 f"SVM c: {busy} is in use",
             ),
+            text.replace('"SECOND"', '"SECOND"\nkeytab = "/nonexistent/keytab"'): (
+                ExitCode.CONFIG,
+                "the keytab /nonexistent/keytab cannot be read",
+            ),
             text + '[svm.file]\nlisten = "127.0.0.1:0"\n': (
                 ExitCode.CONFIG,
                 "svms/file cannot be made: File exists",
