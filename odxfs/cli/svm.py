@@ -8,6 +8,7 @@ profile=ontap tokens.per-client=100. 'odxfs help svms' tells the keys.
 import argparse
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,14 +78,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _change(directory: Path, arguments: argparse.Namespace, edit: Callable[[str], str], said: str) -> int:
     """Edit the file, if what it says then is right and the serving process, if any, accepts it."""
+    from odxfs.configuration.editing import real_file
     from odxfs.record_file import locked_directory
 
     known = known_configuration(directory, arguments.config)
-    with locked_directory(known.file.parent):
+    with locked_directory(real_file(known.file).parent):
         before = known.file.read_text(encoding="utf-8") if known.file.exists() else None
-        _put_in_force(directory, known.file, before, edit(_text_to_edit(before, known)))
+        edited = edit(_text_to_edit(before, known))
+        _require_no_other_svm(edited, known)
+        _put_in_force(directory, known.file, before, edited)
     say(said)
     return ExitCode.OK
+
+
+def _require_no_other_svm(edited: str, known: "Known") -> None:
+    """Raise UserError(REFUSED) when the last SVM is to go and another one would come, with other users and another address."""
+    from odxfs.configuration import parse_configuration
+    from odxfs.configuration.source import with_default_svm
+
+    left = replace(parse_configuration(edited, known.file), mounts=known.configuration.mounts)
+    if not left.svm and with_default_svm(left).svm:
+        raise UserError(
+            "this is the last SVM, and without any the default one is served: add another first",
+            ExitCode.REFUSED,
+        )
 
 
 def _put_in_force(directory: Path, file: Path, before: str | None, edited: str) -> None:
@@ -134,10 +151,10 @@ def _with_default(text: str, known: "Known") -> str:
 
 
 def _restore(file: Path, before: str | None) -> None:
-    from odxfs.configuration.editing import replace_file
+    from odxfs.configuration.editing import real_file, replace_file
 
     if before is None:
-        file.unlink(missing_ok=True)
+        real_file(file).unlink(missing_ok=True)
     else:
         replace_file(file, before)
 

@@ -1,5 +1,6 @@
 """One change of a file's text that leaves all the rest as it is: comments, order, blank lines."""
 
+import os
 import pathlib
 import tomllib
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -51,11 +52,17 @@ def delete_svm(text: str, name: str) -> str:
 
 
 def replace_file(file: pathlib.Path, text: str) -> None:
-    """Make `text` the content of `file` in one step; its mode and owner stay. Raises OSError."""
+    """Make `text` the content of `file`, which may be a link to it, in one step; its mode and owner stay. Raises OSError."""
+    file = real_file(file)
     mode = PRIVATE
     with suppress(FileNotFoundError):
         mode = file.stat().st_mode & 0o7777
     replace_durably(file, text.encode(), mode)
+
+
+def real_file(file: pathlib.Path) -> pathlib.Path:
+    """Where the text is that a link leads to. Never raises."""
+    return pathlib.Path(os.path.realpath(file))
 
 
 def _require_svm(text: str, name: str) -> None:

@@ -62,6 +62,17 @@ async def test_a_reload_that_takes_its_time_is_waited_for(
     assert "array" not in file.read_text()
 
 
+async def test_a_link_to_the_file_stays_one(file: Path, tmp_path: Path) -> None:
+    async def accept() -> None:
+        await trio.lowlevel.checkpoint()
+
+    file.rename(tmp_path / "real.toml")
+    file.symlink_to(tmp_path / "real.toml")
+    assert await _delete_array(file, accept) == ExitCode.OK
+    assert file.is_symlink()
+    assert "array" not in (tmp_path / "real.toml").read_text()
+
+
 async def test_what_a_reload_refuses_is_not_kept(file: Path) -> None:
     async def refuse() -> None:
         raise UserError("not now", ExitCode.BUSY)
@@ -102,3 +113,19 @@ def test_a_process_that_goes_before_it_answers_has_not_accepted_the_change(
     monkeypatch.setattr("odxfs.cli.configurations.ask", ask)
     assert main(["svm", "del", str(file.parent), "array"]) == ExitCode.NEEDS_FSCK
     assert file.read_text() == BEFORE
+
+
+@pytest.mark.parametrize("name", ["array", "default"])
+def test_no_other_svm_comes_when_the_last_one_goes(
+    file: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(text := f'[svm.{name}]\nlisten = "127.0.0.1:0"\n')
+    assert main(["svm", "del", str(file.parent), name]) == ExitCode.REFUSED
+    assert "the last SVM" in capsys.readouterr().err
+    assert file.read_text() == text
+
+
+def test_the_last_svm_of_a_mount_without_shares_may_go(file: Path) -> None:
+    file.write_text(f'[mounts]\nmain = "{file.parent.parent}/mnt"\n\n[svm.array]\nlisten = "127.0.0.1:0"\n')
+    assert main(["svm", "del", str(file.parent), "array"]) == ExitCode.OK
+    assert "[svm" not in file.read_text()
