@@ -51,10 +51,7 @@ class KerberosAcceptor:
                 self._context = self._begin()
             answer = self._context.step(token) or b""
             return answer, self._login() if self._context.complete else None
-        except (
-            errors,
-            UnicodeDecodeError,
-        ) as error:  # no principal of this server's has a name that is not UTF-8
+        except (errors, UnicodeDecodeError) as error:  # a principal need not be UTF-8
             raise LogonFailure(f"Kerberos: {error}") from error
 
     def _begin(self) -> Any:  # noqa: ANN401 - the package is not there everywhere
