@@ -22,7 +22,8 @@ from odxfs.client.local_file import (
     user_error,
 )
 from odxfs.client.metadata import Lost, Metadata
-from odxfs.client.place import PARTIAL_SUFFIX, File
+from odxfs.client.partial import PARTIAL_SUFFIX, partial_name
+from odxfs.client.place import File
 from odxfs.client.plan import Side
 from odxfs.errors import ExitCode, UserError
 from odxfs.pool_identity import IDENTITY, unpack_identity
@@ -64,7 +65,7 @@ class LocalPlace:
 
     def partial(self) -> "LocalPlace":
         """The place beside this one where a copy that can be resumed grows."""
-        return LocalPlace(self.path.with_name(self.path.name + PARTIAL_SUFFIX))
+        return LocalPlace(self.path.with_name(partial_name(self.path.name)))
 
     def stream(self, name: str) -> "LocalPlace":
         """Never: `File.streams` names none, and SMB streams are not kept."""

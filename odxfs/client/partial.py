@@ -10,12 +10,16 @@ import zlib
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from odxfs.types import BLOCK_BYTES, Buffer
+from odxfs.types import BLOCK_BYTES, MAX_NAME_BYTES, Buffer
+
+PARTIAL_SUFFIX = ".odxfs-partial"
 
 RECORD_BYTES = BLOCK_BYTES
 
 LONGEST_NAME = 256
 """Characters; one takes up to 12 bytes in a record."""
+
+_DIGEST_CHARACTERS = 16
 
 _MAGIC = b"odxfs-partial 1\n"
 
@@ -78,6 +82,22 @@ class PartialRecord:
         words = self.source, self.number
         is_typed = all(type(word) is str for word in words) and all(type(number) is int for number in numbers)
         return is_typed and 0 <= self.reached <= self.size
+
+
+def partial_name(name: str) -> str:
+    """What the partial file of a destination called `name` is called: a digest stands for the end of a name that is too long."""
+    if len(_encoded(name + PARTIAL_SUFFIX)) <= MAX_NAME_BYTES:
+        return name + PARTIAL_SUFFIX
+    end = f".{hashlib.sha256(_encoded(name)).hexdigest()[:_DIGEST_CHARACTERS]}{PARTIAL_SUFFIX}"
+    count = len(name)
+    while len(_encoded(name[:count] + end)) > MAX_NAME_BYTES:
+        count -= 1
+    return name[:count] + end
+
+
+def _encoded(name: str) -> bytes:
+    """As Linux has it; no server counts a name as longer than in UTF-8."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def source_key(name: str) -> str:

@@ -10,8 +10,6 @@ from odxfs.client.metadata import Lost, Metadata
 from odxfs.client.plan import Side
 from odxfs.types import Buffer
 
-PARTIAL_SUFFIX = ".odxfs-partial"
-
 
 class File(Protocol):
     """An open file. Offsets, lengths and sizes are bytes. Every call may raise UserError."""

@@ -12,7 +12,8 @@ from odxfs.client.file import SmbFile
 from odxfs.client.folder import list_pages, open_folder
 from odxfs.client.identity import Identity
 from odxfs.client.metadata import Lost, Metadata
-from odxfs.client.place import PARTIAL_SUFFIX, File
+from odxfs.client.partial import partial_name
+from odxfs.client.place import File
 from odxfs.client.plan import Side
 from odxfs.client.tree import Tree, is_directory
 from odxfs.client.url import is_unicode
@@ -54,7 +55,8 @@ class SmbPlace:
 
     def partial(self) -> "SmbPlace":
         """The place beside this one where a copy that can be resumed grows."""
-        return replace(self, path=self.path + PARTIAL_SUFFIX)
+        folder, slash, name = self.path.rpartition("\\")
+        return replace(self, path=folder + slash + partial_name(name))
 
     def stream(self, name: str) -> "SmbPlace":
         """A named stream of this file."""

@@ -15,8 +15,8 @@ from odxfs.client.closing import CLEANING_SECONDS, close_quietly, closing, to_it
 from odxfs.client.entry import Kind
 from odxfs.client.errors import NetworkFailed
 from odxfs.client.nursery import open_nursery
-from odxfs.client.partial import RECORD_BYTES, PartialRecord, record_offset
-from odxfs.client.place import PARTIAL_SUFFIX, File, Place
+from odxfs.client.partial import PARTIAL_SUFFIX, RECORD_BYTES, PartialRecord, record_offset
+from odxfs.client.place import File, Place
 from odxfs.client.plain import make_zeros
 from odxfs.client.ranges import RangeSet
 from odxfs.errors import ExitCode, UserError

@@ -150,6 +150,22 @@ async def test_a_damaged_partial_file_begins_again(
         assert await world.bytes_of("target.bin") == content
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_longest_names_can_be_gone_on_with(
+    kind: str, tmp_path: Path, samba: Samba, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(8 * MIB)
+    async with world_of(kind, tmp_path, samba) as world:
+        folder = world.root.inside("folder")
+        await folder.make_folder()
+        for name in ("n" * 255, "\N{GREEK SMALL LETTER OMEGA}" * 127):
+            source, target = world.source(content), folder.inside(name)
+            await interrupt(source, target, 4 * MIB, monkeypatch)
+            result = await copy_file(source, target, resume=True)
+            assert result.tally.resumed_bytes >= 4 * MIB
+            assert await world.bytes_of(f"folder{'/' if kind == 'local' else chr(92)}{name}") == content
+
+
 async def test_two_copies_do_not_write_one_partial_file(tmp_path: Path, samba: Samba) -> None:
     async with world_of("local", tmp_path, samba) as world:
         source, target = world.source(os.urandom(2 * MIB)), world.root.inside("target.bin")

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from odxfs.client.partial import (
     LONGEST_NAME,
+    PARTIAL_SUFFIX,
     RECORD_BYTES,
     PartialRecord,
+    partial_name,
     record_offset,
     source_key,
 )
@@ -87,3 +89,19 @@ def test_a_block_of_brackets_is_none() -> None:
     text = b"[" * 4000
     head = b"odxfs-partial 1\n" + zlib.crc32(text).to_bytes(4, "big") + len(text).to_bytes(4, "big")
     assert PartialRecord.unpack((head + text).ljust(RECORD_BYTES, b"\0")) is None
+
+
+@given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300))
+def test_a_partial_file_has_a_name_of_its_own_that_is_not_too_long(first: str, second: str) -> None:
+    for name in (first, second):
+        partial = partial_name(name)
+        assert partial.endswith(PARTIAL_SUFFIX)
+        assert len(partial.encode()) <= 255
+        if len(name.encode()) <= 255 - len(PARTIAL_SUFFIX):
+            assert partial == name + PARTIAL_SUFFIX
+    assert (partial_name(first) == partial_name(second)) == (first == second)
+
+
+def test_long_names_that_begin_alike_have_different_partial_files() -> None:
+    assert partial_name("n" * 254 + "a") != partial_name("n" * 254 + "b")
+    assert len(partial_name("\udcff" * 255).encode(errors="surrogateescape")) <= 255
