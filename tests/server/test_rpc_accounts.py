@@ -8,6 +8,8 @@ from impacket.dcerpc.v5 import lsad, lsat, samr
 from impacket.dcerpc.v5.dtypes import NULL, RPC_UNICODE_STRING
 
 from odxfs.smb.auth.users import UserStore
+from odxfs.smb.rpc.calls import fill_sid
+from odxfs.smb.rpc.lists import string_body, string_head
 from odxfs.smb.rpc.lsarpc import Authority, security_authority
 from odxfs.smb.rpc.pdu import Fault
 from odxfs.smb.rpc.pipe import Interface, RpcFault
@@ -133,11 +135,68 @@ def test_a_sid_with_too_many_parts_is_none(authority: Interface, parts: int, sai
     assert fault.value.code is Fault.BAD_STUB_DATA
 
 
-def test_a_handle_of_one_kind_is_none_of_another(manager: Interface) -> None:
+def server_handle(manager: Interface) -> bytes:
     connect = samr.SamrConnect2()
     connect["ServerName"] = "x\0"
     connect["DesiredAccess"] = 0
-    server = samr.SamrConnect2Response(manager.call(57, connect.getData()))["ServerHandle"]
+    return bytes(samr.SamrConnect2Response(manager.call(57, connect.getData()))["ServerHandle"])
+
+
+def own_domain(manager: Interface, users: UserStore) -> bytes:
+    """A handle of the domain of the server's own accounts."""
+    request = samr.SamrOpenDomain()
+    request["ServerHandle"] = server_handle(manager)
+    request["DesiredAccess"] = 0
+    machine = Names("BOX", users).machine
+    assert machine is not None
+    fill_sid(request["DomainId"], machine)
+    return bytes(samr.SamrOpenDomainResponse(manager.call(7, request.getData()))["DomainHandle"])
+
+
+def varying(handle: bytes, count: int, body: bytes, offset: int = 0) -> bytes:
+    """A handle, and an array of which `count` items are there (C706 14.3.3.3)."""
+    return handle + struct.pack("<IIII", count, 1000, offset, count) + body
+
+
+def packed_names(*names: str) -> bytes:
+    heads, bodies = [string_head(name) for name in names], [string_body(name) for name in names]
+    return b"".join(heads + bodies)
+
+
+def test_accounts_of_a_domain_are_looked_up_by_name_and_by_number(
+    manager: Interface, users: UserStore
+) -> None:
+    handle = own_domain(manager, users)
+    names = varying(handle, 3, packed_names("ALICE", "", "nobody"))
+    by_name = samr.SamrLookupNamesInDomainResponse(manager.call(17, names))
+    assert [each["Data"] for each in by_name["RelativeIds"]["Element"]] == [1000, 0, 0]
+    by_number = samr.SamrLookupIdsInDomainResponse(
+        manager.call(18, varying(handle, 2, struct.pack("<II", 5, 1000)))
+    )
+    assert [each["Data"] for each in by_number["Use"]["Element"]] == [8, 1]
+    assert by_number["Names"]["Element"][1]["Data"] == "alice"
+
+
+@pytest.mark.parametrize(
+    ("count", "body", "offset", "fault"),
+    [
+        (1001, struct.pack("<I", 1) * 1001, 0, Fault.NO_MEMORY),
+        (1, struct.pack("<I", 1), 1, Fault.BAD_STUB_DATA),
+        (2, struct.pack("<I", 1), 0, Fault.BAD_STUB_DATA),
+    ],
+)
+def test_a_list_of_another_length_than_it_says_is_a_fault(
+    manager: Interface, users: UserStore, count: int, body: bytes, offset: int, fault: Fault
+) -> None:
+    stub = bytearray(varying(own_domain(manager, users), count, body, offset))
+    struct.pack_into("<I", stub, 24, 2000)
+    with pytest.raises(RpcFault) as raised:
+        manager.call(18, bytes(stub))
+    assert raised.value.code is fault
+
+
+def test_a_handle_of_one_kind_is_none_of_another(manager: Interface) -> None:
+    server = server_handle(manager)
     for opnum, request, name in (
         (13, samr.SamrEnumerateUsersInDomain(), "DomainHandle"),
         (36, samr.SamrQueryInformationUser(), "UserHandle"),
