@@ -145,7 +145,7 @@ class OffloadEngine:
         length = call.copy_length
         if party.settings.strict:
             length = min(length, rules.round_up_to_sector(party.inode.size) - call.file_offset)
-        is_time_up = self._timer()
+        is_time_up = self._timer(party)
         if is_zero_token(call.token):
             await write_zero_token(record, party, call.file_offset, length, is_time_up)
             return
@@ -183,9 +183,9 @@ class OffloadEngine:
         record.peer = copied.peer
         record.copied(copied.written, copied.written - copied.moved)
 
-    def _timer(self) -> Callable[[], bool]:
+    def _timer(self, party: OffloadParty) -> Callable[[], bool]:
         ends = self.clock() + CALL_SECONDS
-        return lambda: self.clock() >= ends
+        return lambda: party.is_given_up() or self.clock() >= ends
 
     # -- every other mechanism --------------------------------------------------------------------------------------
 

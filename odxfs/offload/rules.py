@@ -25,13 +25,18 @@ WRITE_INPUT_BYTES = 544
 WRITE_OUTPUT_BYTES = 16
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class OffloadParty:
     """What the engine needs to know of the open that an offload call came in on.
 
     The two callables ask the open table about (offset, length) in bytes: would a byte-range lock of another open refuse
     this read, this write? `owner`, `client`, `svm` and `share` name who asks and where, for people and for the bounds on tokens;
-    they are empty on the mount. `path` is the file's in its volume, as it was opened.
+    they are empty on the mount. `path` is the file's in its volume, as it was opened. `is_given_up`: whether the open has ended;
+    a write then ends with what it has done.
     """
 
     volume: Volume
@@ -50,6 +55,7 @@ class OffloadParty:
     settings: OffloadSettings = field(default_factory=OffloadSettings)
     policy: OffloadPolicy = field(default_factory=OffloadPolicy)
     mechanism: Mechanism = Mechanism.OFFLOAD
+    is_given_up: Callable[[], bool] = _never
 
     @property
     def caller(self) -> Caller:

@@ -48,6 +48,7 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
     if opened.delete_on_close and not (opened.is_directory and opened.inode.size):
         _mark_for_deletion(server, opened, entry)
     with trio.CancelScope(shield=True):
+        await opened.end_of_changes()  # its share mode and its locks stand for as long
         await _let_go(server, opened, entry)
 
 

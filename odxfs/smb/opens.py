@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import trio
 
 from odxfs.smb.durable.channel_sequence import UNCHECKED
 from odxfs.volume import decode_name
@@ -48,7 +51,7 @@ class SmbOpen:
     `watch` to CHANGE_NOTIFY, `resume_key` to IOCTL.
     `durability` is what lets it outlive its connection, `channel_sequence` what the last request had, `checked_sequence` the
     value of that field of the header with which nothing more has to be looked at (durable/channel_sequence.py), and
-    `lock_sequences` are the numbers of the last LOCK of each index.
+    `lock_sequences` are the numbers of the last LOCK of each index. `changes` counts what changes its bytes just now.
     """
 
     fid: FileId
@@ -82,6 +85,8 @@ class SmbOpen:
     channel_sequence: int = 0
     lock_sequences: dict[int, int] | None = None
     durability: Durability | None = None
+    changes: int = 0
+    changes_over: trio.Event | None = None
     resume_key: bytes = field(default_factory=lambda: secrets.token_bytes(RESUME_KEY_BYTES))
 
     @property
@@ -146,6 +151,23 @@ class SmbOpen:
     def is_pipe(self) -> bool:
         """True for an open on IPC$."""
         return self.pipe is not None
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Around a change of bytes through this open, which its end waits for."""
+        self.changes += 1
+        try:
+            yield
+        finally:
+            self.changes -= 1
+            if not self.changes and self.changes_over is not None:
+                self.changes_over.set()
+
+    async def end_of_changes(self) -> None:
+        """Return when nothing is changed through this open any more. What takes long looks at `closed` between its steps."""
+        if self.changes:
+            self.changes_over = trio.Event()
+            await self.changes_over.wait()
 
     @property
     def writes_through(self) -> bool:

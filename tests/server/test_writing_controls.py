@@ -1,22 +1,38 @@
 """What the FSCTLs that change bytes have in common with WRITE: write-through, times, the end of their open, CANCEL."""
 
 import struct
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
 from odxfs.ntstatus import Status
-from odxfs.wire.create import CreateDisposition, CreateOptions
-from odxfs.wire.file_id import FileId
+from odxfs.offload.token import ZERO_TOKEN
+from odxfs.offload.zeroing import SLICE_BYTES
+from odxfs.smb.shares import Share
+from odxfs.volume import Volume
+from odxfs.wire.close import CloseRequest
+from odxfs.wire.create import CreateDisposition, CreateOptions, CreateRequest
+from odxfs.wire.echo import EchoRequest
+from odxfs.wire.file_id import ANY, FileId
 from odxfs.wire.fscc.classes import FileInformationClass as Class
 from odxfs.wire.fscc.file_information import FileBasicInformation
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.copychunk import SrvCopychunk, SrvCopychunkCopy, SrvCopychunkResponse
 from odxfs.wire.fsctl.duplicate_extents import DuplicateExtentsData
+from odxfs.wire.fsctl.offload import OffloadReadInput, OffloadWriteInput, OffloadWriteOutput
 from odxfs.wire.fsctl.sparse import FileZeroDataInformation
 from odxfs.wire.fsctl.trim import FileLevelTrim, TrimRange
+from odxfs.wire.header import Command
+from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
+from tests.server.test_caching import two_clients
 from tests.server.test_offload_calls import MIB, PATTERN, read_token, write_token
-from tests.support.remote import Remote, remote, served
+from tests.support.peer import Peer, Refused, logged_in
+from tests.support.remote import ALL_ACCESS, SHARE_ALL, Remote, remote, served
+from tests.support.serving import PASSWORD, USER, Served, serve
+from tests.support.waiting import until
 
 WAYS = ("write", "odx", "copychunk", "duplicate", "zero", "trim")
 FILE_WRITE_THROUGH = 0x2
@@ -97,3 +113,141 @@ async def test_a_write_time_that_a_client_has_set_stays_through_its_open(tmp_pat
         assert await change(client, way, source, file, token) is Status.SUCCESS
         _, found = await client.query(file, Class.BASIC)
         assert FileBasicInformation.unpack(found).last_write_time == wanted.last_write_time
+
+
+class Gate:
+    """Lets the first call of a step of the volume begin, and be gone on with when the test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: str, *, call: int = 1) -> None:
+        self.at, self.go = trio.Event(), trio.Event()
+        whole, calls = getattr(Volume, step), count(1)
+
+        async def slow(*arguments: Any, **more: Any) -> Any:
+            if next(calls) == call:
+                self.at.set()
+                await self.go.wait()
+            return await whole(*arguments, **more)
+
+        monkeypatch.setattr(Volume, step, slow)
+
+
+async def resume_key(peer: Peer, fid: FileId) -> bytes:
+    request = IoctlRequest(Fsctl.SRV_REQUEST_RESUME_KEY, fid, b"", max_output_response=32)
+    response = await peer.call(Command.IOCTL, request)
+    return IoctlResponse.unpack(response.pdu).output_buffer[:24]
+
+
+async def slow_call(peer: Peer, way: str, fid: FileId, source: FileId) -> IoctlRequest:
+    """A call that changes 8 GiB and 4 KiB of `fid` in two steps, or two chunks of it."""
+    length = 2 * SLICE_BYTES + 4096
+    match way:
+        case "odx":
+            zeros = OffloadWriteInput(file_offset=0, copy_length=length, transfer_offset=0, token=ZERO_TOKEN)
+            return IoctlRequest(Fsctl.OFFLOAD_WRITE, fid, zeros.pack(), max_output_response=16)
+        case "zero":
+            return IoctlRequest(Fsctl.SET_ZERO_DATA, fid, FileZeroDataInformation(0, length).pack())
+        case _:
+            chunks = SrvCopychunk(0, 0, 4096), SrvCopychunk(0, length - 4096, 4096)
+            call = SrvCopychunkCopy(await resume_key(peer, source), chunks)
+            return IoctlRequest(Fsctl.SRV_COPYCHUNK, fid, call.pack(), max_output_response=12)
+
+
+STEPS = {"odx": "deallocate", "zero": "deallocate", "copychunk": "write_pin"}
+
+
+async def great_file(share: Served) -> int:
+    """`d`, with data where `slow_call` begins and ends; its size."""
+    volume = share.volume
+    for name, size in ((b"s", 4096), (b"d", 2 * SLICE_BYTES + 4096)):
+        inode = await volume.create(volume.root, name, 0o100644, 0, 0)
+        await volume.write(inode, 0, b"x" * 4096)
+        await volume.write(inode, size - 4096, b"x" * 4096)
+    return size
+
+
+@pytest.mark.parametrize("way", STEPS)
+async def test_what_has_begun_ends_before_its_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    async with two_clients(tmp_path) as two:
+        end = await great_file(two.served)
+        source, mine = await two.second.open("s"), await two.second.open("d")
+        opened = next(each for each in two.served.server.registry if each.fid == mine)
+        request = await slow_call(two.second, way, mine, source)
+        gate = Gate(monkeypatch, STEPS[way])
+        call = await two.second.send(Command.IOCTL, request)
+        await gate.at.wait()
+        close = await two.second.send(Command.CLOSE, CloseRequest(mine))
+        await until(lambda: opened.closed)
+        with pytest.raises(Refused) as refused:
+            await two.first.open("d", share_access=0)
+        assert refused.value.status is Status.SHARING_VIOLATION
+        gate.go.set()
+        await two.second.final(close)
+        alone = await two.first.open("d", share_access=0)
+        assert await two.first.read(alone, end - 8, 8) == b"x" * 8, "no step is begun behind the CLOSE"
+        answer = await two.second.final(call)
+        if way == "odx":
+            written = OffloadWriteOutput.unpack(IoctlResponse.unpack(answer.pdu).output_buffer)
+            assert written.length_written == SLICE_BYTES
+        else:
+            assert Status(answer.header.status) is Status.FILE_CLOSED
+
+
+async def test_a_source_that_is_closed_is_read_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_clients(tmp_path) as two:
+        await great_file(two.served)
+        source, mine = await two.second.open("s"), await two.second.open("d")
+        request = await slow_call(two.second, "copychunk", mine, source)
+        gate = Gate(monkeypatch, "write_pin")
+        call = await two.second.send(Command.IOCTL, request)
+        await gate.at.wait()
+        await two.second.close(source)
+        gate.go.set()
+        answer = await two.second.final(call)
+        assert Status(answer.header.status) is Status.FILE_CLOSED
+        counts = SrvCopychunkResponse.unpack(IoctlResponse.unpack(answer.pdu).output_buffer)
+        assert (counts.chunks_written, counts.total_bytes_written) == (1, 4096)
+
+
+@pytest.mark.parametrize("way", ["odx"])
+async def test_a_cancel_behind_the_wait_leaves_nothing_half_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    async with (
+        serve(tmp_path / "pool", shares=[Share("slow", offload_policy="delay:0.01")]) as share,
+        logged_in(share.port, USER, PASSWORD, "slow") as peer,
+    ):
+        end = await great_file(share)
+        source, mine = await peer.open("s"), await peer.open("d")
+        gate = Gate(monkeypatch, STEPS[way])
+        call = await peer.send(Command.IOCTL, await slow_call(peer, way, mine, source))
+        interim = await peer.next_response(call)
+        await gate.at.wait()
+        await peer.cancel(call, interim.header.async_id)
+        await peer.call(Command.ECHO, EchoRequest())  # so the CANCEL has been seen
+        gate.go.set()
+        answer = await peer.final(call)
+        assert Status(answer.header.status) is Status.SUCCESS
+        assert await peer.read(mine, end - 8, 8) == bytes(8)
+
+
+async def test_a_delayed_call_in_a_compound_waits_in_silence(tmp_path: Path) -> None:
+    async with (
+        serve(tmp_path / "pool", shares=[Share("slow", offload_policy="delay:0.01")]) as share,
+        logged_in(share.port, USER, PASSWORD, "slow") as peer,
+    ):
+        await great_file(share)
+        call = OffloadReadInput(file_offset=0, copy_length=4096)
+        requests = [
+            (
+                Command.CREATE,
+                CreateRequest("s", ALL_ACCESS, SHARE_ALL, CreateDisposition.OPEN, 0, file_attributes=0),
+            ),
+            (Command.IOCTL, IoctlRequest(Fsctl.OFFLOAD_READ, ANY, call.pack(), max_output_response=528)),
+            (Command.CLOSE, CloseRequest(ANY)),
+        ]
+        answers = await peer.compound(requests)
+        assert [Status(answer.header.status) for answer in answers] == [Status.SUCCESS] * 3

@@ -39,11 +39,14 @@ async def break_caching(context: RequestContext, opened: SmbOpen, use: Use, *, t
 
 @contextmanager
 def changing(context: RequestContext, opened: SmbOpen) -> Iterator[None]:
-    """Around a change of bytes or of the size through an open, behind `break_caching`.
+    """Around a change of bytes or of the size through an open, behind `break_caching`. SmbError(FILE_CLOSED).
 
-    Who caches the file is told, and the open's client keeps the LastWriteTime that it has set.
+    Who caches the file is told, the open's client keeps the LastWriteTime that it has set, and the open ends only behind it.
     """
-    with context.server.opens.changing(opened.inode.number, opened.entry), kept_write_time(opened):
+    if opened.closed:
+        raise SmbError(Status.FILE_CLOSED)
+    changes = context.server.opens.changing(opened.inode.number, opened.entry)
+    with opened.at_work(), changes, kept_write_time(opened):
         yield
 
 

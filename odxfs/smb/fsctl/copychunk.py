@@ -142,6 +142,8 @@ async def _copy_chunks(context: RequestContext, copy: _Copy, chunks: tuple[SrvCo
 
 async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: SrvCopychunk) -> None:
     source, destination = copy.source, copy.destination
+    if source.closed:
+        raise SmbError(Status.FILE_CLOSED)
     if chunk.source_offset + chunk.length > source.inode.size:
         raise SmbError(Status.INVALID_VIEW_SIZE, "the chunk reaches past the end of the source")
     if not destination.granted_access & FILE_WRITE_DATA and chunk.target_offset < destination.inode.size:

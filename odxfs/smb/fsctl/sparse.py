@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.offload.zeroing import write_zeros
 from odxfs.opens import Use
 from odxfs.smb.access import (
     FILE_APPEND_DATA,
@@ -75,9 +76,20 @@ async def set_zero_data(context: RequestContext, opened: SmbOpen | None, request
     if length <= 0:
         return b""
     check_write_locks(context, found, start, length)
-    with changing(context, found):
-        await found.volume.deallocate(inode, start, length)
+    await _zero(context, found, start, length)
     return b""
+
+
+async def _zero(context: RequestContext, opened: SmbOpen, start: int, length: int) -> None:
+    """Zeros for a range inside the file, as long as the open stands. Raises SmbError(FILE_CLOSED), VolumeError."""
+    done = 0
+    with changing(context, opened):
+        while done < length:
+            if opened.closed:
+                raise SmbError(Status.FILE_CLOSED)
+            done += await write_zeros(
+                opened.volume, opened.inode, start + done, length - done, lambda: opened.closed
+            )
 
 
 async def query_allocated_ranges(
@@ -130,8 +142,7 @@ async def file_level_trim(context: RequestContext, opened: SmbOpen | None, reque
         end = min(part.offset + part.length, inode.size) // BLOCK_BYTES * BLOCK_BYTES
         if start < end:
             check_write_locks(context, found, start, end - start)
-            with changing(context, found):
-                await found.volume.deallocate(inode, start, end - start)
+            await _zero(context, found, start, end - start)
             processed += 1
     if not processed:
         raise SmbError(Status.NO_RANGES_PROCESSED)

@@ -5,7 +5,7 @@ are served from SMB 3.0 on, as ONTAP does, and only on shares that hold files; a
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import trio
 
@@ -60,13 +60,13 @@ async def offload_read(context: RequestContext, opened: SmbOpen | None, request:
 async def offload_write(context: RequestContext, opened: SmbOpen | None, request: IoctlRequest) -> bytes:
     """FSCTL_OFFLOAD_WRITE: a token's bytes into the open's file. Raises OffloadRefused, VolumeError."""
     call = _write_call(request)
-    with _refusals_recorded(context, opened, "write", call.file_offset, call.copy_length):
-        found = _file_of(context, opened)
-        share = await _share_after_delay(context, found)
-        await _break(context, found, Access.FILE_WRITE_DATA, Use.CHANGE)
-    party = _party(context, found, share)
-    with _changing(context, found):
-        written = await context.server.engine.offload_write(party, call)
+    with ExitStack() as change:
+        with _refusals_recorded(context, opened, "write", call.file_offset, call.copy_length):
+            found = _file_of(context, opened)
+            share = await _share_after_delay(context, found)
+            await _break(context, found, Access.FILE_WRITE_DATA, Use.CHANGE)
+            change.enter_context(_changing(context, found))
+        written = await context.server.engine.offload_write(_party(context, found, share), call)
     return OffloadWriteOutput(length_written=written).pack()
 
 
@@ -122,6 +122,7 @@ def _party(context: RequestContext, opened: SmbOpen, share: Share) -> OffloadPar
         path=caller.path,
         settings=settings,
         policy=OffloadPolicy.of(share.offload_policy),
+        is_given_up=lambda: opened.closed,
     )
 
 
@@ -140,7 +141,7 @@ async def _share_after_delay(context: RequestContext, opened: SmbOpen) -> Share:
     seconds = OffloadPolicy.of(share.offload_policy).delay_seconds
     if not seconds:
         return share
-    async with context.waiting():
+    async with context.waiting() if context.may_pend else nullcontext():  # else in silence
         await trio.sleep(seconds)
     if opened.closed:
         raise SmbError(Status.FILE_CLOSED)
