@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyfuse3
 
 from odxfs.opens import Use
-from odxfs.opens.share_modes import FILE_SHARE_ALL, FILE_WRITE_DATA
+from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_DATA
 from odxfs.pool_identity import IDENTITY, pack_identity
 from odxfs.token_attributes import RESERVED
 from odxfs.types import MAX_NAME_BYTES
@@ -55,17 +55,21 @@ class AttributeOperations(FrontEnd):
 
     async def _truncate(self, target: Inode, size: int, fh: pyfuse3.FileHandleT | None) -> None:
         entry = None if fh is None else self.handles.file(fh).entry
-        if self.opens.cached:
-            await give_way(
-                self.opens, target.number, Use.CHANGE, access=FILE_WRITE_DATA if entry is None else 0
-            )
         if entry is None:
-            self.require_sharing(target, FILE_WRITE_DATA, FILE_SHARE_ALL)
+            await self._require_sharing(target, Use.CHANGE, FILE_WRITE_DATA)
+        elif self.opens.cached:
+            await give_way(self.opens, target.number, Use.CHANGE)
         low, high = sorted((size, target.size))
         if self.opens.local_write_conflicts(target.number, low, high - low, entry):
             raise pyfuse3.FUSEError(errno.EAGAIN)
         with self.opens.changing(target.number):
             await self.volume.truncate(target, size)
+
+    async def _require_sharing(self, target: Inode, use: Use, access: int) -> None:
+        """What goes by a file's path alone and reads or changes its bytes: EBUSY where an SMB open does not share that."""
+        if self.opens.cached:
+            await give_way(self.opens, target.number, use, access=access)
+        self.require_sharing(target, access, FILE_SHARE_ALL)
 
     @answered
     async def access(self, inode: pyfuse3.InodeT, mode: pyfuse3.ModeT, ctx: pyfuse3.RequestContext) -> bool:
@@ -84,8 +88,7 @@ class AttributeOperations(FrontEnd):
         if name == IDENTITY:
             return pack_identity(self.volume.pool.opening, target.number)
         if name.startswith(RESERVED):
-            if self.opens.cached:
-                await give_way(self.opens, target.number, Use.READ)
+            await self._require_sharing(target, Use.READ, FILE_READ_DATA)
             return await self.tokens.read(target, name, ctx)
         return await self.volume.get_xattr(target, name)
 
@@ -99,8 +102,7 @@ class AttributeOperations(FrontEnd):
         _require_namespace(name)
         target = await self.at_path_or_open(inode)
         if name.startswith(RESERVED):
-            if self.opens.cached:
-                await give_way(self.opens, target.number, Use.CHANGE)
+            await self._require_sharing(target, Use.CHANGE, FILE_WRITE_DATA)
             await self.tokens.write(target, name, value, ctx)
         else:
             await self.volume.set_xattr(target, name, value)

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from odxfs.opens.share_modes import DELETE, FILE_READ_DATA, FILE_SHARE_ALL, FILE_SHARE_READ, FILE_WRITE_DATA
+from odxfs.token_attributes import READ_TOKEN, WRITE_TOKEN, TokenAnswer
 from odxfs.types import InodeNumber
 from odxfs.volume import AttributeChange, Inode, RenameFlags
 from odxfs_mount.unmounting import find_mount
@@ -223,3 +224,26 @@ async def test_unmounting_from_outside_ends_the_session(tmp_path: Path) -> None:
         assert done.returncode == 0
         await inside.ended.wait()
         assert not find_mount(str(inside.path))
+
+
+@pytest.mark.parametrize("shared", [0, FILE_SHARE_READ])
+async def test_tokens_on_the_mount_mind_what_an_smb_open_shares(tmp_path: Path, shared: int) -> None:
+    """EBUSY as open(2) is: neither read past an open that shares nothing, nor written past one that lets others read."""
+    busy = pytest.raises(OSError, check=lambda error: error.errno == errno.EBUSY)
+    async with mounted_inside(tmp_path) as inside:
+        theirs, _ = await make(inside, b"theirs", b"s" * 4096), await make(inside, b"mine", b"m" * 4096)
+        path, mine = inside.path / "theirs", inside.path / "mine"
+        read, write = READ_TOKEN % (0, 4096), WRITE_TOKEN % (0, 4096, 0)
+        token = TokenAnswer.unpack(await on(os.getxattr, mine, read)).token
+        entry = inside.opens.open(theirs.number, FILE_READ_DATA | FILE_WRITE_DATA, shared, "SMB")
+        with busy:
+            await on(os.setxattr, path, write, token)
+        if shared:
+            await on(os.getxattr, path, read)
+        else:
+            with busy:
+                await on(os.getxattr, path, read)
+        assert await inside.share.read(theirs, 0, 4096) == b"s" * 4096
+        inside.opens.close(entry)
+        await on(os.setxattr, path, write, token)
+        assert await inside.share.read(theirs, 0, 4096) == b"m" * 4096
