@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Self
 
 from odxfs.client.connection import Pending
 from odxfs.client.errors import RequestRefused
-from odxfs.client.metadata import NO_METADATA, Lost, Metadata, smb_metadata
+from odxfs.client.metadata import NO_METADATA, Lost, Metadata, is_users_own, smb_metadata
 from odxfs.client.session import expect_success
 from odxfs.errors import ProtocolError
 from odxfs.ntstatus import Status
@@ -203,14 +203,16 @@ class SmbFile:
         return found
 
     async def attributes(self) -> dict[bytes, bytes]:
-        """The extended attributes. Raises RequestRefused."""
+        """The user's extended attributes. Raises RequestRefused, also for names that are not ASCII, as Samba may have them."""
         try:
-            data = await self._query(FileInformationClass.FULL_EA, ANSWER_BYTES)
+            told = unpack_full_ea(await self._query(FileInformationClass.FULL_EA, ANSWER_BYTES))
         except RequestRefused as error:
             if error.status in _NO_ATTRIBUTES:
                 return {}
             raise
-        return {attribute.name: attribute.value for attribute in unpack_full_ea(data) if attribute.value}
+        except ProtocolError as error:
+            raise RequestRefused(Status.INVALID_EA_NAME, self.name) from error
+        return {each.name: each.value for each in told if each.value and is_users_own(each.name)}
 
     async def set_attributes(self, attributes: dict[bytes, bytes]) -> None:
         """Add extended attributes, or replace them. Raises RequestRefused, for too long ones when the others are set."""

@@ -9,7 +9,7 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from odxfs.client.metadata import Lost, Metadata
+from odxfs.client.metadata import Lost, Metadata, is_users_own
 from odxfs.errors import ExitCode, UserError
 from odxfs.types import Buffer
 
@@ -27,8 +27,6 @@ _EXIT_CODES = {
 }
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _USER = "user."
-_NOT_COPIED = ("DOSATTRIB", "DosStream.", "odxfs.")
-"""Beginnings of attributes by which a server keeps other things than a user's attributes."""
 
 
 class LocalFile:
@@ -187,7 +185,7 @@ def _attributes(descriptor: int) -> dict[bytes, bytes]:
         if error.errno == errno.EOPNOTSUPP:
             return {}
         raise
-    kept = (name for name in names if not name.startswith(_NOT_COPIED))
+    kept = (name for name in names if is_users_own(os.fsencode(name)))
     return {os.fsencode(name): os.getxattr(descriptor, _USER + name) for name in kept}
 
 

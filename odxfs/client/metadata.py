@@ -20,6 +20,9 @@ KEPT_ATTRIBUTES = (
 _TELLING_ATTRIBUTES = KEPT_ATTRIBUTES & ~FileAttributes.ARCHIVE
 """Nearly every file has ARCHIVE; its loss is not worth a word."""
 
+_KEPT_BY_SERVERS = (b"DOSATTRIB", b"DosStream.", b"odxfs.")
+"""Beginnings of extended attributes by which servers keep other things; on an odxfs mount such a one acts on the file."""
+
 
 class Lost(Enum):
     """What a copy may fail to keep."""
@@ -73,6 +76,11 @@ class Metadata:
 
 NO_METADATA = Metadata()
 """Nothing is known."""
+
+
+def is_users_own(attribute: bytes) -> bool:
+    """Whether an extended attribute of this name, without `user.`, is one to copy."""
+    return not attribute.startswith(_KEPT_BY_SERVERS)
 
 
 def is_same_time(first: int | None, second: int | None) -> bool:

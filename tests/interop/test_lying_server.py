@@ -14,6 +14,7 @@ from odxfs.client.client import Client, connect
 from odxfs.client.copy import copy_file
 from odxfs.client.errors import NetworkFailed
 from odxfs.client.local import LocalPlace
+from odxfs.client.metadata import Lost
 from odxfs.client.places import SmbPlace
 from odxfs.client.plain import PIECE_BYTES
 from odxfs.client.plan import Wish
@@ -21,7 +22,10 @@ from odxfs.errors import ProtocolError
 from odxfs.smb.dispatch import ROUTES, Route
 from odxfs.smb.request import RequestContext
 from odxfs.wire.credits import SequenceWindow
+from odxfs.wire.fscc.classes import FileInformationClass
+from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea
 from odxfs.wire.header import Command
+from odxfs.wire.query_info import QueryInfoRequest, QueryInfoResponse
 from odxfs.wire.read import ReadResponse
 from odxfs.wire.write import WriteResponse
 from tests.support.serving import PASSWORD, SHARE, USER, Served, serve
@@ -112,3 +116,37 @@ async def test_a_server_that_grants_no_credits_is_left(
         client.connection.wire.account.available = 4
         with trio.fail_after(60), pytest.raises(NetworkFailed, match="grants no credits"):
             await copy_file(LocalPlace(tmp_path / "source"), place, Wish.OFF)
+
+
+def tell_attributes(monkeypatch: pytest.MonkeyPatch, *told: ExtendedAttribute) -> None:
+    """Make servers of this process say that every file has these attributes."""
+    handler = ROUTES[Command.QUERY_INFO].handler
+
+    async def tell(context: RequestContext) -> Any:
+        if QueryInfoRequest.unpack(context.pdu).file_info_class == FileInformationClass.FULL_EA:
+            return QueryInfoResponse(pack_full_ea(told))
+        return await handler(context)
+
+    monkeypatch.setitem(ROUTES, Command.QUERY_INFO, Route(tell))
+
+
+@pytest.mark.parametrize("name", [b"odxfs.write.0.0.512", b"DOSATTRIB", b"DosStream.x:$DATA"])
+async def test_an_attribute_by_which_a_server_or_a_mount_acts_is_not_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes
+) -> None:
+    async with logged_on(tmp_path) as (_, client):
+        file = await (await client.tree(SHARE)).open_to_copy("file")
+        tell_attributes(monkeypatch, ExtendedAttribute(b"PLAIN", b"1"), ExtendedAttribute(name, b"2"))
+        assert await file.attributes() == {b"PLAIN": b"1"}
+
+
+async def test_attributes_that_cannot_be_read_are_told_and_the_file_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a name that is not ASCII, which Samba passes on as it is."""
+    async with logged_on(tmp_path / "pool") as (_, client):
+        source = SmbPlace(await client.tree(SHARE), "file")
+        tell_attributes(monkeypatch, ExtendedAttribute("\u00fc".encode(), b"1"))
+        result = await copy_file(source, LocalPlace(tmp_path / "copy"), Wish.OFF)
+    assert Lost.EXTENDED_ATTRIBUTES in result.not_kept
+    assert (tmp_path / "copy").read_bytes() == b"a" * SIZE
