@@ -30,6 +30,9 @@ from odxfs.wire.negotiate import Dialect
 from odxfs.wire.tree_connect import ShareFlags, TreeConnectRequest, TreeConnectResponse
 from odxfs.wire.tree_disconnect import TreeDisconnectRequest
 
+LONGEST_PATH_BYTES = 65534
+"""In UTF-16; more has no room in NameLength (MS-SMB2 2.2.13)."""
+
 READ_ACCESS = Access.FILE_READ_DATA | Access.FILE_READ_ATTRIBUTES | Access.SYNCHRONIZE
 COPY_ACCESS = READ_ACCESS | Access.FILE_READ_EA
 WRITE_ACCESS = (
@@ -50,9 +53,6 @@ _QUESTION_UNKNOWN = {
     Status.NOT_SUPPORTED,
 }
 """What servers say to FSCTL_VALIDATE_NEGOTIATE_INFO that do not know it: Windows and Samba before SMB 3.0 the first."""
-
-LONGEST_PATH_BYTES = 65534
-"""In UTF-16; more has no room in NameLength (MS-SMB2 2.2.13)."""
 
 _NOT_THERE = {Status.OBJECT_NAME_NOT_FOUND, Status.OBJECT_PATH_NOT_FOUND, Status.NO_SUCH_FILE}
 
