@@ -225,9 +225,8 @@ def check_desired(desired: int) -> None:
 def grant(desired: int, maximal: int) -> int:
     """The access an open gets for `desired` (raw, from the wire) out of `maximal`.
 
-    Raises SmbError: ACCESS_DENIED for nothing, also when that is all that MAXIMUM_ALLOWED comes to (MS-DTYP 2.5.3.2), for unknown
-    bits and for more than `maximal`; PRIVILEGE_NOT_HELD for the audit list
-    (ACCESS_SYSTEM_SECURITY) when that is not in `maximal`.
+    Raises SmbError: ACCESS_DENIED for nothing, also when MAXIMUM_ALLOWED comes to nothing (MS-DTYP 2.5.3.2), for unknown bits and
+    for more than `maximal`; PRIVILEGE_NOT_HELD for the audit list (ACCESS_SYSTEM_SECURITY) when that is not in `maximal`.
     """
     if desired & ACCESS_SYSTEM_SECURITY & ~maximal:
         raise SmbError(Status.PRIVILEGE_NOT_HELD)
