@@ -27,3 +27,8 @@ def disarm() -> None:
 
 def is_filled() -> bool:
     """Whether a session was made since arm() that has the operations."""
+
+def is_append() -> bool | None:
+    """Whether the write request that came last goes to the end of the file, wherever that is: the open file has O_APPEND now,
+    and it is no write of the page cache. None when that is not known. To be asked once, before anything else is awaited.
+    """

@@ -35,3 +35,8 @@ else:
         module = _load()
     except ImportError as error:
         missing = str(error)
+
+
+def is_append() -> bool | None:
+    """Whether the write request at work goes to the end of the file; None without the extension. Before the first await."""
+    return None if module is None else module.is_append()

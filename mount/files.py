@@ -12,6 +12,7 @@ from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_D
 from odxfs.types import TOKEN_INODES, Buffer
 from odxfs.volume import AttributeChange, Inode
 
+from . import extension
 from .ahead import LONG_BYTES
 from .answers import answered
 from .caching import changed, folders_changed, give_way
@@ -121,28 +122,57 @@ class FileOperations(FrontEnd):
     @answered
     async def write(self, fh: pyfuse3.FileHandleT, off: int, buf: bytes) -> int:
         """Write through to the volume; durable on return only with O_SYNC or O_DSYNC."""
+        is_append = extension.is_append()
         handle = self.handles.file(fh)
-        file = handle.inode
-        offset = self._write_offset(handle, off)
-        if self.opens.local_write_conflicts(file.number, offset, len(buf), handle.entry):
-            raise LockConflict(f"inode {file.number} is locked at {offset}")
-        if self.opens.cached:
-            changed(self.opens, file.number)
-        if not self.volume.write_nowait(file, offset, buf):
-            with self.opens.changing(file.number):
-                await self.volume.write(file, offset, buf)
+        if handle.appends if is_append is None else is_append:
+            await self._append(handle, off, buf)
+        else:
+            await self._write(handle, off, buf)
         if handle.synchronous:
-            await self.volume.sync(file)
+            await self.volume.sync(handle.inode)
         return len(buf)
 
-    def _write_offset(self, handle: FileHandle, offset: int) -> int:
-        """Where the bytes go: the kernel appends at the end that it knows of, which the share may have moved since.
+    async def _write(self, handle: FileHandle, offset: int, data: bytes) -> None:
+        if not self._write_now(handle, offset, data):
+            with self.opens.changing(handle.inode.number):
+                await self.volume.write(handle.inode, offset, data)
 
-        Only then is its offset overruled: the same handle also carries what mappings of the file wrote, at their offsets.
-        """
-        if handle.appends and self.invalidation.is_resized(handle.inode.number):
-            return handle.inode.size
-        return offset
+    async def _append(self, handle: FileHandle, offset: int, data: bytes) -> None:
+        """Write through an open with O_APPEND; the kernel has chosen `offset`, the end of file that it knows of."""
+        file = handle.inode
+        where = file.size if self._goes_to_end(file, offset) else offset
+        if handle.appending.locked() or not self._write_now(handle, where, data):
+            async with handle.appending:
+                where = await self._append_waiting(handle, offset, data)
+        if where != offset:
+            self.invalidation.content_doubtful(file.number)
+
+    async def _append_waiting(self, handle: FileHandle, offset: int, data: bytes) -> int:
+        file = handle.inode
+        if not self._goes_to_end(file, offset):
+            await self._write(handle, offset, data)
+            return offset
+        with self.opens.changing(file.number):
+            return await self.volume.append(
+                file, data, lambda end: self._prepare_write(handle, end, len(data))
+            )
+
+    def _goes_to_end(self, file: Inode, offset: int) -> bool:
+        """An `offset` elsewhere is meant (RWF_NOAPPEND) unless the kernel may not know where the end is."""
+        known = self.numbers.known(file.number)
+        return offset == file.size or known is None or known.is_resized
+
+    def _write_now(self, handle: FileHandle, offset: int, data: bytes) -> bool:
+        self._prepare_write(handle, offset, len(data))
+        return self.volume.write_nowait(handle.inode, offset, data)
+
+    def _prepare_write(self, handle: FileHandle, offset: int, length: int) -> None:
+        """LockConflict where the share has locked any of it; what clients have cached of the file is old from now on."""
+        number = handle.inode.number
+        if self.opens.local_write_conflicts(number, offset, length, handle.entry):
+            raise LockConflict(f"inode {number} is locked at {offset}")
+        if self.opens.cached:
+            changed(self.opens, number)
 
     @answered
     async def flush(self, fh: pyfuse3.FileHandleT) -> None:

@@ -79,7 +79,7 @@ class FrontEnd(pyfuse3.Operations):
             self.volume.pool.remove_follower(self.invalidation.caught_up)
 
     def describe(self, inode: Inode) -> pyfuse3.EntryAttributes:
-        """The attributes of `inode` for the kernel, which counts as told; no await may stand before the answer.
+        """The attributes of `inode` for the kernel; no await may stand before the answer.
 
         One object serves every answer: pyfuse3 has copied it before another operation can run. That saves a quarter of the time.
         """
@@ -98,7 +98,6 @@ class FrontEnd(pyfuse3.Operations):
             entry.st_ctime_ns = inode.ctime_ns
         except OverflowError:
             _describe_far_times(entry, inode)
-        self.invalidation.attributes_told(inode.number)
         if inode.number >= TOKEN_INODES:  # tokens end unannounced
             fleeting = copy(entry)
             fleeting.entry_timeout = fleeting.attr_timeout = 0

@@ -2,9 +2,10 @@
 
 import itertools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyfuse3
+import trio
 
 from odxfs.opens import OpenEntry
 from odxfs.types import InodeNumber
@@ -15,15 +16,19 @@ SYNCHRONOUS = os.O_DSYNC | os.O_SYNC
 
 @dataclass(slots=True, eq=False)
 class FileHandle:
-    """An open regular file; `entry` is its place in the open table, `flags` are those of open(2)."""
+    """An open regular file; `entry` is its place in the open table, `flags` are those of open(2).
+
+    `appending` keeps the requests of one write(2) in order: with O_DIRECT they come several at a time.
+    """
 
     inode: Inode
     entry: OpenEntry
     flags: int
+    appending: trio.Lock = field(default_factory=trio.Lock)
 
     @property
     def appends(self) -> bool:
-        """Every write goes to the end of the file."""
+        """Opened so that every write goes to the end of the file; fcntl(2) may have changed that since."""
         return bool(self.flags & os.O_APPEND)
 
     @property

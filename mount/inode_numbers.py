@@ -16,10 +16,15 @@ _SHOWING = frozenset({FOLDER, TOKENS_FOLDER})
 
 @dataclass(slots=True)
 class KnownInode:
-    """An inode that the kernel may name; `lookups` is its lookup count."""
+    """An inode that the kernel may name; `lookups` is its lookup count.
+
+    `is_resized` says that the size has changed behind the kernel's back since it knows the inode. When it has taken notice of
+    that cannot be told: while it extends the file it does not listen to answers (fs/fuse/inode.c: FUSE_I_SIZE_UNSTABLE).
+    """
 
     inode: Inode
     lookups: int
+    is_resized: bool = False
 
 
 class InodeNumbers:

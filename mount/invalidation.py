@@ -47,7 +47,6 @@ class Invalidation:
         self._renamed: set[InodeNumber] = set()
         self._renamed_before: set[InodeNumber] = set()
         """Of the names that the kernel is being told of."""
-        self._resized: set[InodeNumber] = set()
         self._wake = trio.Event()
         self._telling, self._next = trio.Event(), trio.Event()
         self._telling.set()
@@ -68,14 +67,6 @@ class Invalidation:
         """The kernel is being given a true name of the inode: what it now does with it needs no second look."""
         self._renamed.discard(number)
         self._renamed_before.discard(number)
-
-    def is_resized(self, number: InodeNumber) -> bool:
-        """Whether the size changed behind the kernel's back since it was last told the attributes."""
-        return number in self._resized
-
-    def attributes_told(self, number: InodeNumber) -> None:
-        """The kernel is being given the inode's attributes as they are now."""
-        self._resized.discard(number)
 
     def changed(self, change: Change) -> None:
         """The pool's observer: called inside each change, of every volume and from every origin."""
@@ -101,10 +92,10 @@ class Invalidation:
                 self._name_old((FOLDER, encode_name(change.name)), root)
 
     def _content_changed(self, change: ContentChanged) -> None:
-        if change.number not in self._numbers:
+        known = self._numbers.known(change.number)
+        if known is None:
             return
-        if change.size_changed:
-            self._resized.add(change.number)
+        known.is_resized |= change.size_changed
         self._attributes_old(change.number)
         self._pages.add(change.number)
         self._wake.set()
@@ -129,7 +120,7 @@ class Invalidation:
         self._wake.set()
 
     def content_doubtful(self, number: InodeNumber) -> None:
-        """A change by the mount itself ended half-way: the kernel, which was told of the failure, keeps its old pages."""
+        """The kernel's pages are not what it did last: a change ended half-way, or bytes went elsewhere than it said."""
         self._attributes_old(number)
         if number in self._numbers:
             self._pages.add(number)

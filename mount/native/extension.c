@@ -1,5 +1,5 @@
 /* The operations copy_file_range, fallocate, lseek, getlk, setlk and flock for a mount by an unmodified pyfuse3, which has
- * none of them.
+ * none of them; and what it does not hand on of flush and write.
  *
  * pyfuse3 hands libfuse its table of operations in fuse_session_new(). This module defines a function of that name, and of
  * those that libfuse's header has made of it since 3.17 (_fuse_session_new, _fuse_session_new_317,
@@ -39,8 +39,13 @@ static int (*send_offset)(fuse_req_t, off_t);
 static int (*send_lock)(fuse_req_t, const struct flock *);
 static void (*set_interrupt)(fuse_req_t, fuse_interrupt_func_t, void *);
 
-/* pyfuse3's own, which does not tell whose descriptor is closed. */
+/* pyfuse3's own, which do not tell whose descriptor is closed, and which writes are appends. */
 static void (*flush_further)(fuse_req_t, fuse_ino_t, struct fuse_file_info *);
+static void (*write_further)(fuse_req_t, fuse_ino_t, const char *, size_t, off_t, struct fuse_file_info *);
+static void (*write_buf_further)(fuse_req_t, fuse_ino_t, struct fuse_bufvec *, off_t, struct fuse_file_info *);
+
+/* Of the write request that pyfuse3 was handed last and nobody has asked about: 1 for an append, 0 for another, else -1. */
+static int append_noted = -1;
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
@@ -300,6 +305,25 @@ static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     flush_further(req, ino, fi);
 }
 
+/* The flags are those of the open file at the time (fs/fuse/file.c: fuse_write_flags), which fcntl(2) may have changed since
+ * open(2). What mappings have changed comes through any open for writing, whatever its flags. */
+static void note_write(const struct fuse_file_info *fi)
+{
+    append_noted = (fi->flags & O_APPEND) != 0 && !fi->writepage;
+}
+
+static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    note_write(fi);
+    write_further(req, ino, data, size, off, fi);
+}
+
+static void on_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *data, off_t off, struct fuse_file_info *fi)
+{
+    note_write(fi);
+    write_buf_further(req, ino, data, off, fi);
+}
+
 /* ---- standing in for fuse_session_new ---------------------------------------------------------------------------- */
 
 /* The library that calls us, to look for functions in what it is linked with; it stays loaded anyway. */
@@ -336,6 +360,18 @@ static void fill_locks(struct fuse_lowlevel_ops *ours)
     ours->flush = on_flush;
 }
 
+/* pyfuse3's own go on; ours only look at what passes. */
+static void watch_writes(struct fuse_lowlevel_ops *ours)
+{
+    append_noted = -1;
+    write_further = ours->write;
+    if (write_further != NULL)
+        ours->write = on_write;
+    write_buf_further = ours->write_buf;
+    if (write_buf_further != NULL)
+        ours->write_buf = on_write_buf;
+}
+
 /* A copy of the caller's table with our entries in it, to be freed; NULL when there is nothing to add or no memory.
  * The caller may know a longer table than this file was compiled with, or a shorter one: `size` is what counts. */
 static struct fuse_lowlevel_ops *completed(void *library, const struct fuse_lowlevel_ops *table, size_t size)
@@ -354,6 +390,7 @@ static struct fuse_lowlevel_ops *completed(void *library, const struct fuse_lowl
     if (ours->lseek == NULL)
         ours->lseek = on_lseek;
     fill_locks(ours);
+    watch_writes(ours);
     filled = 1;
     return ours;
 }
@@ -451,10 +488,22 @@ static PyObject *is_filled(PyObject *module, PyObject *nothing)
     return PyBool_FromLong(filled);
 }
 
+static PyObject *is_append(PyObject *module, PyObject *nothing)
+{
+    (void)module, (void)nothing;
+    int noted = append_noted;
+    append_noted = -1;
+    if (noted < 0)
+        Py_RETURN_NONE;
+    return PyBool_FromLong(noted);
+}
+
 static PyMethodDef methods[] = {
     {"arm", arm, METH_O, "Sessions made from now on hand the operations to this object's methods of their names."},
     {"disarm", disarm, METH_NOARGS, "Let go of the object that arm() was given."},
     {"is_filled", is_filled, METH_NOARGS, "Whether a session was made since arm() that has the operations."},
+    {"is_append", is_append, METH_NOARGS,
+     "Whether the write request that came last is an append; None when it is not known, or was asked before."},
     {NULL, NULL, 0, NULL},
 };
 

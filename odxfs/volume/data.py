@@ -38,6 +38,9 @@ _LEAVES_A_STEP = 512
 _LONGEST_RANGE_SCAN = 1024
 """Windows that `allocated_ranges` looks at before other tasks get their turn."""
 
+AppendPermit = Callable[[int], None]
+"""Raises what stands against a write at this offset."""
+
 
 class DataPath:
     """The data half of a volume; one object serves all volumes of a pool (inodes and leaves are pool-wide).
@@ -86,8 +89,7 @@ class DataPath:
 
         Raises NoSpace, QuotaExceeded, FileTooBig, ReadOnly, NotAFile, Stale, Corrupt or StoreFailed; then nothing has changed.
         """
-        if offset < 0 or offset + len(data) > MAX_FILE_BYTES:
-            raise FileTooBig(f"a write to byte {offset + len(data)}; a file has at most {MAX_FILE_BYTES}")
+        _require_range(offset, len(data))
         if may_grow and (not data or self.write_nowait(inode, offset, data, origin=origin)):
             return
         inode.writers += 1
@@ -96,25 +98,54 @@ class DataPath:
         finally:
             inode.writers -= 1
 
+    async def append(self, inode: "Inode", data: Buffer, permit: AppendPermit, *, origin: str = "") -> int:
+        """Write all of `data` at the end of file, wherever others have moved that when it happens; returns where it was.
+
+        `permit` is shown the offset before anything is changed there, and may raise. Raises what `write` raises.
+        """
+        inode.writers += 1
+        try:
+            return await self._write_waiting(inode, inode.size, memoryview(data), origin, permit=permit)
+        finally:
+            inode.writers -= 1
+
     async def _write_waiting(
-        self, inode: "Inode", offset: int, view: memoryview, origin: str, *, may_grow: bool
-    ) -> None:
+        self,
+        inode: "Inode",
+        offset: int,
+        view: memoryview,
+        origin: str,
+        *,
+        may_grow: bool = True,
+        permit: AppendPermit | None = None,
+    ) -> int:
+        """Returns where the data is: at `offset`, or at the end of file where there is a `permit`."""
         edges = Edges()
         await self._pool.wait_for_room()
         await self._pool.throttle()
-        turn = 0
+        turn, is_overtaken = 0, False
         while view:
+            if permit is not None:
+                is_overtaken |= offset != inode.size
+                offset = inode.size
+                _require_range(offset, len(view))
             extents = await self._windows.load_extents(inode, offset >> 23, (offset + len(view) - 1) >> 23)
             self.check_changeable(inode)
             self._pool.check_room()
             if not may_grow and offset + len(view) > inode.size:
                 view = view[: max(0, inode.size - offset)]
                 continue
+            if permit is not None:
+                if offset != inode.size:
+                    continue
+                permit(offset)
             try:
-                if self._writer.goes_inline(len(view)):
+                if self._writer.goes_inline(len(view), in_haste=is_overtaken):
                     missing = await self._try_write(inode, offset, view, edges)
                 else:
-                    missing = await self._writer.write_large(inode, offset, view, edges, may_grow=may_grow)
+                    missing = await self._writer.write_large(
+                        inode, offset, view, edges, may_grow=may_grow, at_end=permit is not None
+                    )
             except NoSpace as error:
                 turn = await self._pool.make_room(error, turn)
                 continue
@@ -125,8 +156,9 @@ class DataPath:
                 continue
             if missing is None:
                 self.content_changed(inode, offset, len(view), origin)
-                return
+                break
             await self._fetch(inode, extents, missing, edges)
+        return offset
 
     async def truncate(self, inode: "Inode", size: int, *, origin: str = "") -> None:
         """Set the size. What is cut off is freed; what is added reads as zeros.
@@ -490,6 +522,11 @@ class DataPath:
                 return [(base + first, base + first + count) for first, count, _ in pieces]
             await load(reference)
         return []
+
+
+def _require_range(offset: int, length: int) -> None:
+    if offset < 0 or offset + length > MAX_FILE_BYTES:
+        raise FileTooBig(f"a write to byte {offset + length}; a file has at most {MAX_FILE_BYTES}")
 
 
 def _require_offset(offset: int) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import NoSpace, NotFound
 from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
+from odxfs.volume.data import AppendPermit
 from odxfs.volume.pins import Pin
 from odxfs.volume.statfs import Statfs, statfs
 from odxfs.volume.tree.directories import DirectoryEntry
@@ -316,6 +317,10 @@ class Volume:
         Without `may_grow` what would lie past the end of file is left out.
         """
         await self._data.write(inode, offset, data, origin=self.origin, may_grow=may_grow)
+
+    async def append(self, inode: Inode, data: Buffer, permit: AppendPermit) -> int:
+        """Write at the end of file as it is at that moment; returns where that was. `permit` is shown it before."""
+        return await self._data.append(inode, data, permit, origin=self.origin)
 
     async def truncate(self, inode: Inode, size: int) -> None:
         """Move the end of file. Raises FileTooBig, ReadOnly, NotAFile, Stale."""

@@ -81,9 +81,12 @@ class Writer:
         self.on_failure: Callable[[str], None] = lambda _: None
         """Told when the disk does not take data: nothing more may be written to it. A full disk is no failure."""
 
-    def goes_inline(self, length: int) -> bool:
-        """Whether a write of so many bytes is for `try_write`; else `write_large` lets others be served meanwhile."""
-        return (length <= SHORT_BYTES or (length <= INLINE_BYTES and self._is_quick)) and not (
+    def goes_inline(self, length: int, *, in_haste: bool = False) -> bool:
+        """Whether a write of so many bytes is for `try_write`; else `write_large` lets others be served meanwhile.
+
+        `in_haste` says that others would make it be done again.
+        """
+        return (length <= SHORT_BYTES or (length <= INLINE_BYTES and (self._is_quick or in_haste))) and not (
             self._threads.is_slow
         )
 
@@ -115,12 +118,19 @@ class Writer:
         return None
 
     async def write_large(
-        self, inode: "Inode", offset: int, data: memoryview, edges: Edges, *, may_grow: bool
+        self,
+        inode: "Inode",
+        offset: int,
+        data: memoryview,
+        edges: Edges,
+        *,
+        may_grow: bool = True,
+        at_end: bool = False,
     ) -> Missing | None:
         """Like `try_write`, but the bytes are written in a worker thread.
 
-        Also Missing when the file changed around the edges meanwhile, or was cut off where it may not grow: the caller fetches
-        what is missing and comes again.
+        Also Missing when the file changed around the edges meanwhile, was cut off where it may not grow, or does not end at
+        `offset` any more where it shall (`at_end`): the caller fetches what is missing and comes again.
         """
         first, stop = offset >> 12, (offset + len(data) + 4095) >> 12
         extents = self._windows.extents(inode, first >> 11, (stop - 1) >> 11)
@@ -154,10 +164,12 @@ class Writer:
         staging.close()
         missing = self._windows.missing_leaf(extents, first, stop)
         is_cut_off = not may_grow and offset + len(data) > inode.size
+        is_overtaken = at_end and offset != inode.size
         if (
             missing
             or inode.gone
             or is_cut_off
+            or is_overtaken
             or before != self._surroundings(inode, extents, offset, len(data))
         ):
             self._space.give_back(runs)

@@ -63,18 +63,6 @@ async def test_the_size_follows_the_share(tmp_path: Path) -> None:
         assert await on(path.read_bytes) == b"12"
 
 
-async def test_an_append_goes_behind_what_the_share_appended(tmp_path: Path) -> None:
-    async with mounted_inside(tmp_path) as inside:
-        file = await make(inside, b"log", b"first ")
-        opened = await on((inside.path / "log").open, "ab", 0)
-        await on(opened.write, b"second ")
-        await inside.share.write(file, file.size, b"third ")
-        await on(opened.write, b"fourth")
-        await on(opened.close)
-        assert bytes(await inside.share.read(file, 0, 100)) == b"first second third fourth"
-        assert await on((inside.path / "log").read_bytes) == b"first second third fourth"
-
-
 async def test_names_follow_the_share(tmp_path: Path) -> None:
     async with mounted_inside(tmp_path) as inside:
         share, root = inside.share, inside.share.root

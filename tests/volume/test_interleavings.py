@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from odxfs.errors import Corrupt, InvalidArgument
+from odxfs.errors import Corrupt, InvalidArgument, LockConflict
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, Buffer
 from odxfs.volume import Volume, create_pool, open_pool
 from odxfs.volume.blocks.files import Files
@@ -257,6 +257,40 @@ async def test_a_write_that_must_not_grow_a_file_leaves_the_end_where_it_is_move
     expected[offset : offset + MIB - 4196] = data[pin_offset : pin_offset + MIB - 4196]
     assert bytes(await volume.read(copy, 0, 2 * MIB)) == expected[: min(cut_to, 2 * MIB)]
     assert await pool.check(read_data=True) == []
+
+
+async def test_an_append_goes_behind_what_was_appended_while_it_was_under_way(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, gate, asked = await volume.create(volume.root, b"file", FILE, 0, 0), Gate(), list[int]()
+    await volume.write(file, 0, b"first")
+    at_gate(monkeypatch, gate)
+    long = os.urandom(2 * MIB)
+    places = list[int]()
+
+    async def append() -> None:
+        places.append(await volume.append(file, long, asked.append))
+
+    async with trio.open_nursery() as nursery:
+        with gate:
+            nursery.start_soon(append)
+            await gate.reached()
+            await volume.write(file, file.size, b"second")
+    assert (asked, places) == ([5, 11], [11])
+    assert bytes(await volume.read(file, 0, file.size)) == b"firstsecond" + long
+    assert await volume.pool.check(read_data=True) == []
+
+
+async def test_an_append_that_may_not_be_made_there_changes_nothing(volume: Volume) -> None:
+    file = await volume.create(volume.root, b"file", FILE, 0, 0)
+    await volume.write(file, 0, b"first")
+
+    def refuse(offset: int) -> None:
+        raise LockConflict(f"byte {offset} is locked")
+
+    with pytest.raises(LockConflict):
+        await volume.append(file, b"second", refuse)
+    assert bytes(await volume.read(file, 0, 100)) == b"first"
 
 
 async def test_a_write_keeps_the_leaves_that_it_needs_in_the_cache(tmp_path: Path) -> None:
