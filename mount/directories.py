@@ -7,7 +7,7 @@ from odxfs.types import InodeNumber
 from odxfs.volume import Inode
 
 from .answers import answered
-from .front_end import FrontEnd
+from .front_end import FrontEnd, fleeting
 from .handles import DirectoryHandle
 
 DOT, DOT_DOT = 1, 2
@@ -37,14 +37,19 @@ class DirectoryOperations(FrontEnd):
             return
         after = max(start_id - DOT_DOT, 0)
         known_as, describe, reply = self.numbers.known, self.describe, pyfuse3.readdir_reply
+        invalidation = self.invalidation
         while True:
+            seen = invalidation.names_gone
             page = await self.volume.list_directory(directory.number, after, PAGE_ENTRIES)
             for entry in page:
                 known = known_as(entry.number)
                 inode = known.inode if known is not None else await self._inode_or_none(entry.number)
                 if inode is None:
                     continue  # it went away since it was listed
-                if not reply(token, entry.name, describe(inode), entry.cookie + DOT_DOT):
+                shown = describe(inode)
+                if seen != invalidation.names_gone:  # maybe this one, while we waited for the row of an inode
+                    shown = fleeting(shown)
+                if not reply(token, entry.name, shown, entry.cookie + DOT_DOT):
                     return
                 if known is not None:
                     known.lookups += 1

@@ -79,7 +79,7 @@ class FileOperations(FrontEnd):
         When the share created the name since the kernel looked, ESTALE makes the kernel look again and open what is there
         with its usual checks of permissions.
         """
-        parent = self.numbers.of_kernel(parent_inode)
+        parent, seen = self.numbers.of_kernel(parent_inode), self.invalidation.names_gone
         try:
             file = await self.volume.create(parent, name, stat.S_IFREG | mode, ctx.uid, ctx.gid)
         except AlreadyExists:
@@ -88,7 +88,7 @@ class FileOperations(FrontEnd):
             raise pyfuse3.FUSEError(errno.ESTALE) from None
         if self.opens.cached:
             folders_changed(self.opens, parent)
-        return self._open(file, flags), self.enter(file)
+        return self._open(file, flags), self.enter(file, seen)
 
     def _open(self, file: Inode, flags: int) -> pyfuse3.FileInfo:
         access = _access(flags)

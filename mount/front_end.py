@@ -99,14 +99,17 @@ class FrontEnd(pyfuse3.Operations):
         except OverflowError:
             _describe_far_times(entry, inode)
         if inode.number >= TOKEN_INODES:  # tokens end unannounced
-            fleeting = copy(entry)
-            fleeting.entry_timeout = fleeting.attr_timeout = 0
-            return fleeting
+            return fleeting(entry)
         return entry
 
-    def enter(self, inode: Inode) -> pyfuse3.EntryAttributes:
-        """Describe `inode` in the answer to a lookup or creation, which adds to its lookup count."""
+    def enter(self, inode: Inode, names_gone: int) -> pyfuse3.EntryAttributes:
+        """Describe `inode` in the answer to a lookup or creation, which adds to its lookup count.
+
+        `names_gone` is what it was before the name was looked at: when one has gone since, the kernel must ask again.
+        """
         self.numbers.told(inode)
+        if names_gone != self.invalidation.names_gone:
+            return fleeting(self.describe(inode))
         self.invalidation.found_by_name(inode.number)
         return self.describe(inode)
 
@@ -136,6 +139,13 @@ class FrontEnd(pyfuse3.Operations):
         """Whether clients have deleted every name of a file; the kernel does not say by which it was reached."""
         doomed = self.opens.count_doomed(file.number)
         return doomed > 0 and doomed >= file.nlink
+
+
+def fleeting(entry: pyfuse3.EntryAttributes) -> pyfuse3.EntryAttributes:
+    """The same, which the kernel believes for this once."""
+    entry = copy(entry)
+    entry.entry_timeout = entry.attr_timeout = 0
+    return entry
 
 
 def _describe_far_times(entry: pyfuse3.EntryAttributes, inode: Inode) -> None:

@@ -44,6 +44,8 @@ class Invalidation:
         self._numbers = numbers
         self._pages: set[InodeNumber] = set()
         self._names: set[Name] = set()
+        self.names_gone = 0
+        """How many names others have taken away so far: who looked at one before does not know that it is there still."""
         self._renamed: set[InodeNumber] = set()
         self._renamed_before: set[InodeNumber] = set()
         """Of the names that the kernel is being told of."""
@@ -112,6 +114,7 @@ class Invalidation:
                 _notify(pyfuse3.invalidate_inode, self._numbers.for_kernel(number), attr_only=True)
 
     def _name_old(self, name: Name, *numbers: InodeNumber) -> None:
+        self.names_gone += 1
         known = {number for number in numbers if number in self._numbers}
         if name[0] not in self._numbers or not known:
             return

@@ -21,6 +21,9 @@ log = logging.getLogger("odxfs.mount")
 S_IFLNK = 0o120777
 S_IFDIR = 0o040000
 
+MOST_LOOKS = 3
+"""How often a name is looked up again because the share took one away meanwhile, before the answer is given for this once."""
+
 
 class NameOperations(FrontEnd):
     """Names in directories. The kernel has checked permissions already (default_permissions)."""
@@ -30,12 +33,20 @@ class NameOperations(FrontEnd):
         self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """The inode of a name; "." and ".." are asked for by NFS."""
+        for _ in range(MOST_LOOKS):
+            seen = self.invalidation.names_gone
+            inode = await self._look_up(parent_inode, name)
+            if seen == self.invalidation.names_gone:
+                break
+        return self.enter(inode, seen)
+
+    async def _look_up(self, parent_inode: pyfuse3.InodeT, name: bytes) -> Inode:
         parent = self.numbers.of_kernel(parent_inode)
         if name == b".":
-            return self.enter(await self.numbers.inode(parent_inode))
+            return await self.numbers.inode(parent_inode)
         if name == b"..":
-            return self.enter(await self.volume.inode(await self.volume.parent_of(parent)))
-        return self.enter(await self.volume.lookup(parent, name))
+            return await self.volume.inode(await self.volume.parent_of(parent))
+        return await self.volume.lookup(parent, name)
 
     async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
         """The kernel drops inodes. There is no answer to this operation, so a failure can only be logged."""
@@ -56,8 +67,9 @@ class NameOperations(FrontEnd):
     ) -> pyfuse3.EntryAttributes:
         """A regular file, device, FIFO or socket."""
         parent = self.numbers.of_kernel(parent_inode)
+        seen = self.invalidation.names_gone
         inode = await self.volume.create(parent, name, mode, ctx.uid, ctx.gid, rdev=rdev)
-        return self._enter_new(parent, inode)
+        return self._enter_new(parent, inode, seen)
 
     @answered
     async def mkdir(
@@ -69,8 +81,9 @@ class NameOperations(FrontEnd):
     ) -> pyfuse3.EntryAttributes:
         """A directory."""
         parent = self.numbers.of_kernel(parent_inode)
+        seen = self.invalidation.names_gone
         inode = await self.volume.create(parent, name, S_IFDIR | mode, ctx.uid, ctx.gid)
-        return self._enter_new(parent, inode)
+        return self._enter_new(parent, inode, seen)
 
     @answered
     async def symlink(
@@ -82,8 +95,9 @@ class NameOperations(FrontEnd):
     ) -> pyfuse3.EntryAttributes:
         """A symbolic link."""
         parent = self.numbers.of_kernel(parent_inode)
+        seen = self.invalidation.names_gone
         inode = await self.volume.create(parent, name, S_IFLNK, ctx.uid, ctx.gid, target=target)
-        return self._enter_new(parent, inode)
+        return self._enter_new(parent, inode, seen)
 
     @answered
     async def readlink(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
@@ -103,8 +117,9 @@ class NameOperations(FrontEnd):
         """A further name of an inode."""
         target = await self.at_path(inode)
         new_parent = self.numbers.of_kernel(new_parent_inode)
+        seen = self.invalidation.names_gone
         await self.volume.link(target, new_parent, new_name)
-        return self._enter_new(new_parent, target)
+        return self._enter_new(new_parent, target, seen)
 
     @answered
     async def unlink(
@@ -161,10 +176,10 @@ class NameOperations(FrontEnd):
             self.opens.renamed(found[1].number, new, old)
         folders_changed(self.opens, old_parent, new_parent)
 
-    def _enter_new(self, parent: InodeNumber, inode: Inode) -> pyfuse3.EntryAttributes:
+    def _enter_new(self, parent: InodeNumber, inode: Inode, names_gone: int) -> pyfuse3.EntryAttributes:
         """Describe what has just got a name in `parent`."""
         folders_changed(self.opens, parent)
-        return self.enter(inode)
+        return self.enter(inode, names_gone)
 
     async def _give_way_by_name(self, parent: InodeNumber, name: bytes) -> None:
         """Clients that keep a file open only because they cache it close it before it loses its name."""

@@ -13,6 +13,7 @@ from odxfs.opens.share_modes import DELETE, FILE_READ_DATA, FILE_SHARE_ALL, FILE
 from odxfs.token_attributes import READ_TOKEN, WRITE_TOKEN, TokenAnswer
 from odxfs.types import InodeNumber
 from odxfs.volume import AttributeChange, Inode, RenameFlags
+from odxfs.volume.tree.inodes import InodeCache
 from odxfs_mount.unmounting import find_mount
 from tests.mount.inside import Inside, mounted_inside, on
 
@@ -95,6 +96,43 @@ async def test_a_name_that_the_share_replaces_means_the_new_file(tmp_path: Path)
         await inside.pool.followed()
         assert await on((inside.path / "target").read_bytes) == b"other"
         assert await on((inside.path / "other").read_bytes) == b"29"
+
+
+@pytest.mark.parametrize("looks", ["at its name", "at a list"])
+async def test_a_name_that_goes_while_it_is_looked_at_is_not_believed_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: str
+) -> None:
+    """The row of an inode takes a moment, as on a slow disk: when it comes the name has gone, and soon means another file."""
+    async with mounted_inside(tmp_path) as inside:
+        share = inside.share
+        folder = (await share.create(share.root, b"folder", FOLDER, 0, 0)).number
+        first = (await make(inside, b"a", b"", folder)).number
+        old = (await make(inside, b"b", b"the old one", folder)).number
+        get, waits, may_go = InodeCache.get, trio.Event(), trio.Event()
+        slow = old if looks == "at its name" else first
+
+        async def slow_get(cache: InodeCache, number: InodeNumber) -> Inode:
+            found = await get(cache, number)
+            if number == slow and not waits.is_set():
+                waits.set()
+                await may_go.wait()
+            return found
+
+        monkeypatch.setattr(InodeCache, "get", slow_get)
+        async with trio.open_nursery() as nursery:
+            if looks == "at its name":
+                nursery.start_soon(on, os.path.exists, inside.path / "folder" / "b")
+            else:
+                nursery.start_soon(on, lambda: list(os.scandir(inside.path / "folder")))
+            await waits.wait()
+            await share.rename(folder, b"b", folder, b"archive")
+            await inside.pool.followed()
+            may_go.set()
+        new = await make(inside, b"b", b"", folder)
+        await on((inside.path / "folder" / "b").write_bytes, b"meant for the new one")
+        archive = await share.lookup(folder, b"archive")
+        assert bytes(await share.read(archive, 0, 100)) == b"the old one"
+        assert bytes(await share.read(new, 0, 100)) == b"meant for the new one"
 
 
 async def test_a_folder_that_the_share_moves_takes_its_paths_along(tmp_path: Path) -> None:
