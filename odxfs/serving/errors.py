@@ -8,13 +8,14 @@ from odxfs.errors import OdxfsError
 
 @contextmanager
 def single_errors() -> Iterator[None]:
-    """Raise the project's own error out of the exception groups that nurseries make, if it is all there is in them."""
+    """Raise the project's own error, or Ctrl-C's, out of the exception groups that nurseries make, if that is all there is."""
     try:
         yield
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))
-        if all(isinstance(leaf, OdxfsError) for leaf in leaves):
-            raise leaves[0] from None
+        if all(isinstance(leaf, OdxfsError | KeyboardInterrupt) for leaf in leaves):
+            interrupts = [leaf for leaf in leaves if isinstance(leaf, KeyboardInterrupt)]
+            raise (interrupts or leaves)[0] from None
         raise
 
 
