@@ -17,10 +17,10 @@ PRIVATE = 0o600
 
 
 def replace_durably(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Make `content` the whole of the file, durable on return; at every moment it is the old or the new one. Raises OSError.
+    """Make `content` the whole of the file, durable on return; at every moment it is the old or the new one.
 
-    It is whose the old one was; root's in another's directory is that one's.
-    Two writers at a time are for the caller to keep apart.
+    It is whose the old one was; root's in another's directory is that one's. Two writers at a time are for the caller to keep
+    apart. Raises OSError, which names a file.
     """
     unfinished = path.with_name(f"{path.name}.new")
     unfinished.unlink(missing_ok=True)
@@ -33,8 +33,10 @@ def replace_durably(path: Path, content: bytes, mode: int = PRIVATE) -> None:
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of what failed on a descriptor
+            error.filename = str(path)
         raise
     with _opened_directory(path.parent) as directory:
         os.fsync(directory)

@@ -72,10 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(_one_line(error), _exit_code(error))
     except OSError as error:
-        if debug or error.filename is None:
-            raise
         code = _SYSTEM_CODES.get(error.errno or 0, ExitCode.BUG)
-        return _complain(f"{error.filename}: {error.strerror}", code)
+        if debug or (error.filename is None and code is ExitCode.BUG):
+            raise
+        if error.filename is None:  # of a write, to the output most likely: it would be tried again at exit
+            _discard_output()
+        where = "" if error.filename is None else f"{error.filename}: "
+        return _complain(f"{where}{error.strerror}", code)
 
 
 def _run(words: list[str]) -> int:
@@ -146,6 +149,11 @@ def _exit_code(error: OdxfsError) -> int:
 
 
 def _output_closed() -> int:
-    """Whoever read our output has enough (`odxfs status | head -1`); keep Python from complaining again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Whoever read our output has enough (`odxfs status | head -1`)."""
+    _discard_output()
     return ExitCode.OK
+
+
+def _discard_output() -> None:
+    """Keep Python from complaining again at exit of what it could not write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

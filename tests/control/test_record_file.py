@@ -81,8 +81,9 @@ def test_a_write_that_fails_leaves_the_file_and_nothing_beside_it(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as failed:
         replace_durably(tmp_path / "names", b"new")
+    assert failed.value.filename == str(tmp_path / "names")
     assert (tmp_path / "names").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["names"]
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from odxfs.errors import ExitCode
 from odxfs_mount.unmounting import find_mount
-from tests.mount.command import clear, odxfs, odxfs_ok, run, wait_for_end
+from tests.mount.command import ODXFS, TIMEOUT_SECONDS, clear, odxfs, odxfs_ok, run, wait_for_end
 from tests.mount.test_cli import fails
 
 
@@ -165,3 +166,11 @@ def test_a_pool_on_a_disk_that_is_read_only(tmp_path: Path, mountpoint: Path) ->
         assert odxfs_ok("share", "list", disk / "pool", "--json").json == []
     finally:
         run("umount", disk)
+
+
+def test_what_a_full_disk_does_not_take_is_one_line(pool: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [ODXFS, "status", pool], stdout=full, stderr=subprocess.PIPE, timeout=TIMEOUT_SECONDS, check=False
+        )
+    assert (done.returncode, done.stderr) == (ExitCode.NO_SPACE, b"odxfs: No space left on device\n")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from odxfs.errors import ExitCode, UserError
+from odxfs.errors import ExitCode, NoSpace, UserError
 from odxfs.volume import check_directory, create_pool, open_pool
 from odxfs.volume.checking import backup
 from odxfs.volume.checking.backup import back_up, restore
@@ -182,3 +182,19 @@ def test_an_epoch_that_makes_no_sense_is_not_counted_on(dead: Path, copy: Path, 
             connection.execute("UPDATE claim SET epoch = ?", (epoch,))
     restore(dead, copy)
     assert _is_what_was_copied(dead)
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE])
+def test_a_full_disk_is_no_failure_of_the_catalog(
+    tmp_path: Path, dead: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", refuse)
+        with pytest.raises(NoSpace):
+            _back_up(dead, tmp_path / "new.db")
+    assert not (tmp_path / "new.db").exists()

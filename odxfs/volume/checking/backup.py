@@ -15,7 +15,7 @@ from uuid import UUID
 
 from odxfs.errors import ExitCode, NoSpace, StoreFailed, UserError
 from odxfs.file_owner import open_or_create
-from odxfs.volume.catalog.sqlite import find_damage
+from odxfs.volume.catalog.sqlite import find_damage, translated
 from odxfs.volume.directory import PoolDirectory
 
 _EPOCHS = 1 << 20
@@ -122,8 +122,8 @@ def _copy(source: Path, target: Path, pool: UUID | None) -> None:
         finally:
             reading.close()
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
-            raise NoSpace(f"there is no room for {target}") from error
+        if isinstance(translated(error), NoSpace):
+            raise NoSpace("there is no room for a copy of the catalog") from error
         raise StoreFailed(f"the catalog cannot be copied: {error}") from error
 
 
