@@ -16,10 +16,11 @@ DEFAULT_SVM = "default"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A configuration and its file, which need not exist."""
+    """A configuration and its file, which need not exist; whether a process goes by it now."""
 
     configuration: "Configuration"
     file: Path
+    is_served: bool = False
 
 
 def add_svm_option(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,7 @@ def known_configuration(directory: Path, given: Path | None = None) -> Known:
         found = read_configuration(file) if file.exists() else Configuration(pool=directory)
         return Known(with_default_svm(found), file)
     file = Path(answer["file"])
-    return Known(parse_configuration(answer["toml"], file), file)
+    return Known(parse_configuration(answer["toml"], file), file, is_served=True)
 
 
 def find_svm(known: Known, name: str) -> "SvmConfiguration":

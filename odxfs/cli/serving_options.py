@@ -140,9 +140,10 @@ def _options_of_command_line(arguments: argparse.Namespace, mountpoint: Path | N
     share = Share(arguments.share, volume=volume) if arguments.share is not None else None
     mounts = {volume: mountpoint} if mountpoint is not None else {}
     is_shared = not mounts or share or arguments.smb_listen or ShareStore(directory).list()
-    svms = {DEFAULT_SVM: _default_svm(arguments)} if is_shared else {}
+    default_svm = _default_svm(arguments)
+    svms = {DEFAULT_SVM: default_svm} if is_shared else {}
     configuration = Configuration(pool=directory, mounts=mounts, svm=svms, tokens=_token_bounds(arguments))
-    source = ConfigurationSource(directory / FILE_NAME, configuration, mounts or None)
+    source = ConfigurationSource(directory / FILE_NAME, configuration, mounts or None, default_svm)
     return ServingOptions(source, source.read(), share)
 
 

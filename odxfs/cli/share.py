@@ -1,6 +1,7 @@
 """Shares: the names under which a pool's volume, or a folder of it, is served over SMB.
 
-A running server notices changes by itself: a new share can be connected to at once, a removed one by nobody any more.
+A running server notices changes by itself: a new share can be connected to at once, a removed one by nobody any more. Only a
+mount that had no share listens nowhere yet: 'odxfs config reload' has it begin.
 """
 
 import argparse
@@ -118,6 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         store.add(_new_share(arguments, known, svm))
         say(f"share {arguments.name} is added")
+        if known.is_served and arguments.svm not in known.configuration.svm:
+            say(f"nobody listens for it yet; now run: odxfs config reload {directory}")
     return 0
 
 

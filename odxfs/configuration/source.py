@@ -11,11 +11,15 @@ from odxfs.smb.shares import ShareStore
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationSource:
-    """`file` is read where it exists; else `command_line` is the configuration. `mounts` override the file's, if given."""
+    """`file` is read where it exists; else `command_line` is the configuration. `mounts` override the file's, if given.
+
+    `default_svm` is what the command line makes of the default SVM, for when a mount gets its first share.
+    """
 
     file: Path
     command_line: Configuration | None = None
     mounts: dict[str, Path] | None = None
+    default_svm: SvmConfiguration | None = None
 
     def read(self) -> Configuration:
         """The configuration as it is now, with real paths. Raises ConfigurationError, UserError.
@@ -30,10 +34,12 @@ class ConfigurationSource:
         return with_default_svm(with_real_paths(configuration))
 
     def read_again(self) -> Configuration:
-        """The configuration for a reload. Raises ConfigurationError; UserError(CONFIG) also when there is no file."""
-        if not self.file.exists():
+        """The configuration for a reload. Raises ConfigurationError; UserError(CONFIG) also when its file is gone."""
+        if self.file.exists():
+            return self.read()
+        if self.command_line is None:
             raise UserError(f"there is no {self.file}: nothing to reload", ExitCode.CONFIG)
-        return self.read()
+        return with_default_svm(self.read(), self.default_svm)
 
 
 def with_real_paths(configuration: Configuration) -> Configuration:
@@ -49,10 +55,12 @@ def _real(path: Path) -> Path:
         raise UserError(f"{path} leads nowhere: a link in it leads to itself", ExitCode.CONFIG) from error
 
 
-def with_default_svm(configuration: Configuration) -> Configuration:
-    """With the default SVM if none is named; a mount without shares does without, so that it needs no port."""
+def with_default_svm(configuration: Configuration, default: SvmConfiguration | None = None) -> Configuration:
+    """With the default SVM (as `default`) if none is named; a mount without shares does without, so that it needs no port."""
     if configuration.svm:
         return configuration
     if configuration.mounts and not ShareStore(configuration.pool).list():
         return configuration
-    return complete(replace(configuration, svm={DEFAULT_SVM: SvmConfiguration()}), configuration.pool / "-")
+    return complete(
+        replace(configuration, svm={DEFAULT_SVM: default or SvmConfiguration()}), configuration.pool / "-"
+    )

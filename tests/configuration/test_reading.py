@@ -13,6 +13,7 @@ from odxfs.configuration import (
     Endpoint,
     Profile,
     Signing,
+    SvmConfiguration,
     parse_configuration,
     read_configuration,
 )
@@ -305,3 +306,19 @@ def test_without_svms_there_is_the_default_one_unless_a_mount_has_no_shares(tmp_
     ShareStore(tmp_path).add(Share("x"))
     assert list(ConfigurationSource(file).read().svm) == [DEFAULT_SVM]
     assert list(ConfigurationSource(file, mounts={"v": tmp_path}).read().mounts) == ["v"]
+
+
+def test_a_mount_that_gets_its_first_share_gets_the_default_svm_at_a_reload(tmp_path: Path) -> None:
+    as_asked = SvmConfiguration(signing=Signing.OFFERED)
+    mount = Configuration(pool=tmp_path, mounts={"main": tmp_path / "mnt"})
+    source = ConfigurationSource(tmp_path / "odxfs.toml", mount, mount.mounts, as_asked)
+    assert source.read().svm == source.read_again().svm == {}
+    ShareStore(tmp_path).add(Share("x"))
+    found = source.read_again().svm[DEFAULT_SVM]
+    assert (found.signing, found.listen) == (Signing.OFFERED, (Endpoint("127.0.0.1", 4450),))
+
+
+def test_a_process_whose_file_is_gone_has_nothing_to_reload(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing to reload") as refused:
+        ConfigurationSource(tmp_path / "odxfs.toml").read_again()
+    assert refused.value.exit_code is ExitCode.CONFIG
