@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,12 @@ class RecordFile:
         self._stamp = stamp
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """The owner changes what he keeps inside the block, and it is written when that ends well; one process at a time."""
-        with locked_directory(self.path.parent):
+    def changing(self, *, is_locked: bool = False) -> Iterator[None]:
+        """The owner changes what he keeps inside the block, and it is written when that ends well; one process at a time.
+
+        With `is_locked` the caller has locked the directory, in which he changes another file, too.
+        """
+        with nullcontext() if is_locked else locked_directory(self.path.parent):
             try:
                 self._stamp = None
                 self.refresh()

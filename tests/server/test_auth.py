@@ -7,10 +7,12 @@ from pathlib import Path
 import gssapi
 import pytest
 import spnego
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odxfs.errors import ExitCode, UserError
+from odxfs.record_file import locked_directory
 from odxfs.smb.auth import der
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.smb.auth.errors import LogonFailure
@@ -28,6 +30,7 @@ from odxfs.smb.auth.spnego import (
     unpack_response,
 )
 from odxfs.smb.auth.users import UserStore, nt_hash
+from tests.support.waiting import until
 
 KERBEROS_OID = bytes.fromhex("2a864886f712010202")
 
@@ -434,6 +437,33 @@ def test_names_no_client_could_send_are_refused(tmp_path: Path, name: str) -> No
         UserStore(tmp_path).add(name, "secret", 1, 1)
     with pytest.raises(UserError):
         UserStore(tmp_path).add_group(name, 1)
+
+
+async def test_a_user_who_comes_while_a_group_waits_to_be_added_keeps_his_name(tmp_path: Path) -> None:
+    (tmp_path / "now").mkdir()
+    (tmp_path / "soon").mkdir()
+    UserStore(tmp_path / "soon").add("staff", "secret", 1, 1)
+    refused: list[ExitCode] = []
+
+    def add() -> None:
+        try:
+            UserStore(tmp_path / "now").add_group("staff", 100)
+        except UserError as error:
+            refused.append(error.exit_code)
+
+    async with trio.open_nursery() as nursery:
+        with locked_directory(tmp_path / "now"):
+            nursery.start_soon(trio.to_thread.run_sync, add)
+            await until(lambda: _somebody_waits_for(tmp_path / "now"))
+            (tmp_path / "soon" / "users.json").rename(tmp_path / "now" / "users.json")
+    assert refused == [ExitCode.EXISTS]
+    assert UserStore(tmp_path / "now").groups.list() == []
+
+
+def _somebody_waits_for(directory: Path) -> bool:
+    """Whether the lock of a directory is waited for, as proc(5) says of all locks."""
+    waiting = [line for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
+    return any(f":{directory.stat().st_ino} " in line for line in waiting)
 
 
 def test_mistakes_are_told_by_exit_code(tmp_path: Path) -> None:

@@ -58,12 +58,15 @@ class GroupStore:
         return tuple(group for group in self.list() if user_sid in group.members)
 
     def add(self, name: str, gid: int, sid: str) -> Group:
-        """A new group without members. Raises UserError: EXISTS, USAGE for a name that no client could send."""
+        """A new group without members. Raises UserError: EXISTS, USAGE for a name that no client could send.
+
+        The caller has locked the directory: only so he knows that there is no user of that name.
+        """
         if not may_be_account_name(name):
             raise UserError(f"{name!r} cannot be the name of a group")
         if not 0 <= gid <= MAX_GID:
             raise UserError(f"a gid is a number from 0 to {MAX_GID}")
-        with self._file.changing():
+        with self._file.changing(is_locked=True):
             if name.casefold() in self._groups:
                 raise UserError(f"there is a group {name!r} already", ExitCode.EXISTS)
             group = self._groups[name.casefold()] = Group(name, gid, sid)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from odxfs.errors import ExitCode, UserError
-from odxfs.record_file import RecordFile
+from odxfs.record_file import RecordFile, locked_directory
 from odxfs.smb.auth.groups import Group, GroupStore, may_be_account_name
 from odxfs.smb.auth.md4 import md4
 
@@ -91,11 +91,12 @@ class UserStore:
 
     def add_group(self, name: str, gid: int) -> Group:
         """A new group without members. Raises UserError as GroupStore.add does, and EXISTS for the name of a user."""
-        if self.find(name) is not None:
-            raise UserError(f"there is a user {name!r}", ExitCode.EXISTS)
-        with self._file.changing():
-            sid = self._new_sid()
-        return self.groups.add(name, gid, sid)
+        with locked_directory(self._file.path.parent):
+            with self._file.changing(is_locked=True):
+                if fold(name) in self._users:
+                    raise UserError(f"there is a user {name!r}", ExitCode.EXISTS)
+                sid = self._new_sid()
+            return self.groups.add(name, gid, sid)
 
     def set_member(self, group: str, name: str, *, member: bool) -> None:
         """Put a user into a group or take him out. Raises UserError(NOT_FOUND)."""
