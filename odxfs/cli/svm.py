@@ -79,11 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _change(directory: Path, arguments: argparse.Namespace, edit: Callable[[str], str], said: str) -> int:
     """Edit the file, if what it says then is right and the serving process, if any, accepts it."""
     from odxfs.configuration.editing import real_file
+    from odxfs.configuration.reading import read_text
     from odxfs.record_file import locked_directory
 
     known = known_configuration(directory, arguments.config)
     with locked_directory(real_file(known.file).parent):
-        before = known.file.read_text(encoding="utf-8") if known.file.exists() else None
+        before = read_text(known.file) if known.file.exists() else None
         edited = edit(_text_to_edit(before, known))
         _require_no_other_svm(edited, known)
         _put_in_force(directory, known.file, before, edited)

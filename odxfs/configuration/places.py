@@ -2,22 +2,30 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 _HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(?:#.*)?")
-_ASSIGNMENT = re.compile(r"\s*([^#=]+?)\s*=")
+
+_DEEPEST = 8
+"""Parts of the longest path that is asked for, and some more."""
+
+Lines = Mapping[tuple[str, ...], int]
+"""Path of a table or key -> the line, from 1 on, on which it first stands."""
 
 
-def find_line(text: str, path: Sequence[str]) -> int | None:
-    """The line, from 1 on, on which the table or key `path` first stands; None when it cannot be told.
+def find_lines(text: str) -> Lines:
+    """Where all tables and keys stand: headers and dotted keys."""
+    lines: dict[tuple[str, ...], int] = {}
+    for number, path in _paths(text):
+        for length in range(1, min(len(path), _DEEPEST) + 1):
+            lines.setdefault(path[:length], number)
+    return lines
 
-    Knows headers and dotted keys; what stands inside an inline table is found at the line of that.
-    """
-    wanted = tuple(path)
-    for number, found in _paths(text):
-        if found[: len(wanted)] == wanted:
-            return number
-    return find_line(text, wanted[:-1]) if len(wanted) > 1 else None
+
+def line_of(path: Sequence[str], lines: Lines) -> int | None:
+    """The line of `path`; what stands inside an inline table is found at the line of that. None when it cannot be told."""
+    ways = (tuple(path[:length]) for length in range(len(path), 0, -1))
+    return next((lines[way] for way in ways if way in lines), None)
 
 
 def header_of(line: str) -> tuple[str, ...]:
@@ -34,9 +42,9 @@ def _paths(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
             table = header
             yield number, table
             continue
-        assignment = _ASSIGNMENT.match(line)
-        if assignment:
-            yield number, (*table, *_keys(assignment[1]))
+        key, assignment, _ = line.partition("=")
+        if assignment and key.strip() and "#" not in key:
+            yield number, (*table, *_keys(key.strip()))
 
 
 def _keys(dotted: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from odxfs.configuration.model import (
     Profile,
     SvmConfiguration,
 )
-from odxfs.configuration.places import find_line
+from odxfs.configuration.places import Lines, find_lines, line_of
 from odxfs.configuration.problems import ConfigurationError, Problem
 from odxfs.configuration.profiles import PROFILES
 from odxfs.configuration.settings import NamedTables, NamedValues, Setting, Table, settings_of
@@ -35,13 +35,17 @@ _Path = tuple[str, ...]
 
 def read_configuration(file: Path) -> Configuration:
     """The configuration in `file`. Raises ConfigurationError, or UserError(CONFIG) when it cannot be read."""
+    return parse_configuration(read_text(file), file)
+
+
+def read_text(file: Path) -> str:
+    """The text of `file`. Raises UserError(CONFIG) when it cannot be read."""
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}", ExitCode.CONFIG) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8 text", ExitCode.CONFIG) from error
-    return parse_configuration(text, file)
 
 
 def parse_configuration(text: str, file: Path) -> Configuration:
@@ -98,11 +102,14 @@ class _Reader:
     def __init__(self, text: str, file: Path) -> None:
         self._text = text
         self._file = file
+        self._lines: Lines | None = None
         self.problems: list[Problem] = []
 
     def report(self, path: _Path, sentence: str) -> None:
         """Note a mistake at the table or key `path`."""
-        self.problems.append(Problem(self._file, find_line(self._text, path), sentence))
+        if self._lines is None:
+            self._lines = find_lines(self._text)
+        self.problems.append(Problem(self._file, line_of(path, self._lines), sentence))
 
     def read_table(self, model: type[Any], table: Mapping[str, Any], path: _Path) -> Any:  # noqa: ANN401
         """A `model` with what the table says."""

@@ -283,6 +283,18 @@ def test_a_path_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
         assert refused.value.exit_code is ExitCode.CONFIG
 
 
+def test_lines_are_found_in_one_pass_whatever_they_are_filled_with() -> None:
+    """Blanks that no key follows, and very many mistakes: both took minutes when each looked at the text by itself."""
+    blanks = f'pool = """\n{" " * 200_000}\n"""\nbad = 1'
+    with pytest.raises(ConfigurationError) as refused:
+        parse(blanks)
+    assert [problem.line for problem in refused.value.problems] == [1, 4]
+    many = "[svm.b]\n" + "".join(f"key{number} = 1\n" for number in range(5_000))
+    with pytest.raises(ConfigurationError) as refused:
+        parse(many)
+    assert [problem.line for problem in refused.value.problems] == list(range(2, 5_002))
+
+
 def test_every_mistake_is_told_in_the_order_of_lines() -> None:
     with pytest.raises(ConfigurationError, match=r"\(and 2 more: see 'odxfs config check'\)") as refused:
         parse("[svm.default]\nx = 1\nsigning = 'no'\n[mounts]\nmain = ''\n")

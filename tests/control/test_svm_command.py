@@ -73,6 +73,14 @@ async def test_a_link_to_the_file_stays_one(file: Path, tmp_path: Path) -> None:
     assert "array" not in (tmp_path / "real.toml").read_text()
 
 
+async def test_a_file_that_is_no_text_any_more_is_refused_in_words(file: Path) -> None:
+    async def never() -> None:
+        raise AssertionError("nothing was changed")
+
+    file.write_bytes(BEFORE.encode() + b"# \xff\n")
+    assert await _delete_array(file, never) == ExitCode.CONFIG
+
+
 async def test_what_a_reload_refuses_is_not_kept(file: Path) -> None:
     async def refuse() -> None:
         raise UserError("not now", ExitCode.BUSY)
