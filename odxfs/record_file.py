@@ -88,7 +88,7 @@ class RecordFile:
             self._load(json.loads(read_quietly(self.path)))
         except OSError as error:
             raise UserError(f"{self.path} cannot be read: {error.strerror}", ExitCode.CONFIG) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{self.path} is damaged: {error}", ExitCode.CONFIG) from error
         self._stamp = stamp
 

@@ -24,13 +24,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_directory(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--path", help="a file or directory of the volume, from its root")
-    what.add_argument("--inode", type=int, metavar="N", help="an inode by its number")
-    what.add_argument("--leaf", type=int, metavar="ID", help="a leaf, with who holds it")
-    what.add_argument("--segment", type=int, metavar="N", help="a segment's header and how full it is")
-    what.add_argument("--space", type=int, metavar="GROUP", help="a group of 16384 blocks")
+    what.add_argument("--inode", type=parse_number, metavar="N", help="an inode by its number")
+    what.add_argument("--leaf", type=parse_number, metavar="ID", help="a leaf, with who holds it")
+    what.add_argument(
+        "--segment", type=parse_number, metavar="N", help="a segment's header and how full it is"
+    )
+    what.add_argument("--space", type=parse_number, metavar="GROUP", help="a group of 16384 blocks")
     what.add_argument("--pins", action="store_true", help="what tokens hold")
     what.add_argument("--table", metavar="NAME", help="every row of a table")
     parser.add_argument("--volume", default="main", help="the volume of --path (default: main)")
+
+
+def parse_number(text: str) -> int:
+    """A number that the catalog can hold."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to 18 digits")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

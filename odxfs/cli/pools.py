@@ -57,7 +57,7 @@ def read_identity(directory: Path) -> dict[str, Any]:
         raise UserError(f"{directory} {what}", ExitCode.NOT_A_POOL) from error
     except NotADirectoryError as error:
         raise UserError(f"{directory} is not a directory", ExitCode.NOT_A_POOL) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{directory / POOL_FILE} cannot be read: {error}", ExitCode.NOT_A_POOL) from error
     if not (
         isinstance(content, dict)

@@ -18,9 +18,11 @@ from typing import Any, Self
 from odxfs.cli.output import add_json_option, format_bytes, say
 from odxfs.cli.pools import add_directory, require_pool
 from odxfs.control.client import NotServed, ask
-from odxfs.errors import ExitCode, UserError
+from odxfs.errors import ExitCode
 
 POLL_SECONDS = 0.5
+MAX_RATE = 1 << 60
+"""Bytes a second that no disk reaches, and that every part of the program can reckon with."""
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -29,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_directory(parser)
     parser.add_argument(
-        "--rate", type=float, default=100.0, metavar="MB/S", help="megabytes a second (default: 100)"
+        "--rate", type=parse_rate, default="100", metavar="MB/S", help="megabytes a second (default: 100)"
     )
     parser.add_argument(
         "--restart", action="store_true", help="from the beginning, not from where it stopped"
@@ -38,12 +40,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json_option(parser)
 
 
+def parse_rate(text: str) -> int:
+    """Megabytes a second as bytes."""
+    try:
+        rate = int(float(text) * 1_000_000)
+    except (ValueError, OverflowError):
+        rate = 0
+    if not 0 < rate <= MAX_RATE:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of megabytes a second: it must be more than nothing"
+        )
+    return rate
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Start or go on, and watch until the end."""
     directory = require_pool(arguments.directory)
-    rate = int(arguments.rate * 1_000_000)
-    if rate <= 0:
-        raise UserError("--rate must be more than nothing", ExitCode.USAGE)
+    rate = arguments.rate
     if arguments.stop:
         progress = ask(directory, "scrub-stop")["progress"]
         return _tell(directory, progress, as_json=arguments.json) if progress is not None else 0

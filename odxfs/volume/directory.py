@@ -96,7 +96,7 @@ class PoolDirectory:
             raise UserError(
                 f"{self.path} is not a pool: it has no {self.identity.name}", ExitCode.NOT_A_POOL
             ) from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{self.identity} cannot be read: {error}", ExitCode.NOT_A_POOL) from error
         if number > POOL_FORMAT:
             raise UserError(

@@ -93,6 +93,7 @@ def test_a_write_that_fails_leaves_the_file_and_nothing_beside_it(
     [
         ("{", ExitCode.CONFIG),
         ("[]", ExitCode.CONFIG),
+        pytest.param("[" * 100_000, ExitCode.CONFIG, id="nested without end"),
         (json.dumps({"version": 1}), ExitCode.CONFIG),
         (json.dumps({"version": 2, "names": []}), ExitCode.FORMAT),
     ],

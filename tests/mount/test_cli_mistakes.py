@@ -135,6 +135,10 @@ def test_names_and_numbers_that_cannot_be(tmp_path: Path, pool: Path) -> None:
     fails(ExitCode.USAGE, "not a path", "share", "add", pool, "s", "--path", "../..")
     for name in ("", "a/b", " a", "a\nb"):
         fails(ExitCode.USAGE, "cannot be the name of a volume", "mkfs", tmp_path / "other", "--volume", name)
+    for number in ("9" * 23, "9" * 5000, "-1", "x"):
+        fails(ExitCode.USAGE, "is no number", "dump", pool, "--inode", number)
+    for rate in ("inf", "nan", "0", "-1", "1e300", "x"):
+        fails(ExitCode.USAGE, "is no number", "scrub", pool, "--rate", rate)
     assert not (tmp_path / "other").exists()
     assert odxfs_ok("user", "list", pool, "--json").json == []
     assert odxfs_ok("share", "list", pool, "--json").json == []
