@@ -95,35 +95,58 @@ class OffloadEngine:
         )
 
     async def _read_token(self, party: OffloadParty, call: ReadCall) -> ReadResult:
+        """What the token stands for is decided in the step that captures the range, whatever the file is before and after it."""
         volume, inode, offset = party.volume, party.inode, call.file_offset
-        end = min(offset + call.copy_length, rules.round_up_to_sector(inode.size))
-        length = min(end - offset, party.settings.token_bytes)
-        data_from = await volume.next_data(inode, offset)
-        if data_from is None or data_from >= offset + length:
-            return self._hole(offset, end, data_from)
-        pin = await volume.capture(inode, offset, length)
+        pin = await volume.capture(inode, offset, min(call.copy_length, party.settings.token_bytes))
+        try:
+            rules.check_read_file(party, call)
+            data_length = min(pin.length, inode.size - offset)
+            length = rules.round_up_to_sector(data_length)
+            if pin.is_hole and not party.policy.ends_tokens:
+                result = await self._hole(party, call, length)
+                volume.pool.release_pin(pin)
+                return result
+            end = offset + length
+            rest_is_zero = end >= inode.size or await volume.next_data(inode, end) is None
+        except BaseException:
+            volume.pool.release_pin(pin)
+            raise
+        origin = TokenOrigin(
+            volume=volume.name,
+            source=inode.number,
+            offset=offset,
+            length=length,
+            data_length=data_length,
+            owner=party.owner,
+            client=party.client,
+            svm=party.svm,
+            share=party.share,
+            path=party.path,
+        )
         token = self.registry.issue(
             pin,
-            TokenOrigin(
-                volume=volume.name,
-                source=inode.number,
-                offset=offset,
-                length=length,
-                data_length=min(length, inode.size - offset),
-                owner=party.owner,
-                client=party.client,
-                svm=party.svm,
-                share=party.share,
-                path=party.path,
-            ),
+            origin,
             lifetime_hint=call.token_time_to_live_ms / 1000,
             now=self.clock(),
             limits=self._limits(party),
             policy=party.policy,
             source=None if inode.snapshot else inode,
         )
-        rest_is_zero = offset + length >= inode.size or await volume.next_data(inode, offset + length) is None
         return ReadResult(rest_is_zero, length, token)
+
+    @staticmethod
+    async def _hole(party: OffloadParty, call: ReadCall, length: int) -> ReadResult:
+        """The zero token for a hole of which `length` bytes were just captured, up to where data begins now, however large it is.
+
+        Not further than captured where the file is cut off meanwhile: what lay behind may have been data at that moment.
+        """
+        inode, size = party.inode, party.inode.size
+        data_from = await party.volume.next_data(inode, call.file_offset)
+        if inode.size >= size:
+            end = min(call.file_offset + call.copy_length, rules.round_up_to_sector(size))
+            hole_end = end if data_from is None else min(end, data_from)
+            length = max(length, hole_end - call.file_offset)
+        return ReadResult(all_zero_beyond=data_from is None, transfer_length=length, token=ZERO_TOKEN)
 
     def _limits(self, party: OffloadParty) -> TokenLimits:
         """Those of the SVM. What tokens alone keep of a volume is bounded by its quota, too: no file is charged with it."""
@@ -132,14 +155,6 @@ class OffloadEngine:
         if quota is None or quota >= limits.pinned_bytes_per_volume:
             return limits
         return replace(limits, pinned_bytes_per_volume=quota)
-
-    @staticmethod
-    def _hole(offset: int, end: int, data_from: int | None) -> ReadResult:
-        """The zero token for a hole from `offset` to `end` or to where data begins, however large it is."""
-        hole_end = end if data_from is None else min(end, data_from)
-        return ReadResult(
-            all_zero_beyond=data_from is None, transfer_length=hole_end - offset, token=ZERO_TOKEN
-        )
 
     async def _write_token(self, record: CallRecord, party: OffloadParty, call: WriteCall) -> None:
         length = call.copy_length

@@ -37,6 +37,11 @@ class OffloadPolicy:
     delay_seconds: float = 0.0
     expire_seconds: float | None = None
 
+    @property
+    def ends_tokens(self) -> bool:
+        """Whether tokens end for another reason than that nobody uses them: then those of holes are tokens like others."""
+        return self.source_change is SourceChange.INVALIDATE or self.expire_seconds is not None
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """The policy that `text` describes. Raises UserError."""

@@ -277,6 +277,8 @@ class DataPath:
         self._pool.pins.check(pin)
         start, end = pin.offset + offset, pin.offset + min(offset + length, pin.length)
         found: list[tuple[int, int]] = []
+        if start >= end:
+            return found
         for window in range(start // LEAF_BYTES, -(-end // LEAF_BYTES)):
             for low, high in await self._data_blocks(pin.leaf_at, window, self._windows.leaves.load):
                 begin, finish = max(low << 12, start) - pin.offset, min(high << 12, end) - pin.offset

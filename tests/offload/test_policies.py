@@ -214,3 +214,18 @@ async def test_another_server_cannot_read_a_token_whose_source_changed(scene: Sc
     assert bytes(await files.read(await files.open_token(token), 0, LENGTH)) == bytes_of_token
     await write_first_block(scene, source)
     assert await reason_of(files.open_token(token)) is Refusal.SOURCE_CHANGED
+
+
+@pytest.mark.parametrize("words", ["invalidate", "expire:1"])
+async def test_a_hole_gives_a_token_that_ends_where_the_policy_ends_tokens(scene: Scene, words: str) -> None:
+    scene.policy = OffloadPolicy.parse(words)
+    source, target = await scene.file("source"), await scene.file("target", b"o" * MIB)
+    await scene.volume.truncate(source, MIB)
+    token = await scene.read_token(source, 0, MIB)
+    assert token != ZERO_TOKEN
+    assert await scene.write_token(target, 0, MIB, token) == MIB
+    assert (target.allocated_bytes, await scene.content(target)) == (0, bytes(MIB))
+    await scene.volume.write(source, 0, b"n")
+    scene.now += 2
+    with pytest.raises(OffloadRefused):
+        await scene.write_token(target, 0, MIB, token)
