@@ -1,4 +1,4 @@
-"""The bounds on tokens: how many, and how much space, a volume, an SVM, a client and the pool may hold in them.
+"""The bounds on tokens: how many, and how much space, an SVM, a volume or client of it, and the pool may hold in them.
 
 Space is counted in leaves (8 MiB windows of a file's blocks): a leaf counts whole while tokens hold it and no file and no
 snapshot does. That is what ending tokens could give back at most, since blocks that a changed copy of the leaf still has in
@@ -15,12 +15,15 @@ from odxfs.offload.token import TokenId
 from odxfs.types import BLOCK_BYTES
 from odxfs.volume import Pin
 
+_Key = tuple[str, str, str]
+"""Kind, SVM, and which one: what an SVM decides about a volume or a client, it decides for its own tokens."""
+
 HeldAlone = Callable[[Pin], Mapping[int, int]]
 """The leaves of a pin that neither a file nor a snapshot holds, and the bytes that each allocates."""
 
 
 class Scope:
-    """The tokens of one volume, SVM or client, or of the pool; the longest idle first.
+    """The tokens of one SVM, of one volume or client of it, or of the pool; the longest idle first.
 
     Its bounds are those of the last call that made a token in it: an administrator's change counts from the next one on.
     """
@@ -75,7 +78,7 @@ class Scopes:
     """Every scope that has tokens."""
 
     def __init__(self) -> None:
-        self._scopes: dict[tuple[str, str], Scope] = {}
+        self._scopes: dict[_Key, Scope] = {}
 
     def __iter__(self) -> Iterator[Scope]:
         return iter(list(self._scopes.values()))
@@ -118,11 +121,12 @@ def _first_that_hold(wanted: int, leaves: Mapping[TokenEntry, Mapping[int, int]]
     return ending
 
 
-def _keys(origin: TokenOrigin) -> tuple[tuple[str, str], ...]:
-    return (("volume", origin.volume), ("svm", origin.svm), ("client", origin.client))
+def _keys(origin: TokenOrigin) -> tuple[_Key, ...]:
+    svm = origin.svm
+    return (("volume", svm, origin.volume), ("svm", svm, ""), ("client", svm, origin.client))
 
 
-def _bounds(origin: TokenOrigin, limits: TokenLimits) -> dict[tuple[str, str], tuple[int, int]]:
+def _bounds(origin: TokenOrigin, limits: TokenLimits) -> dict[_Key, tuple[int, int]]:
     """Scope -> (tokens, bytes)."""
     volume, svm, client = _keys(origin)
     return {

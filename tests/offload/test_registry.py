@@ -174,6 +174,16 @@ def test_a_token_in_use_is_not_the_one_that_goes() -> None:
     assert store.redeem(tokens[0], 7) == 0
 
 
+def test_what_an_svm_decides_ends_no_token_of_another() -> None:
+    store = Store()
+    tokens = [store.issue(number, number, svm="large", client="both") for number in range(3)]
+    narrow = replace(LIMITS, tokens_per_volume=1, tokens_per_client=1, tokens_per_svm=1)
+    store.issue(10, 5, svm="small", client="both", limits=narrow)
+    store.issue(11, 6, svm="small", client="both", limits=narrow)
+    assert store.released == [10]
+    assert [store.redeem(token, 7) for token in tokens] == [0, 1, 2]
+
+
 def test_where_all_tokens_are_in_use_the_bound_counts_and_no_pin_is_torn_away() -> None:
     store = Store(replace(LIMITS, tokens_per_client=1))
     token = store.issue(1, 0)
