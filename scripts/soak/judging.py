@@ -53,11 +53,18 @@ def judge_growth(samples: Sequence[Sample]) -> Iterator[str]:
 
     first, last = medians("resident_mib")
     if last > first * (1 + GROWTH_PART) + GROWTH_MIB:
-        yield f"memory is not flat: {first:.0f} MiB at first, {last:.0f} MiB at last"
+        loads = f"{_load(used[:third]):.2f} and {_load(used[-third:]):.2f} of a processor"
+        yield f"memory is not flat: {first:.0f} MiB at first, {last:.0f} MiB at last, with {loads} in use"
     for name in ("descriptors", "threads"):
         first, last = medians(name)
         if last > first + GROWTH_COUNT:
             yield f"{name} are not flat: {first:g} at first, {last:g} at last"
+
+
+def _load(samples: Sequence[Sample]) -> float:
+    """Processors that the server kept busy: where something else takes them, clients do less and less is held for them."""
+    first, last = samples[0], samples[-1]
+    return (last.processor_seconds - first.processor_seconds) / (last.seconds - first.seconds)
 
 
 def judge_rest(server: Server, began: float) -> Iterator[str]:
