@@ -107,10 +107,25 @@ class Cloner:
         return block
 
     async def require_quota(
-        self, inode: "Inode", offset: int, pin: Pin, pin_offset: int, length: int
+        self, inode: "Inode", offset: int, pin: Pin, pin_offset: int, length: int, copied: int | None
     ) -> None:
-        """Raise QuotaExceeded when the volume has no room for these bytes of a pin, as things are; a look ahead."""
+        """Raise QuotaExceeded when the volume has no room for these bytes of a pin, as things are; a look ahead.
+
+        `copied` are the blocks that they take where they are copied; those that they share are counted here.
+        """
         first, stop = offset >> 12, (offset + length + 4095) >> 12
+        wanted = await self._allocated_blocks(pin, pin_offset, length) if copied is None else copied
+        while True:
+            extents = await self._windows.load_extents(inode, first >> 11, (stop - 1) >> 11)
+            missing = self._windows.missing_leaf(extents, first, stop)
+            if not missing:
+                break
+            await self._windows.load_leaf(extents, missing)
+        growth = wanted - (stop - first) + self._windows.hole_blocks(extents, first, stop)
+        self._windows.quotas.require(inode.volume, growth)
+
+    async def _allocated_blocks(self, pin: Pin, pin_offset: int, length: int) -> int:
+        """How many blocks of a range of a pin are no holes."""
         source = pin.offset + pin_offset
         low, high = source >> 12, (source + length + 4095) >> 12
         wanted = 0
@@ -122,14 +137,7 @@ class Cloner:
                 continue
             leaf = await self._windows.leaves.load(reference)
             wanted += sum(blocks for _, blocks, _ in leaf.pieces(start, end - start))
-        while True:
-            extents = await self._windows.load_extents(inode, first >> 11, (stop - 1) >> 11)
-            missing = self._windows.missing_leaf(extents, first, stop)
-            if not missing:
-                break
-            await self._windows.load_leaf(extents, missing)
-        growth = wanted - (stop - first) + self._windows.hole_blocks(extents, first, stop)
-        self._windows.quotas.require(inode.volume, growth)
+        return wanted
 
     def _check(self, inode: "Inode", pin: Pin) -> None:
         """Before each step: what may have come in between."""

@@ -5,7 +5,7 @@ that is not in the page cache, a large write) is gathered first; then everything
 """
 
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -329,10 +329,11 @@ class DataPath:
         self.check_changeable(inode)
         if length <= 0:
             return 0
-        if inode.volume in self._windows.quotas.limits:
-            await self._cloner.require_quota(inode, offset, pin, pin_offset, length)
-            self.check_changeable(inode)
         shift = pin.offset + pin_offset - offset
+        if inode.volume in self._windows.quotas.limits:
+            copied = await self._blocks_to_copy(offset, end, pin, shift, may_grow=may_grow)
+            await self._cloner.require_quota(inode, offset, pin, pin_offset, length, copied)
+            self.check_changeable(inode)
         first, stop = (offset + 4095) >> 12, end >> 12
         if shift % BLOCK_BYTES or first >= stop:
             await self._copy(inode, offset, end, pin, shift, origin, may_grow=may_grow)
@@ -494,15 +495,32 @@ class DataPath:
         self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str, *, may_grow: bool
     ) -> None:
         """Copy bytes of a pin: file offset + `shift` is where they were."""
-        # A write on this thread looks at the end of file in the step in which it writes.
-        most = _COPIED_BYTES if may_grow else SHORT_BYTES
-        while offset < (end if may_grow else min(end, inode.size)):
-            length = min(end - offset, most)
-            data = await self.read_pin(pin, offset + shift - pin.offset, length)
-            await self.write(inode, offset, data, origin=origin, may_grow=may_grow)
-            offset += length
-            if offset < end:
+        for at, length in _pieces(offset, end, may_grow=may_grow):
+            if not may_grow and at >= inode.size:
+                return
+            start = at + shift - pin.offset
+            if await self.pinned_ranges(pin, start, length, 1):
+                data = await self.read_pin(pin, start, length)
+                await self.write(inode, at, data, origin=origin, may_grow=may_grow)
+            else:
+                await self.deallocate(inode, at, length, origin=origin)
+                if may_grow and inode.size < at + length:
+                    await self.truncate(inode, at + length, origin=origin)
+            if at + length < end:
                 await trio.lowlevel.checkpoint()
+
+    async def _blocks_to_copy(
+        self, offset: int, end: int, pin: Pin, shift: int, *, may_grow: bool
+    ) -> int | None:
+        """The blocks that a copy writes to, piece by piece; None where blocks are shared."""
+        if not shift % BLOCK_BYTES:
+            return None
+        found = reached = 0
+        for at, length in _pieces(offset, end, may_grow=may_grow):
+            if await self.pinned_ranges(pin, at + shift - pin.offset, length, 1):
+                first, stop = max(at >> 12, reached), (at + length + 4095) >> 12
+                found, reached = found + stop - first, stop
+        return found
 
     async def _mapped_blocks(self, extents: ExtentMap, window: int) -> list[tuple[int, int]]:
         return await self._data_blocks(extents.get, window, partial(self._windows.load_leaf, extents))
@@ -534,6 +552,16 @@ def _require_range(offset: int, length: int) -> None:
 def _require_offset(offset: int) -> None:
     if offset < 0:
         raise InvalidArgument(f"a file has no byte {offset}")
+
+
+def _pieces(offset: int, end: int, *, may_grow: bool) -> Iterator[tuple[int, int]]:
+    """(offset, length) of what a copy moves at a time; what holds no data in the pin becomes a hole.
+
+    A write on this thread looks at the end of file in the step in which it writes: what may not move it is copied in short ones.
+    """
+    most = _COPIED_BYTES if may_grow else SHORT_BYTES
+    for at in range(offset, end, most):
+        yield at, min(most, end - at)
 
 
 def _end_of_step(extents: ExtentMap, first: int, stop: int) -> int:

@@ -149,3 +149,41 @@ async def test_a_write_past_the_quota_changes_nothing_and_says_why(scene: Scene)
     await scene.volume.pool.volumes.set_quota("main", 0)
     assert await scene.write_token(target, 0, MIB, token) == MIB
     assert await scene.content(target) == content
+
+
+async def sparse_source(scene: Scene) -> tuple[bytes, bytes]:
+    """A token of 4 MiB with one block of data in front, and the bytes that it stands for."""
+    source = await scene.file("sparse", block := scene.random_bytes(4096))
+    await scene.volume.truncate(source, 4 * MIB)
+    return await scene.read_token(source, 0, 4 * MIB), block + bytes(4 * MIB - 4096)
+
+
+async def test_holes_that_lie_off_the_blocks_stay_holes(scene: Scene) -> None:
+    token, content = await sparse_source(scene)
+    target = await scene.file("target", b"o" * (5 * MIB))
+    assert await scene.write_token(target, 512, 4 * MIB, token) == 4 * MIB
+    assert await scene.content(target) == b"o" * 512 + content + b"o" * (MIB - 512)
+    assert target.allocated_bytes <= 2 * MIB + 2 * 4096
+
+
+async def test_a_hole_at_the_end_of_a_copy_moves_the_end_of_file(scene: Scene) -> None:
+    _, content = await sparse_source(scene)
+    source = await scene.volume.lookup(scene.volume.root, b"sparse")
+    target = await scene.file("target")
+    await scene.volume.clone_range(source, 0, target, 512, 4 * MIB)
+    assert await scene.content(target) == bytes(512) + content
+    assert target.allocated_bytes <= MIB + 4096
+
+
+async def test_a_copy_off_the_blocks_fits_the_quota_or_changes_nothing(scene: Scene) -> None:
+    token, content = await sparse_source(scene)
+    target = await scene.file("target", b"o" * 8192)
+    await scene.volume.truncate(target, 5 * MIB)
+    before = await scene.content(target)
+    await scene.volume.pool.volumes.set_quota("main", 64 * 4096)
+    with pytest.raises(QuotaExceeded):
+        await scene.write_token(target, 512, 4 * MIB, token)
+    assert await scene.content(target) == before
+    await scene.volume.pool.volumes.set_quota("main", MIB)
+    assert await scene.write_token(target, 512, 4 * MIB, token) == 4 * MIB
+    assert (await scene.content(target))[512 : 512 + 4 * MIB] == content

@@ -27,7 +27,12 @@ def cloned(
 ) -> list[Content]:
     """`length` bytes of `held` written part by part; `shift` is where they were in the source's file, less `offset`."""
     found = list[Content]()
+    reached = offset
     for end in _ends(offset, offset + length, shift):
+        piece = held.part(held_from + reached - offset, end - reached)
+        if shift % BLOCK_BYTES and not any(piece.read(0, end - reached)):  # a hole is made a hole
+            found += deallocated(found[-1] if found else content, reached, end - reached)
+        reached = end
         now = content.copy()
         now.put(offset, held.part(held_from, end - offset))
         found.append(now)
