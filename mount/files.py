@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from functools import partial
 
 import pyfuse3
 
@@ -153,9 +154,7 @@ class FileOperations(FrontEnd):
             await self._write(handle, offset, data)
             return offset
         with self.opens.changing(file.number):
-            return await self.volume.append(
-                file, data, lambda end: self._prepare_write(handle, end, len(data))
-            )
+            return await self.volume.append(file, data, partial(self._prepare_write, handle))
 
     def _goes_to_end(self, file: Inode, offset: int) -> bool:
         """An `offset` elsewhere is meant (RWF_NOAPPEND) unless the kernel may not know where the end is."""

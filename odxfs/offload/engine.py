@@ -27,7 +27,7 @@ from odxfs.offload.settings import TokenLimits
 from odxfs.offload.token import ZERO_TOKEN, is_zero_token, issuer_of, label_of
 from odxfs.offload.token_files import TokenFiles
 from odxfs.offload.writing import CALL_SECONDS, write_pinned, write_zero_token
-from odxfs.volume import Inode, Pool, Volume, parts_to_capture
+from odxfs.volume import Inode, Pool, RangePermit, Volume, parts_to_capture, permit_all
 
 
 def _unobserved(_: OffloadEvent) -> None:
@@ -231,12 +231,14 @@ class OffloadEngine:
         length: int,
         *,
         may_grow: bool = True,
+        permit: RangePermit = permit_all,
     ) -> int:
         """Copy a range by sharing extents; returns the bytes copied, fewer at the source's end of file.
 
         Up to MOST_OF_ONE_MOMENT they are the source's at one moment; its end counts as it is then. `volume` is the
         destination's; the source may lie in any volume of the pool. Without `may_grow` the destination's end of file stays where
-        it is. The caller has checked rights, locks and ranges by its own specification. Raises InvalidArgument for overlapping
+        it is. The caller has checked rights, locks and ranges by its own specification; what of them may change meanwhile
+        `permit` asks again, in each step that changes the destination. Raises InvalidArgument for overlapping
         ranges of one file, and VolumeError.
         """
         if source is destination and abs(source_offset - destination_offset) < length:
@@ -249,7 +251,7 @@ class OffloadEngine:
             try:
                 there = max(0, min(part, source.size - source_offset - done))
                 shared = await volume.write_pin(
-                    destination, destination_offset + done, pin, 0, there, may_grow=may_grow
+                    destination, destination_offset + done, pin, 0, there, may_grow=may_grow, permit=permit
                 )
             finally:
                 volume.pool.release_pin(pin)

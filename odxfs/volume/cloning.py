@@ -11,6 +11,7 @@ from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, all
 from odxfs.volume.leaf import Leaf
 from odxfs.volume.pins import Pin
 from odxfs.volume.windows import Windows
+from odxfs.volume.writes import RangePermit, permit_all
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -76,6 +77,7 @@ class Cloner:
         origin: str = "",
         *,
         may_grow: bool = True,
+        permit: RangePermit = permit_all,
     ) -> int:
         """Let blocks [first, stop) of a file be those of the pin, where file block + `shift` is the pin's source block.
 
@@ -95,10 +97,13 @@ class Cloner:
                 beyond = min(stop >> 11, (page_of(window) + 1) * WINDOWS_PER_PAGE)
                 count = (beyond << 11) - block
                 self._check(inode, pin)
+                permit(block << 12, count << 12)
                 self._share_windows(inode, extents, window, beyond, pin, shift >> 11)
             else:  # as far as both the destination's and the source's window reach
                 count = min(BLOCKS_PER_LEAF - max(slot, (block + shift) & 2047), stop - block)
-                count = await self._share_blocks(inode, block, count, pin, shift, may_grow=may_grow)
+                count = await self._share_blocks(
+                    inode, block, count, pin, shift, may_grow=may_grow, permit=permit
+                )
             if count:
                 self._pool.data.content_changed(inode, block << 12, count << 12, origin)
             block += count
@@ -157,7 +162,15 @@ class Cloner:
             replace(inode, extents, window, pin.leaf_at(window + shift))
 
     async def _share_blocks(
-        self, inode: "Inode", block: int, count: int, pin: Pin, shift: int, *, may_grow: bool
+        self,
+        inode: "Inode",
+        block: int,
+        count: int,
+        pin: Pin,
+        shift: int,
+        *,
+        may_grow: bool,
+        permit: RangePermit,
     ) -> int:
         """Share a few blocks, which lie in one window on either side and are less than that; returns how many."""
         windows = self._windows
@@ -175,6 +188,7 @@ class Cloner:
             count = max(0, min(count, (inode.size >> 12) - block))
         if not count:
             return 0
+        permit(block << 12, count << 12)
         if source is None:
             windows.clear(inode, extents, block, block + count)
         else:

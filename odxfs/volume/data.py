@@ -21,7 +21,7 @@ from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, all
 from odxfs.volume.pins import Pin
 from odxfs.volume.reads import BadBlock, Reader
 from odxfs.volume.windows import Windows
-from odxfs.volume.writes import SHORT_BYTES, Edge, Edges, Missing, Writer
+from odxfs.volume.writes import SHORT_BYTES, Edge, Edges, Missing, RangePermit, Writer, permit_all
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -37,9 +37,6 @@ _LEAVES_A_STEP = 512
 
 _LONGEST_RANGE_SCAN = 1024
 """Windows that `allocated_ranges` looks at before other tasks get their turn."""
-
-AppendPermit = Callable[[int], None]
-"""Raises what stands against a write at this offset."""
 
 
 class DataPath:
@@ -83,29 +80,42 @@ class DataPath:
         return True
 
     async def write(
-        self, inode: "Inode", offset: int, data: Buffer, *, origin: str = "", may_grow: bool = True
+        self,
+        inode: "Inode",
+        offset: int,
+        data: Buffer,
+        *,
+        origin: str = "",
+        may_grow: bool = True,
+        permit: RangePermit = permit_all,
     ) -> None:
         """Write all of `data`; the file grows as needed. Without `may_grow` what lies past its end then is left out.
 
+        `permit` is asked in the step that changes the file, and may raise whatever its caller wants to hear.
         Raises NoSpace, QuotaExceeded, FileTooBig, ReadOnly, NotAFile, Stale, Corrupt or StoreFailed; then nothing has changed.
         """
         _require_range(offset, len(data))
+        permit(offset, len(data))
         if may_grow and (not data or self.write_nowait(inode, offset, data, origin=origin)):
             return
         inode.writers += 1
         try:
-            await self._write_waiting(inode, offset, memoryview(data), origin, may_grow=may_grow)
+            await self._write_waiting(
+                inode, offset, memoryview(data), origin, may_grow=may_grow, permit=permit
+            )
         finally:
             inode.writers -= 1
 
-    async def append(self, inode: "Inode", data: Buffer, permit: AppendPermit, *, origin: str = "") -> int:
+    async def append(self, inode: "Inode", data: Buffer, permit: RangePermit, *, origin: str = "") -> int:
         """Write all of `data` at the end of file, wherever others have moved that when it happens; returns where it was.
 
-        `permit` is shown the offset before anything is changed there, and may raise. Raises what `write` raises.
+        `permit` is asked in the step that changes the file, and may raise. Raises what `write` raises.
         """
         inode.writers += 1
         try:
-            return await self._write_waiting(inode, inode.size, memoryview(data), origin, permit=permit)
+            return await self._write_waiting(
+                inode, inode.size, memoryview(data), origin, at_end=True, permit=permit
+            )
         finally:
             inode.writers -= 1
 
@@ -117,15 +127,16 @@ class DataPath:
         origin: str,
         *,
         may_grow: bool = True,
-        permit: AppendPermit | None = None,
+        at_end: bool = False,
+        permit: RangePermit,
     ) -> int:
-        """Returns where the data is: at `offset`, or at the end of file where there is a `permit`."""
+        """Returns where the data is: at `offset`, or with `at_end` at the end of file."""
         edges = Edges()
         await self._pool.wait_for_room()
         await self._pool.throttle()
         turn, is_overtaken = 0, False
         while view:
-            if permit is not None:
+            if at_end:
                 is_overtaken |= offset != inode.size
                 offset = inode.size
                 _require_range(offset, len(view))
@@ -135,16 +146,15 @@ class DataPath:
             if not may_grow and offset + len(view) > inode.size:
                 view = view[: max(0, inode.size - offset)]
                 continue
-            if permit is not None:
-                if offset != inode.size:
-                    continue
-                permit(offset)
+            if at_end and offset != inode.size:
+                continue
+            permit(offset, len(view))
             try:
                 if self._writer.goes_inline(len(view), in_haste=is_overtaken):
                     missing = await self._try_write(inode, offset, view, edges)
                 else:
                     missing = await self._writer.write_large(
-                        inode, offset, view, edges, may_grow=may_grow, at_end=permit is not None
+                        inode, offset, view, edges, may_grow=may_grow, at_end=at_end, permit=permit
                     )
             except NoSpace as error:
                 turn = await self._pool.make_room(error, turn)
@@ -312,10 +322,11 @@ class DataPath:
         *,
         origin: str = "",
         may_grow: bool = True,
+        permit: RangePermit = permit_all,
     ) -> int:
         """Let `length` bytes of the pin, from `pin_offset` of it on, appear at `offset`; clipped at the pin's end.
 
-        Without `may_grow` also at the end of file, wherever that is moved meanwhile.
+        Without `may_grow` also at the end of file, wherever that is moved meanwhile. `permit` as `write` has it.
 
         Whole blocks are shared when both sides are aligned alike, whole windows by one reference; the rest is copied.
         Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises; QuotaExceeded before
@@ -336,13 +347,13 @@ class DataPath:
             self.check_changeable(inode)
         first, stop = (offset + 4095) >> 12, end >> 12
         if shift % BLOCK_BYTES or first >= stop:
-            await self._copy(inode, offset, end, pin, shift, origin, may_grow=may_grow)
+            await self._copy(inode, offset, end, pin, shift, origin, may_grow=may_grow, permit=permit)
             return 0
-        await self._copy(inode, offset, first << 12, pin, shift, origin, may_grow=may_grow)
+        await self._copy(inode, offset, first << 12, pin, shift, origin, may_grow=may_grow, permit=permit)
         reached = await self._cloner.share(
-            inode, first, stop, pin, shift // BLOCK_BYTES, origin, may_grow=may_grow
+            inode, first, stop, pin, shift // BLOCK_BYTES, origin, may_grow=may_grow, permit=permit
         )
-        await self._copy(inode, reached << 12, end, pin, shift, origin, may_grow=may_grow)
+        await self._copy(inode, reached << 12, end, pin, shift, origin, may_grow=may_grow, permit=permit)
         return (reached - first) << 12
 
     async def clone_range(
@@ -492,7 +503,16 @@ class DataPath:
             await self._fetch(inode, extents, missing, edges)
 
     async def _copy(
-        self, inode: "Inode", offset: int, end: int, pin: Pin, shift: int, origin: str, *, may_grow: bool
+        self,
+        inode: "Inode",
+        offset: int,
+        end: int,
+        pin: Pin,
+        shift: int,
+        origin: str,
+        *,
+        may_grow: bool,
+        permit: RangePermit,
     ) -> None:
         """Copy bytes of a pin: file offset + `shift` is where they were."""
         for at, length in _pieces(offset, end, may_grow=may_grow):
@@ -501,8 +521,9 @@ class DataPath:
             start = at + shift - pin.offset
             if await self.pinned_ranges(pin, start, length, 1):
                 data = await self.read_pin(pin, start, length)
-                await self.write(inode, at, data, origin=origin, may_grow=may_grow)
+                await self.write(inode, at, data, origin=origin, may_grow=may_grow, permit=permit)
             else:
+                permit(at, length)
                 await self.deallocate(inode, at, length, origin=origin)
                 if may_grow and inode.size < at + length:
                     await self.truncate(inode, at + length, origin=origin)

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from odxfs.errors import NoSpace, NotFound
 from odxfs.types import BLOCK_BYTES, Buffer, InodeNumber, VolumeId
-from odxfs.volume.data import AppendPermit
 from odxfs.volume.pins import Pin
 from odxfs.volume.statfs import Statfs, statfs
 from odxfs.volume.tree.directories import DirectoryEntry
@@ -13,6 +12,7 @@ from odxfs.volume.tree.namespace import checked_kind
 from odxfs.volume.tree.renames import RenameFlags, RenamePermit
 from odxfs.volume.tree.streams import StreamEntry
 from odxfs.volume.tree.tree import Tree
+from odxfs.volume.writes import RangePermit, permit_all
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -318,8 +318,8 @@ class Volume:
         """
         await self._data.write(inode, offset, data, origin=self.origin, may_grow=may_grow)
 
-    async def append(self, inode: Inode, data: Buffer, permit: AppendPermit) -> int:
-        """Write at the end of file as it is at that moment; returns where that was. `permit` is shown it before."""
+    async def append(self, inode: Inode, data: Buffer, permit: RangePermit) -> int:
+        """Write at the end of file as it is at that moment; returns where that was. `permit` is asked in that step."""
         return await self._data.append(inode, data, permit, origin=self.origin)
 
     async def truncate(self, inode: Inode, size: int) -> None:
@@ -353,14 +353,23 @@ class Volume:
         return await self._data.is_as_pinned(inode, pin)
 
     async def write_pin(
-        self, inode: Inode, offset: int, pin: Pin, pin_offset: int, length: int, *, may_grow: bool = True
+        self,
+        inode: Inode,
+        offset: int,
+        pin: Pin,
+        pin_offset: int,
+        length: int,
+        *,
+        may_grow: bool = True,
+        permit: RangePermit = permit_all,
     ) -> int:
         """Make pinned bytes appear at `offset`; returns how many bytes were shared, the rest was copied.
 
-        Without `may_grow` the end of file stays where it is, and what would reach past it is left out.
+        Without `may_grow` the end of file stays where it is, and what would reach past it is left out. `permit` is asked in each
+        step that changes the file, and may raise whatever its caller wants to hear.
         """
         return await self._data.write_pin(
-            inode, offset, pin, pin_offset, length, origin=self.origin, may_grow=may_grow
+            inode, offset, pin, pin_offset, length, origin=self.origin, may_grow=may_grow, permit=permit
         )
 
     async def clone_range(

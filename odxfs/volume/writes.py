@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from odxfs.errors import QuotaExceeded, StoreFailed
+from odxfs.errors import StoreFailed
 from odxfs.types import BLOCK_BYTES, BLOCKS_PER_LEAF, Buffer
 from odxfs.volume.allocation.space import LARGE_BLOCKS
 from odxfs.volume.blocks.segments import Segments
@@ -58,6 +58,14 @@ class Staged(NamedTuple):
     """The first block of the file that they are for."""
     runs: list[Run]
     crcs: Sequence[int]
+
+
+RangePermit = Callable[[int, int], None]
+"""Raises where an offset and a length in bytes must not be changed; neither changes anything nor waits."""
+
+
+def permit_all(_offset: int, _length: int) -> None:
+    """For who has nothing to say."""
 
 
 Missing = LeafReference | Edge
@@ -126,6 +134,7 @@ class Writer:
         *,
         may_grow: bool = True,
         at_end: bool = False,
+        permit: RangePermit,
     ) -> Missing | None:
         """Like `try_write`, but the bytes are written in a worker thread.
 
@@ -176,7 +185,8 @@ class Writer:
             return missing or LeafReference(0)
         try:
             self._require_quota(inode, extents, first, stop)
-        except QuotaExceeded:
+            permit(offset, len(data))
+        except Exception:
             self._space.give_back(runs)
             raise
         self._apply(inode, extents, staged)

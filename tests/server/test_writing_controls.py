@@ -13,6 +13,8 @@ from odxfs.offload.token import ZERO_TOKEN
 from odxfs.offload.zeroing import SLICE_BYTES
 from odxfs.smb.shares import Share
 from odxfs.volume import Volume
+from odxfs.volume.cloning import Cloner
+from odxfs.volume.data import DataPath
 from odxfs.wire.close import CloseRequest
 from odxfs.wire.create import CreateDisposition, CreateOptions, CreateRequest
 from odxfs.wire.echo import EchoRequest
@@ -116,19 +118,19 @@ async def test_a_write_time_that_a_client_has_set_stays_through_its_open(tmp_pat
 
 
 class Gate:
-    """Lets the first call of a step of the volume begin, and be gone on with when the test says so."""
+    """The first call of a step goes on when the test says so."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: str, *, call: int = 1) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: str, place: type = Volume) -> None:
         self.at, self.go = trio.Event(), trio.Event()
-        whole, calls = getattr(Volume, step), count(1)
+        whole, calls = getattr(place, step), count(1)
 
         async def slow(*arguments: Any, **more: Any) -> Any:
-            if next(calls) == call:
+            if next(calls) == 1:
                 self.at.set()
                 await self.go.wait()
             return await whole(*arguments, **more)
 
-        monkeypatch.setattr(Volume, step, slow)
+        monkeypatch.setattr(place, step, slow)
 
 
 async def resume_key(peer: Peer, fid: FileId) -> bytes:
@@ -251,3 +253,34 @@ async def test_a_delayed_call_in_a_compound_waits_in_silence(tmp_path: Path) -> 
         ]
         answers = await peer.compound(requests)
         assert [Status(answer.header.status) for answer in answers] == [Status.SUCCESS] * 3
+
+
+APPEND_ONLY = 0x0010_0084
+"""FILE_APPEND_DATA, FILE_READ_ATTRIBUTES, SYNCHRONIZE."""
+
+
+@pytest.mark.parametrize(
+    ("place", "step", "shift"),
+    [(DataPath, "capture", 0), (Cloner, "share", 0), (DataPath, "capture", 5), (DataPath, "read_pin", 5)],
+)
+async def test_who_may_only_append_overwrites_nothing_that_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: type, step: str, shift: int
+) -> None:
+    """Wherever the copy waits for the disk: blocks that it shares, and bytes that it moves."""
+    async with two_clients(tmp_path) as two:
+        source = await two.second.open("s", CreateDisposition.CREATE)
+        await two.second.write(source, 0, b"n" * 4096)
+        log = await two.first.open("log", CreateDisposition.CREATE)
+        await two.first.write(log, 0, b"o" * (4096 + shift))
+        append = await two.second.open("log", desired_access=APPEND_ONLY)
+        key = await resume_key(two.second, source)
+        gate = Gate(monkeypatch, step, place)
+        call = SrvCopychunkCopy(key, (SrvCopychunk(0, 4096 + shift, 4096),))
+        request = IoctlRequest(Fsctl.SRV_COPYCHUNK_WRITE, append, call.pack(), max_output_response=12)
+        message = await two.second.send(Command.IOCTL, request)
+        await gate.at.wait()
+        await two.first.write(log, 4096 + shift, b"A" * 4096)
+        gate.go.set()
+        answer = await two.second.final(message)
+        assert Status(answer.header.status) is Status.ACCESS_DENIED
+        assert await two.first.read(log, 4096 + shift, 4096) == b"A" * 4096

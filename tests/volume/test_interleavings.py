@@ -269,7 +269,7 @@ async def test_an_append_goes_behind_what_was_appended_while_it_was_under_way(
     places = list[int]()
 
     async def append() -> None:
-        places.append(await volume.append(file, long, asked.append))
+        places.append(await volume.append(file, long, lambda offset, _: asked.append(offset)))
 
     async with trio.open_nursery() as nursery:
         with gate:
@@ -285,7 +285,7 @@ async def test_an_append_that_may_not_be_made_there_changes_nothing(volume: Volu
     file = await volume.create(volume.root, b"file", FILE, 0, 0)
     await volume.write(file, 0, b"first")
 
-    def refuse(offset: int) -> None:
+    def refuse(offset: int, _: int) -> None:
         raise LockConflict(f"byte {offset} is locked")
 
     with pytest.raises(LockConflict):

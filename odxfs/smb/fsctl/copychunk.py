@@ -146,10 +146,14 @@ async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: SrvCopychunk)
         raise SmbError(Status.FILE_CLOSED)
     if chunk.source_offset + chunk.length > source.inode.size:
         raise SmbError(Status.INVALID_VIEW_SIZE, "the chunk reaches past the end of the source")
-    if not destination.granted_access & FILE_WRITE_DATA and chunk.target_offset < destination.inode.size:
-        raise SmbError(Status.ACCESS_DENIED, "the open may only append")
     check_read_locks(context, source, chunk.source_offset, chunk.length)
-    check_write_locks(context, destination, chunk.target_offset, chunk.length)
+
+    def permit(offset: int, length: int) -> None:
+        if not destination.granted_access & FILE_WRITE_DATA and offset < destination.inode.size:
+            raise SmbError(Status.ACCESS_DENIED, "the open may only append")
+        check_write_locks(context, destination, offset, length)
+
+    permit(chunk.target_offset, chunk.length)
     volume = destination.volume
     if source.inode is destination.inode and abs(chunk.source_offset - chunk.target_offset) < chunk.length:
         data = await volume.read(source.inode, chunk.source_offset, chunk.length)
@@ -164,6 +168,7 @@ async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: SrvCopychunk)
         destination.inode,
         chunk.target_offset,
         chunk.length,
+        permit=permit,
     )
     if copied < chunk.length:
         raise SmbError(Status.INVALID_VIEW_SIZE, "the source was cut off meanwhile")

@@ -88,6 +88,11 @@ async def _recorded_duplicate(
     if count <= 0:
         return
     volume, target = destination.volume, call.target_file_offset
+
+    def permit(_offset: int, _length: int) -> None:
+        if source.closed or destination.closed:
+            raise SmbError(Status.FILE_CLOSED)
+
     with changing(context, destination):
         copied = await context.server.engine.copy(
             record,
@@ -98,6 +103,7 @@ async def _recorded_duplicate(
             target,
             count,
             may_grow=False,
+            permit=permit,
         )
         if count - copied >= BLOCK_BYTES:
             raise SmbError(Status.NOT_SUPPORTED, "the source was cut off meanwhile")
