@@ -169,7 +169,7 @@ async def test_what_a_direct_append_writes_stays_in_order(tmp_path: Path) -> Non
 async def append_records(inside: Inside, file: Inode, places: list[int]) -> None:
     """What clients do that write behind the end, until cancelled."""
     while True:
-        places.append(await inside.share.append(file, RECORD, lambda _: None))
+        places.append(await inside.share.append(file, RECORD, lambda *_: None))
         await trio.lowlevel.checkpoint()
 
 

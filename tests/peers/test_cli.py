@@ -90,16 +90,3 @@ async def test_what_cannot_be_asked(tmp_path: Path, address: str, user: str) -> 
 
 async def test_the_guide_has_a_page(tmp_path: Path) -> None:
     assert "odxfs peer add" in (await odxfs_ok("help", "peers")).out
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:70000", "127.0.0.1:0", "127.0.0.1:x", ":445", "[::1]:65536"])
-async def test_what_is_no_address_is_told_before_anybody_is_asked(tmp_path: Path, address: str) -> None:
-    await odxfs_ok("mkfs", tmp_path / "pool")
-    code, said = await add(tmp_path / "pool", "a", address, MACHINE, "secret")
-    assert (code, "is not ADDRESS or ADDRESS:PORT" in said) == (ExitCode.USAGE, True)
-
-
-async def test_a_name_that_no_host_can_have_is_told(tmp_path: Path) -> None:
-    await odxfs_ok("mkfs", tmp_path / "pool")
-    code, said = await add(tmp_path / "pool", "a", "a..b", MACHINE, "secret")
-    assert (code, "no host can have this name" in said) == (ExitCode.NETWORK, True)

@@ -242,7 +242,11 @@ changes = st.builds(
 )
 
 
-@given(st.integers(1, 2**40), st.lists(st.tuples(st.integers(1, 2**52).map(LeafId), changes)), st.data())
+@given(
+    st.integers(1, 2**40),
+    st.lists(st.tuples(st.integers(1, 2**52).map(LeafId), changes), min_size=1),
+    st.data(),
+)
 def test_a_row_is_what_was_packed_or_damaged(
     number: int, entries: list[tuple[LeafId, SlotChange]], data: st.DataObject
 ) -> None:
@@ -255,3 +259,11 @@ def test_a_row_is_what_was_packed_or_damaged(
         unpack_row(number, body[:at] + bytes([body[at] ^ 0x10]) + body[at + 1 :])
     with pytest.raises(Corrupt):
         unpack_row(number, body[:at])
+
+
+def test_a_row_that_was_cut_off_is_damaged_wherever_that_was() -> None:
+    """The checksum of nothing is the number of the row, which the leaf of the first entry may have, too."""
+    body = pack_row(1, [(LeafId(1), (0, 1, 0, ()))])
+    for end in range(len(body)):
+        with pytest.raises(Corrupt):
+            unpack_row(1, body[:end])

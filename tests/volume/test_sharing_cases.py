@@ -250,7 +250,7 @@ async def test_a_pool_that_latches_in_the_middle_of_a_clone_ends_it(
 
     monkeypatch.setattr(Files, "write", latching)
     monkeypatch.setattr(
-        volume.pool.writer, "goes_inline", lambda _: False
+        volume.pool.writer, "goes_inline", lambda *_, **__: False
     )  # so that something can happen meanwhile
     with pytest.raises(VolumeError):
         await subject.clone_range(source, 0, copy, 100, 3 * MIB)
