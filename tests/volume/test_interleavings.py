@@ -276,7 +276,7 @@ async def test_an_append_goes_behind_what_was_appended_while_it_was_under_way(
             nursery.start_soon(append)
             await gate.reached()
             await volume.write(file, file.size, b"second")
-    assert (asked, places) == ([5, 11], [11])
+    assert (asked[0], set(asked[1:]), places) == (5, {11}, [11])
     assert bytes(await volume.read(file, 0, file.size)) == b"firstsecond" + long
     assert await volume.pool.check(read_data=True) == []
 
