@@ -108,7 +108,6 @@ def test_what_makes_no_sense_is_told_and_kept(tmp_path: Path, content: str, code
     assert (tmp_path / "names").read_text() == content
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes what is another's")
 @pytest.mark.parametrize(
     ("of_directory", "of_replaced", "expected"),
     [
@@ -133,7 +132,6 @@ def test_what_root_writes_is_whose_it_was_or_the_directorys(
     assert found.st_gid == (4711 if expected == 4711 else 4713 if of_replaced is not None else 0)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes what is another's")
 def test_root_gives_away_what_it_made_and_nothing_that_it_was_led_to(tmp_path: Path) -> None:
     theirs, roots = tmp_path / "theirs", tmp_path / "roots"
     theirs.mkdir()
