@@ -232,9 +232,8 @@ def odxfs_mount_of(path: Path) -> int | None:
 def _is_odxfs(device: int) -> bool:
     """Kept, because a folder of many files asks for each; were it wrong after a mount has changed, a token would be refused."""
     wanted = b"%d:%d" % (os.major(device), os.minor(device))
-    lines = MOUNTS.read_bytes().split(
-        b"\n"
-    )  # names in it are bytes, of which the kernel escapes blanks and backslashes alone
+    # Names in it are bytes, of which the kernel escapes blanks and backslashes alone.
+    lines = MOUNTS.read_bytes().split(b"\n")
     return any(b" - fuse.odxfs " in line and line.split(b" ")[2] == wanted for line in lines)
 
 

@@ -100,9 +100,8 @@ class TreeCopy:
     async def _prepare(self, folder: Folder) -> Walk:
         await self._bring_up(folder)
         await self._refuse_itself(folder)
-        has_mode = (
-            folder.entry.metadata.mode is not None
-        )  # its own, then, in the end: what it holds may be open to all
+        # One with a mode has it in the end; until then it is private: what it holds may be open to all.
+        has_mode = folder.entry.metadata.mode is not None
         if await folder.destination.make_folder(private=has_mode):
             self._summary.folders += 1
         if folder.parent is None:

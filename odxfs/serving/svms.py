@@ -146,9 +146,8 @@ async def _require_keytabs(configuration: Configuration, names: Iterable[str]) -
     for name in names:
         keytab = configuration.svm[name].keytab
         if keytab:
-            await trio.to_thread.run_sync(
-                check_keytab, Path(keytab)
-            )  # the file may lie on the mount that we serve
+            # In a thread: the file may lie on the mount that we serve.
+            await trio.to_thread.run_sync(check_keytab, Path(keytab))
 
 
 def keep_share(pool: Pool, share: Share | None) -> None:

@@ -54,9 +54,8 @@ async def close_open(server: SmbServer, opened: SmbOpen) -> None:
 
 def _mark_for_deletion(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:
     server.opens.set_delete_pending(entry.number, True, opened.doomed_name)
-    server.opens.grants.contend(
-        entry.number, Use.RENAME, opened.grant
-    )  # nobody waits: it goes with the last close
+    # Nobody waits: it goes with the last close.
+    server.opens.grants.contend(entry.number, Use.RENAME, opened.grant)
     if opened.is_directory:
         server.notifications.directory_marked(entry.number)
 
@@ -92,9 +91,8 @@ async def _let_go_base(server: SmbServer, opened: SmbOpen, base: Inode, entry: O
 async def _remove_if_last(server: SmbServer, opened: SmbOpen, inode: Inode, entry: OpenEntry) -> bool:
     """Take away the names that have waited for the end of `entry`, which stands meanwhile; whether there were any."""
     opens, removed = server.opens, False
-    while names := opens.ended_deletions(
-        entry
-    ):  # looked at again: a local program may have renamed it meanwhile
+    # Looked at again: a local program may have renamed it meanwhile.
+    while names := opens.ended_deletions(entry):
         for name in names:
             try:
                 await _remove_name(opened, inode, name)

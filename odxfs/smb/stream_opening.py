@@ -113,9 +113,8 @@ async def _open_of(
     except NotFound:
         _check_create(context, request, where, base, is_new=is_new)
         stream, action = await volume.create_stream(base, name), CreateAction.CREATED
-    if context.server.opens.is_delete_pending(
-        base.number, where.entry_name
-    ):  # meanwhile: its name may be going just now
+    # Meanwhile its name may be going.
+    if context.server.opens.is_delete_pending(base.number, where.entry_name):
         raise SmbError(Status.DELETE_PENDING)
     volume.hold(stream)
     overwriting = action in (CreateAction.OVERWRITTEN, CreateAction.SUPERSEDED)
