@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyfuse3
 
@@ -15,6 +15,7 @@ from odxfs.volume import Inode, RenameFlags
 from .answers import answered
 from .caching import folders_changed, give_way
 from .front_end import FrontEnd
+from .invalidation import Name
 
 log = logging.getLogger("odxfs.mount")
 
@@ -127,9 +128,8 @@ class NameOperations(FrontEnd):
     ) -> None:
         """Remove a name; open files live on. EBUSY when an SMB open does not share deletion."""
         parent = self.numbers.of_kernel(parent_inode)
-        if self.opens.cached:
-            await self._give_way_by_name(parent, name)
-        await self.volume.unlink(parent, name, self._require_removable)
+        permit = await self._permit_removal((parent, name))
+        await self.volume.unlink(parent, name, permit)
         folders_changed(self.opens, parent)
 
     @answered
@@ -138,9 +138,8 @@ class NameOperations(FrontEnd):
     ) -> None:
         """Remove an empty directory."""
         parent = self.numbers.of_kernel(parent_inode)
-        if self.opens.cached:
-            await self._give_way_by_name(parent, name)
-        await self.volume.rmdir(parent, name, self._require_removable)
+        permit = await self._permit_removal((parent, name))
+        await self.volume.rmdir(parent, name, permit)
         folders_changed(self.opens, parent)
 
     @answered
@@ -158,18 +157,15 @@ class NameOperations(FrontEnd):
             raise pyfuse3.FUSEError(errno.EINVAL)
         old_parent = self.numbers.of_kernel(parent_inode_old)
         new_parent = self.numbers.of_kernel(parent_inode_new)
-        if self.opens.cached:
-            await self._give_way_by_name(old_parent, name_old)
-            await self._give_way_by_name(new_parent, name_new)
+        old, new = (old_parent, name_old), (new_parent, name_new)
+        may_be_removed = await self._permit_removal(old, new)
         found: list[Inode] = []
 
         def permit(*inodes: Inode | None) -> None:
+            may_be_removed(*inodes)
             found.extend(inode for inode in inodes if inode is not None)
-            for inode in found:
-                self._require_removable(inode)
 
-        await self.volume.rename(old_parent, name_old, new_parent, name_new, RenameFlags(flags), permit)
-        old, new = (old_parent, name_old), (new_parent, name_new)
+        await self.volume.rename(*old, *new, RenameFlags(flags), permit)
         if found:
             self.opens.renamed(found[0].number, old, new)
         if flags & RenameFlags.EXCHANGE and len(found) > 1:
@@ -181,15 +177,31 @@ class NameOperations(FrontEnd):
         folders_changed(self.opens, parent)
         return self.enter(inode, names_gone)
 
-    async def _give_way_by_name(self, parent: InodeNumber, name: bytes) -> None:
-        """Clients that keep a file open only because they cache it close it before it loses its name."""
-        inode = await self._lookup_or_none(parent, name)
-        if inode is not None:
-            await give_way(self.opens, inode.number, Use.RENAME)
+    async def _permit_removal(self, *names: Name) -> Callable[..., None]:
+        """Have clients close what they keep open only because they cache it; returns what is shown the inodes that change.
 
-    async def _lookup_or_none(self, parent: InodeNumber, name: bytes) -> Inode | None:
+        The kernel has judged, by the sticky bit too, what had the names before that wait. For what has got one since it gets
+        ESTALE: it looks again without its cache and judges that.
+        """
+        judged: list[InodeNumber | None] | None = None
+        if self.opens.cached:
+            judged = [await self._number_or_none(*name) for name in names]
+            for number in judged:
+                if number is not None:
+                    await give_way(self.opens, number, Use.RENAME)
+
+        def permit(*inodes: Inode | None) -> None:
+            if judged is not None and judged != [inode and inode.number for inode in inodes]:
+                raise pyfuse3.FUSEError(errno.ESTALE)
+            for inode in inodes:
+                if inode is not None:
+                    self._require_removable(inode)
+
+        return permit
+
+    async def _number_or_none(self, parent: InodeNumber, name: bytes) -> InodeNumber | None:
         try:
-            return await self.volume.lookup(parent, name)
+            return (await self.volume.lookup(parent, name)).number
         except NotFound:
             return None
 

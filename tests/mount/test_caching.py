@@ -25,6 +25,7 @@ from odxfs.wire.ioctl import IoctlRequest
 from odxfs.wire.oplock_break import LeaseBreakNotification
 from odxfs.wire.query_info import InfoType
 from odxfs.wire.set_info import SetInfoRequest
+from tests.mount.acting import OTHER, OWNER, acting
 from tests.mount.both import hold_notices, mounted_and_shared
 from tests.mount.inside import on
 from tests.support.waiting import until
@@ -224,3 +225,35 @@ async def test_a_client_that_comes_to_cache_a_file_during_a_local_write_hears_of
         with trio.fail_after(10):
             assert (await both.told()).new_lease_state == 0
         assert await both.peer.read(fid, 0, 3) == b"nnn"
+
+
+def _rename(path: Path) -> None:
+    path.rename(path.with_name("report"))
+
+
+@pytest.mark.parametrize(("change", "name"), [(_rename, "mine"), (os.unlink, "report")])
+async def test_what_gets_a_name_in_a_sticky_folder_while_a_client_is_waited_for_is_judged_itself(
+    tmp_path: Path, change: Callable[[Path], None], name: str
+) -> None:
+    tmp_path.chmod(0o755)
+    async with mounted_and_shared(tmp_path) as both:
+        await on(both.path.chmod, 0o1777)
+        assert (
+            await on(acting, OWNER, lambda where: where.write_bytes(b"the owner's"), both.path / name) == "ok"
+        )
+        await on(acting, OWNER, lambda where: where.chmod(0o666), both.path / name)
+        fid = await both.peer.open(name, share_access=3, **lease(R | H))
+        share, said = both.pool.volume("main", origin="smb"), list[str]()
+
+        async def act() -> None:
+            said.append(await on(acting, OWNER, change, both.path / name))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(act)
+            await both.told()
+            if name == "report":
+                await share.rename(share.root, b"report", share.root, b"elsewhere")
+            others = await share.create(share.root, b"report", 0o100644, OTHER.uid, OTHER.gid)
+            await both.peer.close(fid)
+        assert said == ["EPERM"]
+        assert await share.lookup(share.root, b"report") is others
