@@ -32,7 +32,7 @@ class AttributeOperations(FrontEnd):
     @answered
     async def getattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """stat(2) and fstat(2)."""
-        return self.describe(await self.at_path_or_open(inode))
+        return self.describe(await self.at_path_or_open(inode, ctx))
 
     @answered
     async def setattr(
@@ -44,7 +44,7 @@ class AttributeOperations(FrontEnd):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """chmod, chown, truncate, utimens; `fh` comes with ftruncate."""
-        target = await (self.at_path_or_open(inode) if fh is None else self.numbers.inode(inode))
+        target = await (self.at_path_or_open(inode, ctx) if fh is None else self.numbers.inode(inode))
         if fields.update_size:
             await self._truncate(target, attr.st_size, fh)
         change = _change(attr, fields)
@@ -81,7 +81,7 @@ class AttributeOperations(FrontEnd):
         self, inode: pyfuse3.InodeT, name: pyfuse3.XAttrNameT, ctx: pyfuse3.RequestContext
     ) -> bytes:
         """One extended attribute; ENODATA when it is not there."""
-        target = await self.at_path_or_open(inode)
+        target = await self.at_path_or_open(inode, ctx)
         if name == CAPABILITY and not target.has_xattrs:
             raise pyfuse3.FUSEError(errno.ENODATA)
         _require_namespace(name)
@@ -100,7 +100,7 @@ class AttributeOperations(FrontEnd):
         if len(name) > MAX_XATTR_NAME_BYTES:
             raise pyfuse3.FUSEError(errno.ERANGE)
         _require_namespace(name)
-        target = await self.at_path_or_open(inode)
+        target = await self.at_path_or_open(inode, ctx)
         if name.startswith(RESERVED):
             await self._require_sharing(target, Use.CHANGE, FILE_WRITE_DATA)
             await self.tokens.write(target, name, value, ctx)
@@ -114,7 +114,7 @@ class AttributeOperations(FrontEnd):
         """The names of the extended attributes that the caller may see."""
         return [
             pyfuse3.XAttrNameT(name)
-            for name in await self.volume.list_xattrs(await self.at_path_or_open(inode))
+            for name in await self.volume.list_xattrs(await self.at_path_or_open(inode, ctx))
             if _is_shown(name, ctx.uid)
         ]
 
@@ -124,7 +124,7 @@ class AttributeOperations(FrontEnd):
     ) -> None:
         """Remove an extended attribute; ENODATA when it is not there."""
         _require_namespace(name)
-        await self.volume.remove_xattr(await self.at_path_or_open(inode), name)
+        await self.volume.remove_xattr(await self.at_path_or_open(inode, ctx), name)
 
     @answered
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:

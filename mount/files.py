@@ -36,7 +36,7 @@ class FileOperations(FrontEnd):
         self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.FileInfo:
         """Open a file; with O_TRUNC it is emptied in the same step. EBUSY where an SMB open does not share the access."""
-        file = await self.at_path(inode)
+        file = await self.at_path(inode, ctx)
         if self.opens.cached:
             use = Use.OVERWRITE if flags & os.O_TRUNC else Use.OPEN
             await give_way(self.opens, file.number, use, access=_access(flags))
@@ -86,6 +86,7 @@ class FileOperations(FrontEnd):
         except AlreadyExists:
             if flags & os.O_EXCL:
                 raise
+            self.invalidation.walks_again(ctx.pid)
             raise pyfuse3.FUSEError(errno.ESTALE) from None
         if self.opens.cached:
             folders_changed(self.opens, parent)
@@ -103,7 +104,8 @@ class FileOperations(FrontEnd):
         # the share has written. direct_io would cost shared mappings, which databases and git use.
         # A token is read past the cache, for it may end.
         fh, is_token = self.handles.add_file(FileHandle(file, entry, flags)), file.number >= TOKEN_INODES
-        return pyfuse3.FileInfo(fh=fh, keep_cache=not is_token, direct_io=is_token)
+        keeps = not (is_token or self.invalidation.has_old_pages(file.number))
+        return pyfuse3.FileInfo(fh=fh, keep_cache=keeps, direct_io=is_token)
 
     @answered
     async def read(self, fh: pyfuse3.FileHandleT, off: int, size: int) -> Buffer:  # type: ignore[override]

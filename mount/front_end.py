@@ -113,17 +113,17 @@ class FrontEnd(pyfuse3.Operations):
         self.invalidation.found_by_name(inode.number)
         return self.describe(inode)
 
-    async def at_path(self, number: pyfuse3.InodeT) -> Inode:
+    async def at_path(self, number: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> Inode:
         """The inode of an operation that the kernel reached by a path; ESTALE makes it walk the path afresh."""
-        if self.invalidation.name_is_doubtful(self.numbers.of_kernel(number)):
+        if self.invalidation.must_walk_again(self.numbers.of_kernel(number), ctx.pid):
             raise pyfuse3.FUSEError(errno.ESTALE)
         return await self.numbers.inode(number)
 
-    async def at_path_or_open(self, number: pyfuse3.InodeT) -> Inode:
+    async def at_path_or_open(self, number: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> Inode:
         """The same where the kernel does not say whether it was a path or an open file, which must not see ESTALE."""
         if not self.invalidation.doubts_names or self.handles.is_open(self.numbers.of_kernel(number)):
             return await self.numbers.inode(number)
-        return await self.at_path(number)
+        return await self.at_path(number, ctx)
 
     async def entry_changed(self, inode: Inode) -> None:
         """What listings show of an inode has changed: no client goes by those that it remembers of its folders."""

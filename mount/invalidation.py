@@ -8,7 +8,8 @@ sees only the true answer.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import pyfuse3
 import trio
@@ -29,11 +30,23 @@ from odxfs.volume import (
 )
 
 from .inode_numbers import InodeNumbers
+from .notices import Notices
 from .snapshots import FOLDER
 
 log = logging.getLogger("odxfs.mount")
 
 Name = tuple[InodeNumber, bytes]
+
+MOST_SECOND_WALKS = 256
+"""Callers of whom is remembered that they were told to walk a path again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _NameNotice:
+    """That a name is gone. No two are equal: the same name may go a second time while the first is being told."""
+
+    parent: InodeNumber
+    name: bytes
 
 
 class Invalidation:
@@ -42,33 +55,57 @@ class Invalidation:
     def __init__(self, volume: Volume, numbers: InodeNumbers) -> None:
         self._volume = volume
         self._numbers = numbers
-        self._pages: set[InodeNumber] = set()
-        self._names: set[Name] = set()
+        self._pages: Notices[None, InodeNumber] = Notices(self._tell_pages)
+        self._names: Notices[InodeNumber, _NameNotice] = Notices(self._tell_names, self._told_names)
+        self._renamed: dict[InodeNumber, set[_NameNotice]] = {}
+        """Inodes that the kernel may still reach by names that are gone."""
+        self._gone_from: dict[_NameNotice, set[InodeNumber]] = {}
+        """The other way round: of each notice that is not told yet."""
+        self._second_walks: dict[int, InodeNumber | None] = {}
+        """Of callers that were told to walk again: to which inode they came then."""
         self.names_gone = 0
         """How many names others have taken away so far: who looked at one before does not know that it is there still."""
-        self._renamed: set[InodeNumber] = set()
-        self._renamed_before: set[InodeNumber] = set()
-        """Of the names that the kernel is being told of."""
-        self._wake = trio.Event()
-        self._telling, self._next = trio.Event(), trio.Event()
-        self._telling.set()
 
     @property
     def doubts_names(self) -> bool:
         """Whether the kernel may have come to any inode by a name that is gone."""
-        return bool(self._renamed or self._renamed_before)
+        return bool(self._renamed)
 
-    def name_is_doubtful(self, number: InodeNumber) -> bool:
-        """Whether the kernel may have come to the inode by a name that is gone; true once for each change."""
-        if number not in self._renamed and number not in self._renamed_before:
+    def must_walk_again(self, number: InodeNumber, caller: int) -> bool:
+        """Whether the kernel may have brought `caller`, a thread, to the inode by a name that is gone; once for each change.
+
+        It is not said of what the second walk comes to: the kernel makes no third one, and has asked us for each of its names,
+        so one that has gone since then went after the program's call.
+        """
+        if caller in self._second_walks and self._second_walks[caller] in (None, number):
+            self._second_walks[caller] = number
+            return False
+        if number not in self._renamed:
             return False
         self.found_by_name(number)
+        self.walks_again(caller)
         return True
+
+    def walks_again(self, caller: int) -> None:
+        """`caller` is being told to walk a path again. A thread of another PID namespace has the number 0, as have all such."""
+        self._second_walks.pop(caller, None)
+        if caller != 0:
+            self._second_walks[caller] = None
+        if len(self._second_walks) > MOST_SECOND_WALKS:
+            del self._second_walks[next(iter(self._second_walks))]
+
+    def walk_ended(self, caller: int) -> None:
+        """`caller` has come to a name that is not there."""
+        self._second_walks.pop(caller, None)
 
     def found_by_name(self, number: InodeNumber) -> None:
         """The kernel is being given a true name of the inode: what it now does with it needs no second look."""
-        self._renamed.discard(number)
-        self._renamed_before.discard(number)
+        for notice in self._renamed.pop(number, ()):
+            self._gone_from[notice].discard(number)
+
+    def has_old_pages(self, number: InodeNumber) -> bool:
+        """Whether the kernel may have pages of the file that it has not been told to drop yet."""
+        return self._pages.is_untold(None, number)
 
     def changed(self, change: Change) -> None:
         """The pool's observer: called inside each change, of every volume and from every origin."""
@@ -99,8 +136,7 @@ class Invalidation:
             return
         known.is_resized |= change.size_changed
         self._attributes_old(change.number)
-        self._pages.add(change.number)
-        self._wake.set()
+        self._pages.add(None, change.number)
 
     def _entry_renamed(self, change: EntryRenamed) -> None:
         numbers = [change.number] if change.replaced is None else [change.number, change.replaced]
@@ -118,47 +154,50 @@ class Invalidation:
         known = {number for number in numbers if number in self._numbers}
         if name[0] not in self._numbers or not known:
             return
-        self._renamed |= known
-        self._names.add(name)
-        self._wake.set()
+        notice = _NameNotice(*name)
+        self._gone_from[notice] = known
+        for number in known:
+            self._renamed.setdefault(number, set()).add(notice)
+        self._names.add(notice.parent, notice)
 
     def content_doubtful(self, number: InodeNumber) -> None:
         """The kernel's pages are not what it did last: a change ended half-way, or bytes went elsewhere than it said."""
         self._attributes_old(number)
         if number in self._numbers:
-            self._pages.add(number)
-            self._wake.set()
+            self._pages.add(None, number)
 
     def drop_pages(self, number: InodeNumber) -> None:
-        """Have the kernel write back and forget the inode's pages. For worker threads: it may block, as `_tell` does."""
+        """Have the kernel write back and forget the inode's pages. For worker threads: it may block."""
         _notify(pyfuse3.invalidate_inode, self._numbers.for_kernel(number))
 
     async def caught_up(self) -> None:
         """Return when the kernel has forgotten all that is old by now."""
-        if self._wake.is_set():
-            await self._next.wait()
-        else:
-            await self._telling.wait()
+        await self._names.caught_up()
+        await self._pages.caught_up()
 
     async def run(self) -> None:
         """Tell the kernel of old pages and names until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            self._telling, self._next = self._next, trio.Event()
-            pages, self._pages = self._pages, set()
-            names, self._names = self._names, set()
-            self._renamed_before, self._renamed = self._renamed, set()
-            await trio.to_thread.run_sync(self._tell, pages, names)
-            self._renamed_before.clear()
-            self._telling.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._names.run)
+            nursery.start_soon(self._pages.run)
 
-    def _tell(self, pages: set[InodeNumber], names: set[Name]) -> None:
-        """Runs in a worker thread and may block for as long as the kernel is busy with the inode or directory."""
-        for parent, name in names:
-            _notify(pyfuse3.invalidate_entry, self._numbers.for_kernel(parent), name)
-        for number in pages:
-            _notify(pyfuse3.invalidate_inode, self._numbers.for_kernel(number))
+    def _tell_names(self, notices: Iterable[_NameNotice]) -> None:
+        """In a worker thread, which waits for as long as the directory is in use."""
+        for notice in notices:
+            _notify(pyfuse3.invalidate_entry, self._numbers.for_kernel(notice.parent), notice.name)
+
+    def _told_names(self, notices: Iterable[_NameNotice]) -> None:
+        for notice in notices:
+            for number in self._gone_from.pop(notice):
+                doubts = self._renamed[number]
+                doubts.discard(notice)
+                if not doubts:
+                    del self._renamed[number]
+
+    def _tell_pages(self, numbers: Iterable[InodeNumber]) -> None:
+        """In a worker thread, which waits for as long as a page is being filled."""
+        for number in numbers:
+            self.drop_pages(number)
 
 
 def _notify(notice: Callable[..., None], *arguments: object, **options: object) -> None:

@@ -36,7 +36,11 @@ class NameOperations(FrontEnd):
         """The inode of a name; "." and ".." are asked for by NFS."""
         for _ in range(MOST_LOOKS):
             seen = self.invalidation.names_gone
-            inode = await self._look_up(parent_inode, name)
+            try:
+                inode = await self._look_up(parent_inode, name)
+            except NotFound:
+                self.invalidation.walk_ended(ctx.pid)
+                raise
             if seen == self.invalidation.names_gone:
                 break
         return self.enter(inode, seen)
@@ -103,7 +107,7 @@ class NameOperations(FrontEnd):
     @answered
     async def readlink(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileNameT:
         """The target of a symbolic link."""
-        link = await self.at_path(inode)
+        link = await self.at_path(inode, ctx)
         self.volume.touch(link, accessed=True)
         return pyfuse3.FileNameT(link.target)
 
@@ -116,7 +120,7 @@ class NameOperations(FrontEnd):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """A further name of an inode."""
-        target = await self.at_path(inode)
+        target = await self.at_path(inode, ctx)
         new_parent = self.numbers.of_kernel(new_parent_inode)
         seen = self.invalidation.names_gone
         await self.volume.link(target, new_parent, new_name)

@@ -27,6 +27,15 @@ KERNEL_READ_AHEAD_KIB = 512
 It would ask for 128 KiB: a MiB then took 610 us instead of 390. More gains little, and a fault of a mapping reads as much.
 """
 
+_IDLE_TASKS = 4
+"""Tasks of pyfuse3 that stay when they have nothing to do, each with a buffer of 1 MiB of which only what came is resident.
+
+By its default two requests at a time begin a task and end it again each time, and the C library's heap is torn by that buffer.
+"""
+
+_MOST_TASKS = 1024
+"""Operations under way at a time. Those that wait for a client of the share, 35 seconds at worst, must not keep others out."""
+
 
 async def run_mount(
     volume: Volume,
@@ -107,7 +116,7 @@ def _widen_kernel_read_ahead(mountpoint: str) -> None:
 async def _serve(whole: trio.CancelScope) -> None:
     """Answer the kernel until the mount is gone, whatever is cancelled meanwhile: half an answer would hang its caller."""
     with trio.CancelScope(shield=True):
-        await pyfuse3.main()
+        await pyfuse3.main(min_tasks=_IDLE_TASKS, max_tasks=_MOST_TASKS)
     whole.cancel()
 
 

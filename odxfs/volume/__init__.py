@@ -34,11 +34,12 @@ from odxfs.volume.tree.namespace import VolumeRecord
 from odxfs.volume.tree.renames import RenameFlags, RenamePermit
 from odxfs.volume.tree.streams import StreamEntry
 from odxfs.volume.tree.upcase import upcase
+from odxfs.volume.tree.xattrs import CAPABILITY_NAME
 from odxfs.volume.volume import Volume
 from odxfs.volume.writes import RangePermit, permit_all
 
 __all__ = [
-    "INLINE_BYTES", "MOST_OF_ONE_MOMENT", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
+    "CAPABILITY_NAME", "INLINE_BYTES", "MOST_OF_ONE_MOMENT", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
     "Attribute", "AttributeChange", "AttributesChanged", "Change", "Condition", "ContentChanged", "DirectoryEntry",
     "DiskCondition", "EntryAdded",
     "EntryRemoved", "EntryRenamed", "Finding", "Inode", "Permit", "Pin", "Pool", "PoolStatistics", "RangePermit", "RenameFlags",

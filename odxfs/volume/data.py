@@ -420,8 +420,10 @@ class DataPath:
     def _tell(self, inode: "Inode", offset: int, length: int, origin: str, *, size_changed: bool) -> None:
         pool = self._pool
         inode.mtime_ns = inode.ctime_ns = pool.clock()
-        if inode.mode & _PRIVILEGES and origin != MOUNT:
-            inode.mode = _without_privileges(inode.mode)
+        if origin != MOUNT:
+            pool.namespace.xattrs.drop_capability(inode)
+            if inode.mode & _PRIVILEGES:
+                inode.mode = _without_privileges(inode.mode)
         pool.namespace.mark_dirty(inode)
         if inode.parent:  # a stream: whatever else is written to has none
             pool.namespace.stream_changes.content_changed(inode)

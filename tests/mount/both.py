@@ -5,18 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import pyfuse3
 import pytest
 import trio
 
 from odxfs.opens import OpenTable
-from odxfs.types import InodeNumber
 from odxfs.volume import Pool
 from odxfs.wire.client_exchange import ALL_ONES
 from odxfs.wire.header import Command
 from odxfs.wire.oplock_break import LeaseBreakAcknowledgment, LeaseBreakNotification, unpack_notification
-from odxfs_mount.invalidation import Invalidation
 from odxfs_mount.session import run_mount
 from tests.support.peer import Peer, logged_in
 from tests.support.serving import PASSWORD, SHARE, USER, serve
@@ -63,13 +61,13 @@ async def mounted_and_shared(base: Path) -> AsyncIterator[Both]:
 def hold_notices(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
     """The kernel is told of names that are gone only when the second event is set; the first is, once it is about to be."""
     tells, may_tell = threading.Event(), threading.Event()
-    tell = Invalidation._tell
+    tell = pyfuse3.invalidate_entry
 
-    def tell_later(self: Invalidation, pages: set[InodeNumber], names: set[Any]) -> None:
+    def tell_later(parent: pyfuse3.InodeT, name: pyfuse3.FileNameT) -> None:
         tells.set()
         assert may_tell.wait(60)
-        tell(self, pages, names)
+        tell(parent, name)
 
-    monkeypatch.setattr(Invalidation, "_tell", tell_later)
+    monkeypatch.setattr(pyfuse3, "invalidate_entry", tell_later)
     monkeypatch.setattr("odxfs.volume.pool.FOLLOWING_SECONDS", 60.0)
     return tells, may_tell

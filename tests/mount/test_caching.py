@@ -1,8 +1,11 @@
 """Local programs beside a client that caches: it gives up what stands in their way before they get to the file."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ import pytest
 import trio
 
 from odxfs.ntstatus import Status
+from odxfs.opens.share_modes import DELETE
 from odxfs.smb.caching import breaks
 from odxfs.types import Buffer
 from odxfs.volume.blocks.files import Files
+from odxfs.wire.client_exchange import ALL_ONES
 from odxfs.wire.create import CreateOptions, OplockLevel
 from odxfs.wire.create_contexts import REQUEST_LEASE, LeaseV2
 from odxfs.wire.echo import EchoRequest
@@ -25,6 +30,7 @@ from odxfs.wire.ioctl import IoctlRequest
 from odxfs.wire.oplock_break import LeaseBreakNotification
 from odxfs.wire.query_info import InfoType
 from odxfs.wire.set_info import SetInfoRequest
+from odxfs_mount import files
 from tests.mount.acting import OTHER, OWNER, acting
 from tests.mount.both import hold_notices, mounted_and_shared
 from tests.mount.inside import on
@@ -229,6 +235,75 @@ async def test_a_client_that_comes_to_cache_a_file_during_a_local_write_hears_of
 
 def _rename(path: Path) -> None:
     path.rename(path.with_name("report"))
+
+
+READER = """
+import mmap, sys
+with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+    for _ in sys.stdin:
+        print(mapping[:3].decode(), flush=True)
+"""
+
+
+async def test_mappings_follow_the_share_though_a_local_removal_waits_for_a_client(tmp_path: Path) -> None:
+    """The kernel takes no name from a folder in which it is removing one; that holds up nothing else."""
+    async with mounted_and_shared(tmp_path) as both:
+        fid = await both.peer.open("mapped")
+        await both.peer.write(fid, 0, b"old")
+        await both.peer.close(await both.peer.open("gone"))
+        assert await on((both.path / "gone").exists)
+        reader = await trio.lowlevel.open_process(
+            [sys.executable, "-c", READER, str(both.path / "mapped")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+        async def mapped() -> bytes:
+            await reader.stdin.send_all(b"\n")
+            return bytes(await reader.stdout.receive_some())
+
+        async with both.another_client() as holder, trio.open_nursery() as nursery:
+            assert await mapped() == b"old\n"
+            held = await holder.open("held", share_access=3, **lease(R | H))
+            nursery.start_soon(on, (both.path / "held").unlink)
+            await holder.next_response(ALL_ONES)
+            gone = await both.peer.open(
+                "gone", desired_access=DELETE, create_options=CreateOptions.DELETE_ON_CLOSE
+            )
+            await both.peer.close(gone)
+            await both.peer.write(fid, 0, b"new")
+            with trio.fail_after(20):  # the server gives the holder up after 35
+                while await mapped() != b"new\n":
+                    await trio.sleep(0.05)
+            await holder.close(held)
+        await reader.stdin.aclose()
+        await reader.wait()
+        assert not await on((both.path / "held").exists)
+
+
+async def test_programs_that_wait_for_a_client_leave_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, many = [], trio.CapacityLimiter(130)
+    give_way = files.give_way
+
+    async def counted(*arguments: Any, **options: Any) -> None:
+        waiting.append(arguments)
+        await give_way(*arguments, **options)
+
+    monkeypatch.setattr(files, "give_way", counted)
+
+    def read() -> None:
+        assert (both.path / "file").read_bytes() == b""
+
+    async with mounted_and_shared(tmp_path) as both, trio.open_nursery() as nursery:
+        await both.peer.open("file", **lease(R | W | H))
+        for _ in range(120):
+            nursery.start_soon(partial(trio.to_thread.run_sync, read, limiter=many))
+        await both.told()
+        await until(lambda: len(waiting) == 120)
+        await on((both.path / "another").touch)
+        await both.agree(R, KEY)
 
 
 @pytest.mark.parametrize(("change", "name"), [(_rename, "mine"), (os.unlink, "report")])

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -14,7 +15,9 @@ from odxfs.token_attributes import READ_TOKEN, WRITE_TOKEN, TokenAnswer
 from odxfs.types import InodeNumber
 from odxfs.volume import AttributeChange, Inode, RenameFlags
 from odxfs.volume.tree.inodes import InodeCache
+from odxfs_mount.operations import Operations
 from odxfs_mount.unmounting import find_mount
+from tests.mount.both import hold_notices
 from tests.mount.inside import Inside, mounted_inside, on
 
 FILE = stat.S_IFREG | 0o644
@@ -133,6 +136,36 @@ async def test_a_name_that_goes_while_it_is_looked_at_is_not_believed_afterwards
         archive = await share.lookup(folder, b"archive")
         assert bytes(await share.read(archive, 0, 100)) == b"the old one"
         assert bytes(await share.read(new, 0, 100)) == b"meant for the new one"
+
+
+async def test_a_program_never_sees_that_the_kernel_had_to_look_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The share replaces the file once more between the second look at the name and the open."""
+    _, may_tell = hold_notices(monkeypatch)
+    look_up, looks = Operations.lookup, []
+
+    async def and_replaced(operations: Operations, *arguments: Any) -> Any:
+        entry = await look_up(operations, *arguments)
+        looks.append(arguments)
+        if len(looks) == 2:  # the kernel asks whether the name means the same file still, and then which
+            await replace(b"third")
+        return entry
+
+    async with mounted_inside(tmp_path) as inside:
+
+        async def replace(name: bytes) -> None:
+            await inside.share.rename(inside.share.root, name, inside.share.root, b"file")
+
+        for name in ("file", "second", "third"):
+            await on((inside.path / name).write_text, name)
+        monkeypatch.setattr(Operations, "lookup", and_replaced)
+        try:
+            await replace(b"second")
+            assert await on((inside.path / "file").read_text) == "second"
+            assert len(looks) == 2
+        finally:
+            may_tell.set()
 
 
 async def test_a_folder_that_the_share_moves_takes_its_paths_along(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ Action = Callable[[Path], object]
 OK, ACCES, PERM = "ok", "EACCES", "EPERM"
 USERS = {"root": ROOT, "owner": OWNER, "member": MEMBER, "other": OTHER}
 READ, WRITE, RW = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
+
+CAPABILITY, CAP_NET_RAW = "security.capability", struct.pack("<5I", 0x0200_0001, 1 << 13, 0, 0, 0)
 
 
 def make(folder: Path, *, directory: int = 0o777, file: int = 0o666) -> Path:
@@ -223,6 +226,15 @@ def test_what_changes_content_takes_privileges_away(
     place = make(folder, file=mode)
     assert acting(user, CHANGING[name], place) == OK
     assert mode_of(place / "file") == kept
+
+
+@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("user", [ROOT, OTHER])
+def test_what_changes_content_takes_file_capabilities_away(folder: Path, name: str, user: User) -> None:
+    place = make(folder)
+    os.setxattr(place / "file", CAPABILITY, CAP_NET_RAW)
+    assert acting(user, CHANGING[name], place) == OK
+    assert os.listxattr(place / "file") == ["user.there"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import trio
 
 from odxfs.errors import Corrupt, FileTooBig, InvalidArgument
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES, MAX_FILE_BYTES
-from odxfs.volume import MOUNT, AttributeChange, Change, ContentChanged, Inode, Volume
+from odxfs.volume import CAPABILITY_NAME, MOUNT, AttributeChange, Change, ContentChanged, Inode, Volume
 
 
 async def make(volume: Volume, name: bytes, content: bytes = b"") -> Inode:
@@ -273,3 +273,16 @@ async def test_a_write_takes_the_privileges_of_a_program(volume: Volume) -> None
         await mounted.set_attributes(program, AttributeChange(mode=mode))
         await mounted.write(program, 0, b"#!")
         assert program.mode & 0o7777 == mode
+
+
+async def test_what_a_client_changes_has_no_file_capabilities_left(volume: Volume) -> None:
+    program = await make(volume, b"program", b"#!")
+    for change in (
+        lambda: volume.write(program, 0, b"##"),
+        lambda: volume.truncate(program, 1),
+        lambda: volume.set_attributes(program, AttributeChange(uid=7)),
+    ):
+        await volume.set_xattr(program, CAPABILITY_NAME, b"everything")
+        await volume.set_xattr(program, b"user.name", b"kept")
+        await change()
+        assert await volume.list_xattrs(program) == [b"user.name"]

@@ -4,7 +4,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from odxfs.errors import InvalidArgument
-from odxfs.volume.changes import Attribute, AttributesChanged
+from odxfs.volume.changes import MOUNT, Attribute, AttributesChanged
 from odxfs.volume.tree.inodes import LATEST_TIME_NS, AttributeChange, Inode, InodeCache
 from odxfs.volume.tree.xattrs import Xattrs
 
@@ -48,6 +48,8 @@ class Attributes:
         if "mode" in wanted:
             wanted["mode"] = inode.kind | stat.S_IMODE(wanted["mode"])
         what = self._set_security(inode, change)
+        if origin != MOUNT and (change.uid is not None or change.gid is not None):
+            self._xattrs.drop_capability(inode)
         for field, value in wanted.items():
             setattr(inode, field, value)
             what |= _WHAT[field]

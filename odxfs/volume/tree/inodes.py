@@ -32,9 +32,9 @@ class Inode:
 
     __slots__ = (
         "__weakref__", "allocated_blocks", "atime_ns", "btime_ns", "ctime_ns", "dos_attributes", "extents", "generation",
-        "gid", "gone", "has_streams", "has_xattrs", "holds", "mode", "mtime_ns", "nlink", "number", "parent", "rdev",
-        "reserved_bytes", "security", "size",
-        "snapshot", "target", "uid", "volume", "writers",
+        "gid", "gone", "has_streams", "has_xattrs", "holds", "may_be_capable", "mode", "mtime_ns", "nlink", "number",
+        "parent", "rdev", "reserved_bytes", "security", "size", "snapshot",
+        "target", "uid", "volume", "writers",
     )  # fmt: skip
 
     def __init__(self, number: InodeNumber, row: Row) -> None:
@@ -67,6 +67,8 @@ class Inode:
         self.holds = 0
         self.has_xattrs = True
         """False when it is known to have no extended attribute: the mount is asked for one before each write."""
+        self.may_be_capable = True
+        """False when it is known to have no file capabilities (`Xattrs.drop_capability`)."""
         self.security: bytes | None = None
         """The stored security descriptor, b"" when there is none, None while nobody has asked (Volume.security)."""
         self.has_streams = True
@@ -242,7 +244,7 @@ class InodeCache:
     def add(self, number: InodeNumber, row: Row) -> Inode:
         """A new inode, to be written with the next commit."""
         inode = Inode(number, row)
-        inode.has_xattrs = inode.has_streams = False
+        inode.has_xattrs = inode.may_be_capable = inode.has_streams = False
         inode.security = b""
         self._live[number] = inode
         self._dirty[number] = inode

@@ -26,6 +26,9 @@ MAX_TOTAL_BYTES = 1024 * 1024
 SECURITY_NAME = b"odxfs.security"
 """Under which the security descriptor is kept: in no name space that a mount user or an SMB client can name."""
 
+CAPABILITY_NAME = b"security.capability"
+"""What privileges a program gets by being started from the file (capabilities(7)): not what somebody else has put there."""
+
 MAX_SECURITY_BYTES = MAX_VALUE_BYTES
 
 _LARGE_SECURITY_BYTES = 2048
@@ -69,6 +72,13 @@ class Xattrs:
             self._view.delete(Table.XATTR, (inode.number, SECURITY_NAME))
         self._remember(inode, value)
 
+    def drop_capability(self, inode: Inode) -> None:
+        """Content or owner change: the kernel does so itself for what comes through it. Synchronous."""
+        if inode.has_xattrs and inode.may_be_capable:
+            assert isinstance(self._view, CatalogView), "what has been is not changed"
+            self._view.delete(Table.XATTR, (inode.number, CAPABILITY_NAME))
+            inode.may_be_capable = False
+
     def _remember(self, inode: Inode, value: bytes) -> None:
         inode.security = value
         if len(value) <= _LARGE_SECURITY_BYTES:
@@ -111,6 +121,7 @@ class Xattrs:
         ):
             raise AttributeTooLarge(f"inode {inode.number} has no room for attribute {name!r}")
         inode.has_xattrs = True
+        inode.may_be_capable |= name == CAPABILITY_NAME
         self._view.put(Table.XATTR, (inode.number, name), (value,))
         if name == SECURITY_NAME:
             self._remember(inode, value)
