@@ -27,10 +27,11 @@ KERNEL_READ_AHEAD_KIB = 512
 It would ask for 128 KiB: a MiB then took 610 us instead of 390. More gains little, and a fault of a mapping reads as much.
 """
 
-_IDLE_TASKS = 4
+_IDLE_TASKS = 12
 """Tasks of pyfuse3 that stay when they have nothing to do, each with a buffer of 1 MiB of which only what came is resident.
 
-By its default two requests at a time begin a task and end it again each time, and the C library's heap is torn by that buffer.
+The kernel reads ahead with as many requests. By its default each of them begins a task and ends it again, and the C library's
+heap is torn by that buffer.
 """
 
 _MOST_TASKS = 1024

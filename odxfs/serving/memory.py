@@ -8,6 +8,8 @@ import ctypes
 
 import trio
 
+from odxfs.buffers import give_back_large
+
 GIVE_BACK_SECONDS = 30.0
 """How often. A pass over a heap of 150 MiB takes some milliseconds, most of it only where there is much to give back."""
 
@@ -15,14 +17,15 @@ _libc = ctypes.CDLL(None)
 
 
 async def give_back_free_memory() -> None:
-    """Return the heap's free pages to the system every GIVE_BACK_SECONDS, until cancelled (malloc_trim(3), glibc).
+    """Return free pages of buffers and heap to the system every GIVE_BACK_SECONDS, until cancelled.
 
-    A C library that has no such call, as musl, is left to itself.
+    The heap's by malloc_trim(3) of glibc; a C library that has no such call, as musl, is left to itself.
     """
     trim = getattr(_libc, "malloc_trim", None)
-    if trim is None:
-        return
-    trim.argtypes, trim.restype = (ctypes.c_size_t,), ctypes.c_int
+    if trim is not None:
+        trim.argtypes, trim.restype = (ctypes.c_size_t,), ctypes.c_int
     while True:
         await trio.sleep(GIVE_BACK_SECONDS)
-        await trio.to_thread.run_sync(trim, 0)
+        await trio.to_thread.run_sync(give_back_large)
+        if trim is not None:
+            await trio.to_thread.run_sync(trim, 0)

@@ -7,13 +7,9 @@ and a large write arrives in place. The memory of a large one is the kernel's un
 """
 
 import struct
-import sys
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from odxfs.buffers import uninitialised
 from odxfs.errors import ProtocolError
 from odxfs.types import Buffer
 
@@ -31,30 +27,19 @@ LOGIN_CHUNK_BYTES = 8 * 1024
 """The first receive buffer, since a connection that has not logged in should cost little: a NEGOTIATE has 300 bytes."""
 
 MINIMUM_ROOM_BYTES = 2 * 1024
-SPARE_BUFFERS = 4
-"""Large buffers kept for reuse by one connection: their pages are already there, which a fresh mebibyte pays 100 us for."""
-
-LARGEST_SPARE_BYTES = 2 * 1024 * 1024
-"""Larger buffers are not kept, so that an idle connection holds 8 MiB at most."""
-
 _PREFIX = struct.Struct(">I")
-_Chunk: TypeAlias = bytearray | NDArray[np.uint8]
-_OWN_REFERENCES = 2
-"""What sys.getrefcount says of a buffer that only the list of spare ones still refers to (the list and the argument)."""
 
 
 class FrameBuffer:
     """The receive side of one connection. `limit` is the largest message that is accepted, in bytes."""
 
-    __slots__ = ("_chunk", "_end", "_spare", "_start", "_view", "limit")
+    __slots__ = ("_end", "_start", "_view", "limit")
 
     def __init__(self, limit: int = LOGIN_FRAME_BYTES) -> None:
         self.limit = limit
-        self._chunk: _Chunk = bytearray(LOGIN_CHUNK_BYTES)
-        self._view = memoryview(self._chunk)
+        self._view = memoryview(bytearray(LOGIN_CHUNK_BYTES))
         self._start = 0
         self._end = 0
-        self._spare: list[_Chunk] = []
 
     def room(self) -> memoryview:
         """Where the next bytes of the connection go; valid until the next call of any method."""
@@ -80,32 +65,15 @@ class FrameBuffer:
 
     def _make_room(self, wanted: int) -> None:
         """See to it that `wanted` bytes from the start of the incomplete message, and some room anyway, are there."""
-        capacity = len(self._chunk)
+        capacity = len(self._view)
         size_known = wanted > PREFIX_BYTES
         if self._start + wanted <= capacity and (size_known or capacity - self._end >= MINIMUM_ROOM_BYTES):
             return
         ordinary = CHUNK_BYTES if self.limit > LOGIN_FRAME_BYTES else LOGIN_CHUNK_BYTES
-        fresh = self._take(max(ordinary, wanted + MINIMUM_ROOM_BYTES))
-        view = fresh.data if isinstance(fresh, np.ndarray) else memoryview(fresh)
+        fresh = uninitialised(max(ordinary, wanted + MINIMUM_ROOM_BYTES))
         rest = self._end - self._start
-        view[:rest] = self._view[self._start : self._end]
-        if CHUNK_BYTES < capacity <= LARGEST_SPARE_BYTES:
-            self._spare.append(self._chunk)
-            del self._spare[:-SPARE_BUFFERS]
-        self._chunk, self._view, self._start, self._end = fresh, view, 0, rest
-
-    def _take(self, size: int) -> _Chunk:
-        """A buffer of at least `size` bytes that no message lives in any more.
-
-        `bytearray` clears its memory, and so has all of it: no more than CHUNK_BYTES may be had for a prefix.
-        """
-        for index in range(len(self._spare)):
-            if (
-                size <= len(self._spare[index]) <= 2 * size
-                and sys.getrefcount(self._spare[index]) == _OWN_REFERENCES
-            ):
-                return self._spare.pop(index)
-        return bytearray(size) if size <= CHUNK_BYTES else np.empty(size, np.uint8)
+        fresh[:rest] = self._view[self._start : self._end]
+        self._view, self._start, self._end = fresh, 0, rest
 
 
 def frame_prefix(size: int) -> bytes:
