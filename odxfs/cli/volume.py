@@ -71,11 +71,13 @@ def _list(directory: Path, arguments: argparse.Namespace) -> None:
 def _quota(directory: Path, arguments: argparse.Namespace) -> None:
     name, size = arguments.name, arguments.size
     if size is None:
-        done = have_done(directory, "volume list")
-    else:
-        done = have_done(directory, "volume quota", name=name, bytes=size)
+        listed = have_done(directory, "volume list")
+        with understood(directory):
+            _print_one(_find(listed["volumes"], name), arguments)
+        return
+    done = have_done(directory, "volume quota", name=name, bytes=size)
     with understood(directory):
-        _print_one(_find(done["volumes"], name) if size is None else done["volume"], arguments)
+        _print_one(done["volume"], arguments)
 
 
 def _create(directory: Path, arguments: argparse.Namespace) -> None:

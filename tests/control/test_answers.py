@@ -40,10 +40,33 @@ COMMANDS = [
 ]
 """All that read an answer."""
 
-KEYS = (
-    "pool state directory mountpoint pid smb svms shares tokens offload troubles peers scrub cancelled progress is_running"
-    " changes toml file snapshot snapshots volume volumes inodes bytes"
-).split()
+KEYS = [
+    "pool",
+    "state",
+    "directory",
+    "mountpoint",
+    "pid",
+    "smb",
+    "svms",
+    "shares",
+    "tokens",
+    "offload",
+    "troubles",
+    "peers",
+    "scrub",
+    "cancelled",
+    "progress",
+    "is_running",
+    "changes",
+    "toml",
+    "file",
+    "snapshot",
+    "snapshots",
+    "volume",
+    "volumes",
+    "inodes",
+    "bytes",
+]
 
 TOKEN = {
     "label": "x",
