@@ -135,8 +135,8 @@ class LocalPlace:
     async def open_partial(self) -> LocalFile:
         """`open_to_write`, also what an earlier run has given the source's mode, and only where locks work. Raises UserError.
 
-        Nobody has named this file, and in a folder that others write to it may be one that they have put there: what is a link, or
-        another user's, is refused.
+        Nobody has named this file, and in a folder that others write to they may have put it there: a link, and what is another
+        user's, is refused.
         """
         try:
             return await self._open_locked(needs_lock=True, flags=os.O_NOFOLLOW)
@@ -251,7 +251,7 @@ def _is_odxfs(device: int) -> bool:
 def _refuse_planted(path: Path, descriptor: int) -> None:
     """Raise UserError for a file that another user may have put here for us to fill. Raises OSError.
 
-    Where others make files, it must be ours or the folder's owner's, as the kernel's fs.protected_regular asks, and have one name.
+    Where others make files, it must be ours or the folder's owner's (so the kernel's fs.protected_regular) and have one name.
     """
     found, folder = os.fstat(descriptor), path.parent.stat()
     if folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) == 0:
