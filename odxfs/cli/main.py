@@ -3,6 +3,7 @@
 import argparse
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    _say_every_name()
     try:
         return _run(words)
     except KeyboardInterrupt:
@@ -146,6 +148,12 @@ def _exit_code(error: OdxfsError) -> int:
     if isinstance(error, NoSpace | QuotaExceeded):
         return ExitCode.NO_SPACE
     return ExitCode.CORRUPT if isinstance(error, VolumeError) else ExitCode.BUG
+
+
+def _say_every_name() -> None:
+    """File names are any bytes: what the output's encoding lacks is written as its number, as Python does on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _output_closed() -> int:

@@ -16,7 +16,7 @@ from odxfs.cli.pools import add_directory, check_volume_name, require_pool
 from odxfs.control.client import understood
 from odxfs.errors import ExitCode, UserError
 
-_SIZE = re.compile(r"(\d+)(?:([KMGTP])(?:i?B)?)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18})(?:([KMGTP])(?:i?B)?)?", re.IGNORECASE)
 _NO_QUOTA = "none"
 _LARGEST_BYTES = 1 << 60
 

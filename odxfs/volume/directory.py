@@ -1,5 +1,6 @@
 """The backing directory: what lies where, what makes it a pool, and the lock of the one process that owns it."""
 
+import errno
 import fcntl
 import json
 import os
@@ -65,8 +66,12 @@ class PoolDirectory:
             if entries:
                 raise UserError(f"{self.path} is not empty", ExitCode.EXISTS)
             make_directory(self.segments)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"{self.path} is not a directory", ExitCode.NOT_A_POOL) from error
         except OSError as error:
-            raise UserError(f"cannot make a pool in {self.path}: {error.strerror}") from error
+            is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            code = ExitCode.NO_SPACE if is_full else ExitCode.NOT_A_POOL
+            raise UserError(f"cannot make a pool in {self.path}: {error.strerror}", code) from error
         return [self.path, *(path.parent for path in made)]
 
     def write_identity(self, created_ns: int, files: Files) -> UUID:
