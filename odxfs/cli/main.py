@@ -1,7 +1,6 @@
 """The `odxfs` command: find the subcommand, run it, turn what goes wrong into one line and an exit code."""
 
 import argparse
-import errno
 import importlib
 import io
 import os
@@ -11,7 +10,15 @@ from types import ModuleType
 from typing import NoReturn
 
 from odxfs import __version__
-from odxfs.errors import ExitCode, NoSpace, OdxfsError, QuotaExceeded, UserError, VolumeError
+from odxfs.errors import (
+    SYSTEM_EXIT_CODES,
+    ExitCode,
+    NoSpace,
+    OdxfsError,
+    QuotaExceeded,
+    UserError,
+    VolumeError,
+)
 
 COMMANDS = {
     "mkfs": "make a directory into a pool",
@@ -37,15 +44,6 @@ COMMANDS = {
     "help": "more about one topic",
 }
 """Subcommand -> its line in `odxfs --help`; `odxfs.cli.NAME` is its module."""
-
-_SYSTEM_CODES = {
-    errno.ENOSPC: ExitCode.NO_SPACE,
-    errno.EDQUOT: ExitCode.NO_SPACE,
-    errno.EACCES: ExitCode.NOT_A_POOL,
-    errno.EPERM: ExitCode.NOT_A_POOL,
-    errno.EROFS: ExitCode.NOT_A_POOL,
-}
-"""What the system refuses on a pool's files: no room, or the directory is not usable as a pool by this user."""
 
 USAGE = "odxfs [--debug] COMMAND ..."
 
@@ -74,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(_one_line(error), _exit_code(error))
     except OSError as error:
-        code = _SYSTEM_CODES.get(error.errno or 0, ExitCode.BUG)
+        code = SYSTEM_EXIT_CODES.get(error.errno or 0, ExitCode.BUG)
         if debug or (error.filename is None and code is ExitCode.BUG):
             raise
         if error.filename is None:  # of a write, to the output most likely: it would be tried again at exit

@@ -1,6 +1,5 @@
 """The backing directory: what lies where, what makes it a pool, and the lock of the one process that owns it."""
 
-import errno
 import fcntl
 import json
 import os
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from odxfs.errors import ExitCode, NoSpace, UserError
+from odxfs.errors import SYSTEM_EXIT_CODES, ExitCode, NoSpace, UserError
 from odxfs.file_owner import make_directory, open_or_create
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.ownership import Ownership, noted_owner, running_owner
@@ -69,8 +68,7 @@ class PoolDirectory:
         except (FileExistsError, NotADirectoryError) as error:
             raise UserError(f"{self.path} is not a directory", ExitCode.NOT_A_POOL) from error
         except OSError as error:
-            is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-            code = ExitCode.NO_SPACE if is_full else ExitCode.NOT_A_POOL
+            code = SYSTEM_EXIT_CODES.get(error.errno or 0, ExitCode.USAGE)
             raise UserError(f"cannot make a pool in {self.path}: {error.strerror}", code) from error
         return [self.path, *(path.parent for path in made)]
 
