@@ -39,6 +39,16 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+SYSTEM_EXIT_CODES = {
+    _errno.ENOSPC: ExitCode.NO_SPACE,
+    _errno.EDQUOT: ExitCode.NO_SPACE,
+    _errno.EACCES: ExitCode.NOT_A_POOL,
+    _errno.EPERM: ExitCode.NOT_A_POOL,
+    _errno.EROFS: ExitCode.NOT_A_POOL,
+}
+"""What the system refuses on a pool's files: no room, or the directory is not usable as a pool by this user."""
+
+
 class OdxfsError(Exception):
     """The root of the four families."""
 

@@ -76,9 +76,11 @@ def _schema(_: argparse.Namespace) -> int:
 
 
 def _reload(arguments: argparse.Namespace) -> int:
-    from odxfs.control.client import ask
+    from odxfs.control.client import ask, understood
 
-    changes = ask(require_pool(arguments.directory), "reload", timeout=None)["changes"]
-    for sentence in changes or ["nothing has changed"]:
-        say(sentence)
+    directory = require_pool(arguments.directory)
+    answer = ask(directory, "reload", timeout=None)
+    with understood(directory):
+        for sentence in answer["changes"] or ["nothing has changed"]:
+            say(sentence)
     return ExitCode.OK

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odxfs.control.client import NotServed, ask
+from odxfs.control.client import NotServed, ask, understood
 from odxfs.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ def known_configuration(directory: Path, given: Path | None = None) -> Known:
         file = directory / FILE_NAME
         found = read_configuration(file) if file.exists() else Configuration(pool=directory)
         return Known(with_default_svm(found), file)
-    file = Path(answer["file"])
-    return Known(parse_configuration(answer["toml"], file), file, is_served=True)
+    with understood(directory):
+        file = Path(answer["file"])
+        return Known(parse_configuration(answer["toml"], file), file, is_served=True)
 
 
 def find_svm(known: Known, name: str) -> "SvmConfiguration":

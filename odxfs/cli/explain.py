@@ -9,6 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odxfs.cli.dump import parse_number
 from odxfs.cli.output import add_json_option, format_bytes, print_json, say
 from odxfs.cli.pools import add_directory, require_pool
 
@@ -33,9 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    count = parse_number(text)
+    if not count:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of copies")
-    return int(text)
+    return count
 
 
 def run(arguments: argparse.Namespace) -> int:

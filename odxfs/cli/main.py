@@ -1,8 +1,8 @@
 """The `odxfs` command: find the subcommand, run it, turn what goes wrong into one line and an exit code."""
 
 import argparse
-import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +10,15 @@ from types import ModuleType
 from typing import NoReturn
 
 from odxfs import __version__
-from odxfs.errors import ExitCode, NoSpace, OdxfsError, QuotaExceeded, UserError, VolumeError
+from odxfs.errors import (
+    SYSTEM_EXIT_CODES,
+    ExitCode,
+    NoSpace,
+    OdxfsError,
+    QuotaExceeded,
+    UserError,
+    VolumeError,
+)
 
 COMMANDS = {
     "mkfs": "make a directory into a pool",
@@ -37,15 +45,6 @@ COMMANDS = {
 }
 """Subcommand -> its line in `odxfs --help`; `odxfs.cli.NAME` is its module."""
 
-_SYSTEM_CODES = {
-    errno.ENOSPC: ExitCode.NO_SPACE,
-    errno.EDQUOT: ExitCode.NO_SPACE,
-    errno.EACCES: ExitCode.NOT_A_POOL,
-    errno.EPERM: ExitCode.NOT_A_POOL,
-    errno.EROFS: ExitCode.NOT_A_POOL,
-}
-"""What the system refuses on a pool's files: no room, or the directory is not usable as a pool by this user."""
-
 USAGE = "odxfs [--debug] COMMAND ..."
 
 
@@ -61,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    _say_every_name()
     try:
         return _run(words)
     except KeyboardInterrupt:
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(_one_line(error), _exit_code(error))
     except OSError as error:
-        code = _SYSTEM_CODES.get(error.errno or 0, ExitCode.BUG)
+        code = SYSTEM_EXIT_CODES.get(error.errno or 0, ExitCode.BUG)
         if debug or (error.filename is None and code is ExitCode.BUG):
             raise
         if error.filename is None:  # of a write, to the output most likely: it would be tried again at exit
@@ -146,6 +146,12 @@ def _exit_code(error: OdxfsError) -> int:
     if isinstance(error, NoSpace | QuotaExceeded):
         return ExitCode.NO_SPACE
     return ExitCode.CORRUPT if isinstance(error, VolumeError) else ExitCode.BUG
+
+
+def _say_every_name() -> None:
+    """File names are any bytes: what the output's encoding lacks is written as its number, as Python does on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _output_closed() -> int:

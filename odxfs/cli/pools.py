@@ -15,7 +15,14 @@ MAX_NAME_CHARACTERS = 64
 def add_directory(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """The DIR argument."""
     count = "?" if optional else None
-    parser.add_argument("directory", metavar="DIR", type=Path, nargs=count, help="the pool's directory")
+    parser.add_argument("directory", metavar="DIR", type=_named, nargs=count, help="the pool's directory")
+
+
+def _named(text: str) -> Path:
+    """A path that somebody has named: the empty one, of a variable that is not set, would be the working directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return Path(text)
 
 
 def require_pool(directory: Path) -> Path:
@@ -57,7 +64,10 @@ def read_identity(directory: Path) -> dict[str, Any]:
         raise UserError(f"{directory} {what}", ExitCode.NOT_A_POOL) from error
     except NotADirectoryError as error:
         raise UserError(f"{directory} is not a directory", ExitCode.NOT_A_POOL) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        what = f"{directory / POOL_FILE} cannot be read: {error.strerror}"
+        raise UserError(what, ExitCode.NOT_A_POOL) from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{directory / POOL_FILE} cannot be read: {error}", ExitCode.NOT_A_POOL) from error
     if not (
         isinstance(content, dict)

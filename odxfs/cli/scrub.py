@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from odxfs.cli.output import add_json_option, format_bytes, say
 from odxfs.cli.pools import add_directory, require_pool
-from odxfs.control.client import NotServed, ask
+from odxfs.control.client import NotServed, ask, understood
 from odxfs.errors import ExitCode
 
 POLL_SECONDS = 0.5
@@ -58,15 +58,18 @@ def run(arguments: argparse.Namespace) -> int:
     directory = require_pool(arguments.directory)
     rate = arguments.rate
     if arguments.stop:
-        progress = ask(directory, "scrub-stop")["progress"]
-        return _tell(directory, progress, as_json=arguments.json) if progress is not None else 0
+        answer = ask(directory, "scrub-stop")
+        with understood(directory):
+            stopped: dict[str, Any] | None = answer["progress"]
+        return 0 if stopped is None else _tell(directory, stopped, as_json=arguments.json)
     with _Watch(as_json=arguments.json) as watch:
         try:
             ask(directory, "scrub-start", {"rate": rate, "restart": arguments.restart})
         except NotServed:
             progress = _scrub_here(directory, rate, watch.show)
         else:
-            progress = _follow(directory, watch.show)
+            with understood(directory):
+                progress = _follow(directory, watch.show)
     return _tell(directory, progress, as_json=arguments.json)
 
 
@@ -112,42 +115,44 @@ def _scrub_here(directory: Path, rate: int, show: Show) -> dict[str, Any]:
 
 
 def _tell(directory: Path, progress: dict[str, Any], *, as_json: bool) -> int:
-    damaged = progress["damaged"]
-    if as_json:
-        say(json.dumps(progress))
-    else:
-        for finding in progress["findings"]:
-            say(finding["sentence"])
-        more = damaged - len(progress["findings"])
-        if more > 0:
-            say(f"{more} more")
-        what = f"{progress['state']}, {format_bytes(progress['done_bytes'])} read, {damaged} damaged"
-        say(f"{directory}: {what}{': ' + progress['error'] if progress['error'] else ''}")
-    return ExitCode.CORRUPT if damaged or progress["error"] else ExitCode.OK
+    with understood(directory):
+        damaged = progress["damaged"]
+        if as_json:
+            say(json.dumps(progress))
+        else:
+            for finding in progress["findings"]:
+                say(finding["sentence"])
+            more = damaged - len(progress["findings"])
+            if more > 0:
+                say(f"{more} more")
+            what = f"{progress['state']}, {format_bytes(progress['done_bytes'])} read, {damaged} damaged"
+            say(f"{directory}: {what}{': ' + progress['error'] if progress['error'] else ''}")
+        return ExitCode.CORRUPT if damaged or progress["error"] else ExitCode.OK
 
 
 class _Watch:
-    """A progress bar on standard error for a person, a line of JSON for a program."""
+    """A progress bar on a terminal, which is standard error; a line of JSON for a program."""
 
     def __init__(self, *, as_json: bool) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._as_json = as_json
+        console = Console(stderr=True)
         self._progress = Progress(
             BarColumn(),
             TextColumn("{task.percentage:3.0f} %"),
             TextColumn("{task.fields[read]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[damaged]} damaged"),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
+            disable=as_json or not console.is_terminal,
         )
         self._task = self._progress.add_task("", total=None, read="", damaged=0)
 
     def __enter__(self) -> Self:
-        if not self._as_json:
-            self._progress.start()
+        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from odxfs.cli.administering import have_done
 from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table, say
 from odxfs.cli.pools import add_directory, require_pool
+from odxfs.control.client import understood
 from odxfs.errors import ExitCode, UserError
 
 
@@ -57,16 +58,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _create(directory: Path, arguments: argparse.Namespace) -> None:
     done = have_done(directory, "snapshot create", volume=arguments.volume, name=arguments.name)
-    say(f"snapshot {done['snapshot']['name']} of volume {arguments.volume} is made")
+    with understood(directory):
+        say(f"snapshot {done['snapshot']['name']} of volume {arguments.volume} is made")
 
 
 def _list(directory: Path, arguments: argparse.Namespace) -> None:
-    found = have_done(directory, "snapshot list", volume=arguments.volume)["snapshots"]
-    if arguments.json:
-        print_json(found)
-        return
+    found = have_done(directory, "snapshot list", volume=arguments.volume)
     columns = ["snapshot", "made", "age", "files and folders", "data", "only in snapshots"]
-    print_table(columns, [_row(snapshot) for snapshot in found])
+    with understood(directory):
+        if arguments.json:
+            print_json(found["snapshots"])
+        else:
+            print_table(columns, [_row(snapshot) for snapshot in found["snapshots"]])
 
 
 def _row(snapshot: dict[str, Any]) -> list[object]:
@@ -107,7 +110,8 @@ def _restore(directory: Path, arguments: argparse.Namespace) -> None:
         to=arguments.to,
         replace=arguments.replace,
     )
-    files, data = done["inodes"], format_bytes(done["bytes"])
+    with understood(directory):
+        files, data = done["inodes"], format_bytes(done["bytes"])
     say(
         f"{arguments.to or arguments.path} is back as of {arguments.name}: {files} files and folders, {data} shared"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table
 from odxfs.cli.pools import add_directory, read_identity, require_pool
-from odxfs.control.client import NotServed, ask
+from odxfs.control.client import NotServed, ask, understood
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,10 @@ def run(arguments: argparse.Namespace) -> int:
     status = _ask(directory)
     if arguments.json:
         print_json(status)
-    else:
-        print_table(["what", "value"], list(_rows(status)))
+        return 0
+    with understood(directory):
+        rows = _rows(status)
+    print_table(["what", "value"], rows)
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table, say
 from odxfs.cli.pools import require_pool
-from odxfs.control.client import NotServed, ask
+from odxfs.control.client import NotServed, ask, understood
 from odxfs.errors import ExitCode, UserError
 
 CANCEL = "cancel"
@@ -54,10 +54,7 @@ def _cancel(arguments: argparse.Namespace, words: list[str], chosen: dict[str, s
     if len(labels) > 1 or not (labels or arguments.all or any(chosen.values())):
         raise UserError("which tokens? Give one LABEL, or --client, --volume, --svm or --all", ExitCode.USAGE)
     wanted: dict[str, Any] = {**chosen, "label": labels[0] if labels else None, "all": arguments.all or None}
-    try:
-        cancelled = ask(require_pool(Path(directory)), "cancel_tokens", wanted)["cancelled"]
-    except NotServed:
-        cancelled = 0
+    cancelled = _number_cancelled(require_pool(Path(directory)), wanted)
     if labels and not cancelled:
         raise UserError(f"there is no live token {labels[0]!r}", ExitCode.NOT_FOUND)
     if arguments.json:
@@ -67,29 +64,42 @@ def _cancel(arguments: argparse.Namespace, words: list[str], chosen: dict[str, s
     return 0
 
 
+def _number_cancelled(directory: Path, wanted: dict[str, Any]) -> int:
+    try:
+        answer = ask(directory, "cancel_tokens", wanted)
+    except NotServed:
+        return 0
+    with understood(directory):
+        return int(answer["cancelled"])
+
+
 def _list(arguments: argparse.Namespace, directory: Path) -> int:
     tokens = _live_tokens(directory) or []
     if arguments.json:
         print_json(tokens)
         return 0
-    print_table(COLUMNS, [_row(token) for token in tokens])
+    with understood(directory):
+        rows = [_row(token) for token in tokens]
+    print_table(COLUMNS, rows)
     return 0
 
 
 def _watch(directory: Path) -> int:
     from odxfs.cli.watching import watch
 
-    watch(lambda: _live_tokens(directory), COLUMNS, _row)
+    with understood(directory):
+        watch(lambda: _live_tokens(directory), COLUMNS, _row)
     return 0
 
 
 def _live_tokens(directory: Path) -> list[dict[str, Any]] | None:
     """The live tokens, the longest idle first; None when nobody serves the pool."""
     try:
-        found: list[dict[str, Any]] = ask(directory, "tokens")["tokens"]
+        answer = ask(directory, "tokens")
     except NotServed:
         return None
-    return found
+    with understood(directory):
+        return [dict(token) for token in answer["tokens"]]
 
 
 def _row(token: dict[str, Any]) -> list[object]:

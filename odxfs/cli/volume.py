@@ -13,9 +13,10 @@ from typing import Any
 from odxfs.cli.administering import have_done
 from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table, say
 from odxfs.cli.pools import add_directory, check_volume_name, require_pool
+from odxfs.control.client import understood
 from odxfs.errors import ExitCode, UserError
 
-_SIZE = re.compile(r"(\d+)(?:([KMGTP])(?:i?B)?)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18})(?:([KMGTP])(?:i?B)?)?", re.IGNORECASE)
 _NO_QUOTA = "none"
 _LARGEST_BYTES = 1 << 60
 
@@ -62,15 +63,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(directory: Path, arguments: argparse.Namespace) -> None:
-    _print_all(have_done(directory, "volume list")["volumes"], arguments)
+    listed = have_done(directory, "volume list")
+    with understood(directory):
+        _print_all(listed["volumes"], arguments)
 
 
 def _quota(directory: Path, arguments: argparse.Namespace) -> None:
-    if arguments.size is None:
-        volume = _find(have_done(directory, "volume list")["volumes"], arguments.name)
-    else:
-        volume = have_done(directory, "volume quota", name=arguments.name, bytes=arguments.size)["volume"]
-    _print_one(volume, arguments)
+    name, size = arguments.name, arguments.size
+    if size is None:
+        listed = have_done(directory, "volume list")
+        with understood(directory):
+            _print_one(_find(listed["volumes"], name), arguments)
+        return
+    done = have_done(directory, "volume quota", name=name, bytes=size)
+    with understood(directory):
+        _print_one(done["volume"], arguments)
 
 
 def _create(directory: Path, arguments: argparse.Namespace) -> None:
@@ -80,11 +87,10 @@ def _create(directory: Path, arguments: argparse.Namespace) -> None:
 
 def _clone(directory: Path, arguments: argparse.Namespace) -> None:
     name, source, snapshot = check_volume_name(arguments.name), arguments.volume, arguments.snapshot
-    done = have_done(directory, "volume clone", name=name, volume=source, snapshot=snapshot)["volume"]
-    shared = format_bytes(done["allocated_bytes"])
-    say(
-        f"volume {name} is made out of {source} at {snapshot}: {done['inodes']} files and folders, {shared} shared"
-    )
+    done = have_done(directory, "volume clone", name=name, volume=source, snapshot=snapshot)
+    with understood(directory):
+        files, shared = done["volume"]["inodes"], format_bytes(done["volume"]["allocated_bytes"])
+    say(f"volume {name} is made out of {source} at {snapshot}: {files} files and folders, {shared} shared")
 
 
 def _delete(directory: Path, arguments: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """A path of this machine as the end of a copy."""
 
+import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -132,17 +133,23 @@ class LocalPlace:
         return await self._open_locked(needs_lock=False)
 
     async def open_partial(self) -> LocalFile:
-        """`open_to_write`, also what an earlier run has given the source's mode, and only where locks work. Raises UserError."""
+        """`open_to_write`, also what an earlier run has given the source's mode, and only where locks work. Raises UserError.
+
+        Nobody has named this file, and in a folder that others write to they may have put it there: a link, and what is another
+        user's, is refused.
+        """
         try:
-            return await self._open_locked(needs_lock=True)
+            return await self._open_locked(needs_lock=True, flags=os.O_NOFOLLOW)
         except UserError:
             if not await self._make_writable():
                 raise
-        return await self._open_locked(needs_lock=True)
+        return await self._open_locked(needs_lock=True, flags=os.O_NOFOLLOW)
 
-    async def _open_locked(self, *, needs_lock: bool) -> LocalFile:
-        file = self._open_or_make()
+    async def _open_locked(self, *, needs_lock: bool, flags: int = 0) -> LocalFile:
+        file = self._open_or_make(flags)
         try:
+            if flags & os.O_NOFOLLOW:
+                await self._run(_refuse_planted, self.path, file.descriptor)
             await file.lock(is_needed=needs_lock)
             if not await self._run(file.is_at, self.path):
                 raise UserError(
@@ -153,13 +160,14 @@ class LocalPlace:
             raise
         return file
 
-    def _open_or_make(self) -> LocalFile:
+    def _open_or_make(self, flags: int) -> LocalFile:
+        flags |= os.O_RDWR
         try:
-            return self._open(os.O_RDWR | os.O_CREAT | os.O_EXCL, created=True)
+            return self._open(flags | os.O_CREAT | os.O_EXCL, created=True)
         except UserError as error:
             if error.exit_code != ExitCode.EXISTS:
                 raise
-        return self._open(os.O_RDWR, created=False)
+        return self._open(flags, created=False)
 
     async def rename(self, file: File, target: "LocalPlace") -> None:
         """Raises UserError."""
@@ -191,10 +199,11 @@ class LocalPlace:
     async def _make_writable(self) -> bool:
         """Let the owner write a file that no other copy has locked; whether it could be opened for that. Raises UserError."""
         try:
-            file = await self.open_to_read()
+            file = self._open(os.O_RDONLY | os.O_NOFOLLOW, created=False)
         except UserError:
             return False
         async with closing(file):
+            await self._run(_refuse_planted, self.path, file.descriptor)
             await file.lock(is_needed=True)
             await self._run(os.fchmod, file.descriptor, _PRIVATE)
         return True
@@ -203,6 +212,8 @@ class LocalPlace:
         try:
             descriptor = os.open(self.path, flags | os.O_CLOEXEC | os.O_NONBLOCK, _PRIVATE)
         except OSError as error:
+            if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
+                raise UserError(f"{self.path}: it is {Kind.LINK.value}", ExitCode.REFUSED) from error
             raise user_error(self.path, error) from error
         kind = kind_of(os.fstat(descriptor).st_mode)
         if kind is not Kind.FILE:
@@ -235,6 +246,20 @@ def _is_odxfs(device: int) -> bool:
     # Names in it are bytes, of which the kernel escapes blanks and backslashes alone.
     lines = MOUNTS.read_bytes().split(b"\n")
     return any(b" - fuse.odxfs " in line and line.split(b" ")[2] == wanted for line in lines)
+
+
+def _refuse_planted(path: Path, descriptor: int) -> None:
+    """Raise UserError for a file that another user may have put here for us to fill. Raises OSError.
+
+    Where others make files, it must be ours or the folder's owner's (so the kernel's fs.protected_regular) and have one name.
+    """
+    found, folder = os.fstat(descriptor), path.parent.stat()
+    if folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) == 0:
+        return
+    if found.st_uid not in {os.geteuid(), folder.st_uid}:
+        raise UserError(f"{path}: it is another user's", ExitCode.REFUSED)
+    if found.st_nlink > 1:
+        raise UserError(f"{path}: it is also called something else", ExitCode.REFUSED)
 
 
 def _identity(file: Path | int) -> Identity:

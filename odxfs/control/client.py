@@ -4,7 +4,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,17 @@ def is_served(directory: Path) -> bool:
     return True
 
 
+@contextmanager
+def understood(directory: Path) -> Iterator[None]:
+    """Inside, an answer of the process that serves the pool is read: one that another version of odxfs would understand, with
+    other keys or values, raises UserError(FORMAT).
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise _not_understood(directory) from error
+
+
 def _request(command: str, arguments: Mapping[str, Any]) -> bytes:
     given = {name: value for name, value in arguments.items() if value is not None}
     return json.dumps({"command": command, "arguments": given}).encode() + b"\n"
@@ -78,11 +90,15 @@ def _result(directory: Path, line: bytes) -> dict[str, Any]:
             return dict(answer["result"])
         refusal, code = str(answer["error"]), answer["exit_code"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"the process serving {directory} answers what this odxfs does not understand", ExitCode.FORMAT
-        ) from error
+        raise _not_understood(directory) from error
     known = code in list(ExitCode) and code != ExitCode.OK
     raise UserError(refusal, ExitCode(code) if known else ExitCode.REFUSED)
+
+
+def _not_understood(directory: Path) -> UserError:
+    return UserError(
+        f"the process serving {directory} answers what this odxfs does not understand", ExitCode.FORMAT
+    )
 
 
 def _silent(directory: Path) -> UserError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from odxfs.errors import ExitCode, NoSpace, UserError
+from odxfs.errors import SYSTEM_EXIT_CODES, ExitCode, NoSpace, UserError
 from odxfs.file_owner import make_directory, open_or_create
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.ownership import Ownership, noted_owner, running_owner
@@ -65,8 +65,11 @@ class PoolDirectory:
             if entries:
                 raise UserError(f"{self.path} is not empty", ExitCode.EXISTS)
             make_directory(self.segments)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"{self.path} is not a directory", ExitCode.NOT_A_POOL) from error
         except OSError as error:
-            raise UserError(f"cannot make a pool in {self.path}: {error.strerror}") from error
+            code = SYSTEM_EXIT_CODES.get(error.errno or 0, ExitCode.USAGE)
+            raise UserError(f"cannot make a pool in {self.path}: {error.strerror}", code) from error
         return [self.path, *(path.parent for path in made)]
 
     def write_identity(self, created_ns: int, files: Files) -> UUID:

@@ -56,6 +56,8 @@ class Pins:
         self._holds: Counter[LeafReference] = Counter()
         self._changed: set[int] = set()
         self._written: set[int] = set()
+        self.released = 0
+        """How many pins have been let go."""
 
     def __len__(self) -> int:
         return len(self._alive)
@@ -80,6 +82,7 @@ class Pins:
         """The pin holds nothing any more. Without effect when it was released before."""
         if self._alive.pop(pin.id, None) is None:
             return
+        self.released += 1
         self._changed.add(pin.id)
         for reference in _held(pin):
             self._references.drop(reference)

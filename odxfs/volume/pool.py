@@ -231,6 +231,7 @@ class Pool:
         self._followers: list[Callable[[], Awaitable[None]]] = []
         self._room = (0, 0)
         self._slow_numbers: tuple[int, int, int, int] | None = None
+        self._released_when_counted = 0
         self.namespace = Namespace(self)
         self.snapshots = Snapshots(self)
         self.volumes = Volumes(self)
@@ -533,8 +534,19 @@ class Pool:
         commits = self.committer.commits
         if self._slow_numbers is None or (self._slow_numbers[0] != commits and not self.threads.is_slow):
             shared = self.space.shared_blocks() + self.references.shared_blocks()
-            self._slow_numbers = (commits, self._disk_bytes(), shared, self.pins.pinned_only_blocks())
+            self._slow_numbers = (commits, self._disk_bytes(), shared, self._pinned_only_blocks())
+        elif not self._is_committing and self._released_when_counted != self.pins.released:
+            self._slow_numbers = (*self._slow_numbers[:3], self._pinned_only_blocks())
         return self._slow_numbers[1:]
+
+    @property
+    def _is_committing(self) -> bool:
+        """Whether the next commit will come, and have the numbers found out anew."""
+        return self.failure is None and not self.committer.is_full
+
+    def _pinned_only_blocks(self) -> int:
+        self._released_when_counted = self.pins.released
+        return self.pins.pinned_only_blocks()
 
     def _disk_bytes(self) -> int:
         try:

@@ -24,6 +24,7 @@ import many_files
 import sizes
 import smb
 from rows import HERE, Row, Settings, append_history, show
+from work_directory import work_directory
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="show sets and rows and measure nothing")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--work", type=work_directory, default=Path(tempfile.gettempdir()))
     parser.add_argument(
         "--pictures", type=Path, default=HERE, metavar="DIR", help="where sets that draw put their pictures"
     )

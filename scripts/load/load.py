@@ -21,6 +21,7 @@ from child import resident_mib
 from crowds import crowd
 from files import make_files
 from peers import ODXFS, Peer, run, serve_pool
+from work_directory import work_directory
 
 PAUSE_SECONDS = 1.0
 GONE_SECONDS = 20.0
@@ -130,7 +131,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--port", type=int, default=4481)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--work", type=work_directory, default=Path(tempfile.gettempdir()))
     return parser.parse_args()
 
 

@@ -27,6 +27,7 @@ from kernel_guest import make_guests_machine
 from machine import GuestMissing, accelerator
 from place import CLIENTS, KERNEL, CommandFailed, open_counts
 from sampling import Sample, append, take_sample
+from work_directory import work_directory
 
 SAMPLE_SECONDS = 10.0
 LOOK_SECONDS = 1.0
@@ -176,7 +177,6 @@ def _sentence(sample: Sample) -> str:
 def main() -> int:
     """Run, report, clean up."""
     arguments = _arguments()
-    arguments.work.mkdir(parents=True, exist_ok=True)
     if any(arguments.work.iterdir()):
         raise SystemExit(f"{arguments.work} is not empty")
     soak = Soak(arguments)
@@ -218,7 +218,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--port", type=int, default=4480)
     parser.add_argument(
-        "--work", type=Path, default=None, help="an empty directory on a real disk with 12 GiB free"
+        "--work", type=work_directory, default=None, help="an empty directory on a real disk with 12 GiB free"
     )
     parser.add_argument("--seed", type=int, default=None, help="of the kills")
     parser.add_argument(

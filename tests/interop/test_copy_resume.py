@@ -432,6 +432,34 @@ async def test_nor_is_a_local_one_stuck_for_who_is_not_root(
     assert partial.read_bytes() == b"y"
 
 
+@pytest.mark.parametrize(
+    "planted", ["a link to what we own", "a second name of what we own", "their own file"]
+)
+async def test_a_partial_file_that_another_user_has_put_there_is_not_filled(
+    tmp_path: Path, planted: str
+) -> None:
+    """In a folder in which others make files, too."""
+    shared, precious = tmp_path / "shared", tmp_path / "precious"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    precious.write_bytes(b"precious")
+    partial = shared / "file.odxfs-partial"
+    if planted == "a link to what we own":
+        partial.symlink_to(precious)
+    elif planted == "a second name of what we own":
+        partial.hardlink_to(precious)
+    else:
+        partial.write_bytes(b"theirs")
+        os.chown(partial, OTHER.uid, OTHER.gid)
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(MIB))
+    with pytest.raises(UserError, match="odxfs-partial: it is ") as refused:
+        await copy_file(LocalPlace(source), LocalPlace(shared / "file"), resume=True)
+    assert refused.value.exit_code is ExitCode.REFUSED
+    assert precious.read_bytes() == b"precious"
+    assert {path.name for path in shared.iterdir()} == {"file.odxfs-partial"}
+
+
 async def test_a_record_that_arrives_late_does_not_lengthen_the_file(
     tmp_path: Path, samba: Samba, monkeypatch: pytest.MonkeyPatch
 ) -> None:

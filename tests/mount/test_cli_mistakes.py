@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from odxfs.cli.main import main
 from odxfs.errors import ExitCode
 from odxfs_mount.unmounting import find_mount
+from tests.mount.acting import OTHER
 from tests.mount.command import ODXFS, TIMEOUT_SECONDS, clear, odxfs, odxfs_ok, run, wait_for_end
 from tests.mount.test_cli import fails
 
@@ -112,6 +114,46 @@ def test_a_pool_without_its_segments_is_neither_mounted_nor_changed(pool: Path, 
     assert odxfs_ok("fsck", pool, "--json").json["clean"]
 
 
+def test_a_directory_that_no_pool_can_be_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        fails(ExitCode.NOT_A_POOL, f"{place} is not a directory", "mkfs", tmp_path / place)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    fails(ExitCode.USAGE, "DIR: it is empty", "mkfs", "")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_what_another_user_keeps_to_himself_is_said_in_words(
+    pool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(pool.parent)
+    # Loads what the commands need: not every user may read the tree.
+    main(["status", "pool"])
+    main(["mkfs", "pool"])
+    capsys.readouterr()
+    os.seteuid(OTHER.uid)
+    try:
+        codes = [main(["status", "pool"]), main(["mkfs", "new"])]
+    finally:
+        os.seteuid(0)
+    assert codes == [ExitCode.NOT_A_POOL] * 2
+    assert capsys.readouterr().err.splitlines() == [
+        "odxfs: pool/pool.json cannot be read: Permission denied",
+        "odxfs: cannot make a pool in new: Permission denied",
+    ]
+
+
+def test_a_name_that_the_output_cannot_hold(tmp_path: Path) -> None:
+    made = subprocess.run(
+        [ODXFS, "mkfs", os.fsencode(tmp_path) + b"/n\xff"],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True, timeout=TIMEOUT_SECONDS, check=False,
+    )  # fmt: skip
+    assert (made.returncode, made.stderr) == (0, b"")
+    assert b"/n\\udcff is a pool" in made.stdout
+
+
 def test_names_and_numbers_that_cannot_be(tmp_path: Path, pool: Path) -> None:
     for name in ("", "a/b", "x@y", "DOM\\u"):
         fails(
@@ -132,6 +174,9 @@ def test_names_and_numbers_that_cannot_be(tmp_path: Path, pool: Path) -> None:
     fails(ExitCode.USAGE, "UTF-8", "user", "add", pool, "u", "--password-stdin", stdin="\udcff\n")
     for name in ("", "a/b", "a\\b"):
         fails(ExitCode.USAGE, "cannot be the name of a share", "share", "add", pool, name)
+    fails(ExitCode.USAGE, "'a/b' cannot be a name", "snapshot", "create", pool, "a/b")
+    fails(ExitCode.USAGE, "no number of 1 to 18 digits", "explain", pool, "--last", "9" * 20)
+    fails(ExitCode.USAGE, "not a size", "volume", "quota", pool, "main", "9" * 5000)
     fails(ExitCode.USAGE, "not a path", "share", "add", pool, "s", "--path", "../..")
     for name in ("", "a/b", " a", "a\nb"):
         fails(ExitCode.USAGE, "cannot be the name of a volume", "mkfs", tmp_path / "other", "--volume", name)

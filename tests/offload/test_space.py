@@ -1,13 +1,13 @@
 """What tokens keep from being freed, bounded by volume, SVM, client and pool on a real one; full disks and quotas."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from odxfs.errors import QuotaExceeded, Refusal
+from odxfs.errors import NoSpace, QuotaExceeded, Refusal
 from odxfs.ntstatus import Status
 from odxfs.offload import TokenLimits
 from odxfs.types import LEAF_BYTES
@@ -109,6 +109,45 @@ async def test_a_full_disk_ends_idle_tokens_before_a_write_is_refused(
         other = await scene.file("other", content := scene.random_bytes(4 * LEAF_BYTES))
         assert await scene.content(other) == content
         assert await reason_of(scene.write_token(other, 0, 4096, first)) is Refusal.EVICTED_TOKEN
+
+
+async def until_commits_find_no_room(scene: Scene, filler: Path) -> None:
+    """Somebody else fills the disk, again when the pool's reserve is used up. No write needs room, so no token ends for one."""
+    with filler.open("ab", buffering=0) as file:
+        for number in range(64):
+            with suppress(OSError):
+                while file.write(bytes(MIB)):
+                    pass
+            try:
+                await scene.file(f"file {number}")
+                await scene.volume.sync()
+            except NoSpace:
+                if scene.volume.pool.committer.is_full:
+                    return
+    raise AssertionError("commits still find room")
+
+
+async def test_tokens_expire_while_commits_find_no_room(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the reserve is given up")
+    expect_log("the disk is full")
+    async with scene_on_a_small_disk(tmp_path) as scene:
+        pool, filler = scene.volume.pool, tmp_path / "disk" / "filler"
+        tokens = await tokens_that_keep_everything(scene)
+        try:
+            await until_commits_find_no_room(scene, filler)
+            before = pool.statistics()
+            scene.now += TokenLimits().default_lifetime + TOKENS
+            assert scene.registry.sweep(scene.now) == TOKENS
+            seen = pool.statistics()
+            assert (seen.pins, seen.pinned_only_bytes, seen.commits) == (0, 0, before.commits)
+            source = await scene.volume.lookup(scene.volume.root, b"source")
+            assert await reason_of(scene.write_token(source, 0, 4096, tokens[0])) is Refusal.EXPIRED_TOKEN
+        finally:
+            filler.unlink()
+        await pool.commit()
+        assert pool.statistics().allocated_bytes <= before.allocated_bytes - TOKENS * LEAF_BYTES
 
 
 async def test_a_token_in_use_does_not_end_for_a_full_disk(

@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +44,16 @@ async def _names(directory: Path) -> list[bytes]:
 def _back_up(directory: Path, copy: Path) -> None:
     place = PoolDirectory(directory)
     back_up(place.catalog, copy, place.read_identity())
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from odxfs.volume.checking import backup
+backup._sync = lambda partial: os.kill(os.getpid(), signal.SIGKILL)
+backup.back_up(Path(sys.argv[1], "catalog.db"), Path(sys.argv[2]))
+"""
+"""A backup that is killed when the copy is made and has not its name."""
 
 
 @pytest.fixture
@@ -148,6 +161,25 @@ def test_a_copy_is_whole_while_another_one_to_the_same_file_is_half_done(
     restore(dead, target)
     assert set(trio.run(_names, dead)) == {*COPIED, *LATER}
     assert list(tmp_path.glob("*.partial")) == []
+
+
+def test_what_a_killed_backup_has_left_goes_with_the_next_one(tmp_path: Path, dead: Path) -> None:
+    """And what one that lives is making stays, as does what no backup has made."""
+    theirs = tmp_path / "odxfs-backup-theirs.partial"
+    theirs.mkdir()
+    (theirs / "file").write_bytes(b"theirs")
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, dead, tmp_path / "killed.db"], check=False, timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = set(tmp_path.glob("odxfs-backup-*")) - {theirs}
+    with backup._unfinished(tmp_path) as living:
+        _back_up(dead, tmp_path / "new.db")
+        assert not left.exists()
+        assert living.exists()
+    assert list(tmp_path.glob("odxfs-backup-*")) == [theirs]
+    assert (theirs / "file").read_bytes() == b"theirs"
+    assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_that_is_called_as_an_unfinished_copy_might_be_stays(tmp_path: Path, dead: Path) -> None:

@@ -4,12 +4,13 @@ A copy names blocks as they were. What later commits freed may hold other data b
 their checksums, and so are never taken for what they were. `odxfs fsck --repair --data` tells which.
 """
 
+import fcntl
 import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -28,6 +29,13 @@ _MAX_EPOCH = 1 << 62
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, and takes for a part of whatever has its name."""
 
+_PREFIX, _SUFFIX = "odxfs-backup-", ".partial"
+"""Of the name of the folder in which a copy is made, beside what it will be."""
+
+_COPY = "catalog.db"
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def back_up(catalog: Path, target: Path, pool: UUID | None = None) -> None:
     """Copy a catalog, which may be in use, as its last commit left it. Blocking; durable on return.
@@ -38,6 +46,7 @@ def back_up(catalog: Path, target: Path, pool: UUID | None = None) -> None:
     if target.exists():
         raise UserError(f"{target} exists already", ExitCode.EXISTS)
     try:
+        _remove_unfinished(target.parent)
         with _unfinished(target.parent) as partial:
             _copy(catalog, partial, pool)
             _sync(partial)
@@ -96,13 +105,61 @@ def _remove(database: Path) -> None:
 
 @contextmanager
 def _unfinished(directory: Path) -> Iterator[Path]:
-    """A file with a name that nobody else writes to, for the time of the block. Raises OSError."""
-    descriptor, name = tempfile.mkstemp(prefix="odxfs-backup-", suffix=".partial", dir=directory)
-    os.close(descriptor)
+    """A file for the time of the block, in a folder of its own that nobody else looks into. Raises OSError.
+
+    A lock on the folder says that it is in use, and ends with the process.
+    """
+    folder, descriptor = _make_folder(directory)
     try:
-        yield Path(name)
+        yield folder / _COPY
     finally:
-        _remove(Path(name))
+        _remove_folder(folder, descriptor)
+        os.close(descriptor)
+
+
+def _make_folder(directory: Path) -> tuple[Path, int]:
+    """A locked folder with an empty file in it, and its descriptor. Raises OSError."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=directory))
+        with suppress(FileNotFoundError):  # another backup has taken it for left behind, before it was locked
+            return folder, _fill_folder(folder)
+
+
+def _fill_folder(folder: Path) -> int:
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        with suppress(OSError):  # where there are no locks, nobody takes it away either
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.close(
+            os.open(_COPY, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=descriptor)
+        )
+    except BaseException:
+        os.close(descriptor)
+        with suppress(OSError):
+            os.rmdir(folder)
+        raise
+    return descriptor
+
+
+def _remove_unfinished(directory: Path) -> None:
+    """Remove what backups of this user have left that were killed; what cannot be removed stays."""
+    for folder in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with suppress(OSError):
+            descriptor = os.open(folder, _FOLDER)
+            try:
+                if os.fstat(descriptor).st_uid == os.geteuid():
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _remove_folder(folder, descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _remove_folder(folder: Path, descriptor: int) -> None:
+    """Nothing is removed but what a backup puts there. Raises OSError."""
+    for part in _parts(Path(_COPY)):
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=descriptor)
+    os.rmdir(folder)
 
 
 def _copy(source: Path, target: Path, pool: UUID | None) -> None:

@@ -18,7 +18,7 @@ def check_name(name: bytes) -> None:
     if len(name) > MAX_NAME_BYTES:
         raise NameTooLong(f"a name of {len(name)} bytes; {MAX_NAME_BYTES} are possible")
     if name in _RESERVED or b"/" in name or b"\0" in name:
-        raise InvalidArgument(f"{name!r} cannot be the name of an entry")
+        raise InvalidArgument(f"{name.decode(errors='backslashreplace')!r} cannot be a name")
 
 
 def check_not_reserved(name: bytes, *, in_root: bool) -> None:
