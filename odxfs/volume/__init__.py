@@ -35,7 +35,7 @@ from odxfs.volume.tree.renames import RenameFlags, RenamePermit
 from odxfs.volume.tree.streams import StreamEntry
 from odxfs.volume.tree.upcase import upcase
 from odxfs.volume.volume import Volume
-from odxfs.volume.writes import RangePermit, permit_all
+from odxfs.volume.writes import RangePermit, permit_all, whole_or_edge
 
 __all__ = [
     "INLINE_BYTES", "MOST_OF_ONE_MOMENT", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
@@ -46,5 +46,5 @@ __all__ = [
     "RepairReport", "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs",
     "StreamAdded", "StreamEntry", "StreamRemoved", "StreamRenamed", "Trouble", "Volume", "VolumeRecord",
     "check_directory", "create_pool", "decode_name", "encode_name", "inode_seen_in", "is_stream_name", "open_pool",
-    "parts_to_capture", "permit_all", "repair_directory", "upcase",
+    "parts_to_capture", "permit_all", "repair_directory", "upcase", "whole_or_edge",
 ]  # fmt: skip
