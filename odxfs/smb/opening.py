@@ -29,6 +29,7 @@ from odxfs.smb.access import (
 from odxfs.smb.caching.granting import Contended, check_lease_key, contend_open, emptying
 from odxfs.smb.caching.waiting import settled
 from odxfs.smb.closing import close_open
+from odxfs.smb.giving_up import take_back
 from odxfs.smb.information.allocation import check_room_at_create
 from odxfs.smb.information.attributes import SETTABLE
 from odxfs.smb.information.extended_attributes import check_eas, eas_at_create, remove_eas
@@ -63,7 +64,7 @@ _KEPT_BY_OVERWRITE = FileAttributes.HIDDEN | FileAttributes.SYSTEM
 async def open_file(context: RequestContext, request: CreateRequest) -> tuple[SmbOpen, CreateAction]:
     """Find or make what `request` names and open it. The open is registered and holds its inode.
 
-    Raises SmbError and VolumeError; then nothing is open, and nothing was made but possibly the file itself.
+    Raises SmbError and VolumeError; then nothing is open, and what was made is gone unless somebody has found it.
     MEDIA_WRITE_PROTECTED for what would change a previous version.
     """
     token = context.token
@@ -98,6 +99,7 @@ async def _create(
         granted = granted_access(context, request, where, inode, new=True)
         return register(context, request, where, inode, granted), CreateAction.CREATED
     except BaseException:
+        await take_back(context.server, volume, where.entry_name, inode)
         await release(volume, inode)
         raise
 

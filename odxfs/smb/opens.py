@@ -42,7 +42,8 @@ class SmbOpen:
     `path` is relative to the share's root, separated by backslashes, without a leading one; "" is the root itself. The @GMT
     token of a previous version is not part of it. `attached_view` is what the path led through.
     `attached_inode` is what is read and written. Of an open of a named stream it is the stream's, `base` the file it is of, whose
-    attributes, times and rights are the stream's; `stream_name` is its stored name, `base_entry` its other place in the table.
+    attributes, times and rights are the stream's; `stream_name` is its stored name, `base_entry` its other place in the table;
+    `made_base` says that the file was made for it.
     `parent` and `name` are the directory entry it was opened by (None and b"" for the root and for pipes); a rename through
     this open updates them. `keeps_change_time`: the client has set ChangeTime itself, further changes through SET_INFO leave it
     (MS-FSA's UserSetChangeTime).
@@ -66,6 +67,7 @@ class SmbOpen:
     entry: OpenEntry | None = None
     base: Inode | None = None
     base_entry: OpenEntry | None = None
+    made_base: bool = False
     stream_name: bytes = b""
     parent: InodeNumber | None = None
     name: bytes = b""

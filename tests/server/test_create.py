@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from odxfs.errors import AttributeTooLarge, NotFound
+from odxfs.errors import AttributeTooLarge, NotFound, QuotaExceeded
 from odxfs.ntstatus import Status
 from odxfs.smb.shares import Share
 from odxfs.volume import AttributeChange, Inode, Volume
@@ -409,9 +409,38 @@ async def test_what_is_refused_has_changed_nothing(
         await peer.create("f" + stream, D.OPEN, create_contexts=(refused_context,))
 
 
-@pytest.mark.parametrize("create_options", [0, CreateOptions.DIRECTORY_FILE])
+@pytest.mark.parametrize("stream", ["", ":s"])
+@pytest.mark.parametrize("create_options", [0, CreateOptions.DELETE_ON_CLOSE])
+async def test_who_may_not_have_what_he_makes_makes_nothing(
+    tmp_path: Path, stream: str, create_options: int
+) -> None:
+    """To delete it when it is closed needs DELETE, which the open does not ask for."""
+    async with serve(tmp_path) as served, _session(served) as peer:
+        wishes = {"desired_access": 0x2, "create_options": create_options}
+        expected = Status.ACCESS_DENIED if create_options else Status.SUCCESS
+        assert await _status(peer, "new" + stream, D.CREATE, **wishes) == expected
+        assert len(await served.volume.list_directory(served.volume.root)) == (not create_options)
+
+
+async def test_a_file_is_not_made_for_a_stream_that_finds_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise QuotaExceeded("there is no room for it")
+
+    async with serve(tmp_path) as served, _session(served) as peer:
+        with monkeypatch.context() as patch:
+            patch.setattr(Volume, "create_stream", full)
+            assert await _status(peer, "new:s", D.CREATE) == Status.DISK_FULL
+        assert await served.volume.list_directory(served.volume.root) == []
+        assert await _status(peer, "new:s", D.CREATE) == Status.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("name", "create_options"), [("new", 0), ("new", CreateOptions.DIRECTORY_FILE), ("new:s", 0)]
+)
 async def test_what_fails_when_it_is_made_is_not_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, create_options: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, create_options: int
 ) -> None:
     async def full(*_: object, **__: object) -> None:
         raise AttributeTooLarge("there is no room for it")
@@ -420,14 +449,16 @@ async def test_what_fails_when_it_is_made_is_not_left_behind(
     async with serve(tmp_path) as served, _session(served) as peer:
         with pytest.raises(Refused) as refused:
             await peer.open(
-                "new", create_options=create_options, create_contexts=(_extended_attribute(b"NAME"),)
+                name, create_options=create_options, create_contexts=(_extended_attribute(b"NAME"),)
             )
         assert refused.value.status == Status.EA_TOO_LARGE
         assert await served.volume.list_directory(served.volume.root) == []
 
 
+@pytest.mark.parametrize("name", ["new", "new:s"])
+@pytest.mark.parametrize(("found_name", "is_closed"), [("new", False), ("new", True), ("new:other", True)])
 async def test_what_fails_when_it_is_made_stays_for_who_has_found_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, found_name: str, is_closed: bool
 ) -> None:
     made, found = trio.Event(), trio.Event()
 
@@ -441,16 +472,20 @@ async def test_what_fails_when_it_is_made_stays_for_who_has_found_it(
         refused = await peer.send(
             Command.CREATE,
             CreateRequest(
-                "new", FILE_ALL_ACCESS, 7, D.CREATE, create_contexts=(_extended_attribute(b"NAME"),)
+                name, FILE_ALL_ACCESS, 7, D.CREATE, create_contexts=(_extended_attribute(b"NAME"),)
             ),
         )
         await made.wait()
-        fid = await other.open("new", D.OPEN)
+        fid = await other.open(found_name)
+        if is_closed:
+            await other.write(fid, 0, b"theirs")
+            await other.close(fid)
         found.set()
         assert (await peer.final(refused)).header.status == Status.EA_TOO_LARGE
-        await other.write(fid, 0, b"theirs")
-        await other.close(fid)
-        assert await _status(other, "new", D.OPEN) == Status.SUCCESS
+        if not is_closed:
+            await other.write(fid, 0, b"theirs")
+            await other.close(fid)
+        assert await other.read(await other.open(found_name, D.OPEN), 0, 100) == b"theirs"
 
 
 async def test_an_open_that_fails_deletes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
