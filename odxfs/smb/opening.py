@@ -33,7 +33,7 @@ from odxfs.smb.giving_up import take_back
 from odxfs.smb.information.allocation import check_room_at_create
 from odxfs.smb.information.attributes import SETTABLE
 from odxfs.smb.information.extended_attributes import check_eas, eas_at_create, remove_eas
-from odxfs.smb.opens import VALID_MODES, SmbOpen
+from odxfs.smb.opens import VALID_MODES, SmbOpen, require_room
 from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink
 from odxfs.smb.previous_versions import view_of
 from odxfs.smb.request import RequestContext, SmbError
@@ -343,9 +343,10 @@ def register(
     also: int = 0,
 ) -> SmbOpen:
     """Enter the open everywhere. Contended when others have to give up what they cache first, SharingViolation when they do
-    not share `granted` or what overwriting does (`also`).
+    not share `granted` or what overwriting does (`also`), SmbError as `require_room`.
     """
     server, opens = context.server, context.server.opens
+    require_room(context.session)
     contend_open(context, request, inode, granted | also, overwriting=bool(also))
     if (granted | also) & DELETE or also:
         check_streams_share_delete(opens, inode.number)

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from odxfs.ntstatus import Status
 from odxfs.smb.durable.channel_sequence import UNCHECKED
+from odxfs.smb.limits import MAX_OPENS_PER_SESSION
+from odxfs.smb.request import SmbError
 from odxfs.volume import decode_name
 from odxfs.wire.create import CreateOptions
 from odxfs.wire.file_id import FileId
@@ -180,6 +183,15 @@ class SmbOpen:
     def is_parked(self) -> bool:
         """Whether its session is lost and it waits for its client: `session` and `tree` then stand for none."""
         return self.durability is not None and self.durability.is_parked
+
+
+def require_room(session: Session) -> None:
+    """SmbError(TOO_MANY_OPENED_FILES) for a session with as many opens as it may have.
+
+    Asked when nothing is done yet, and again in the step that adds one: others may have been added since.
+    """
+    if len(session.opens) >= MAX_OPENS_PER_SESSION:
+        raise SmbError(Status.TOO_MANY_OPENED_FILES)
 
 
 class OpenRegistry:

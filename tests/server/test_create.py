@@ -1,7 +1,9 @@
 """CREATE and CLOSE: dispositions, kinds, rights, share modes and deletion."""
 
 from contextlib import AbstractAsyncContextManager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -361,12 +363,37 @@ async def test_close_tells_the_attributes_when_asked(tmp_path: Path) -> None:
 
 
 async def test_opens_of_a_session_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("odxfs.smb.handlers.create.MAX_OPENS_PER_SESSION", 3)
+    monkeypatch.setattr("odxfs.smb.opens.MAX_OPENS_PER_SESSION", 3)
     async with serve(tmp_path) as served, _session(served) as peer:
         fids = [await peer.open("file") for _ in range(3)]
         assert await _status(peer, "file") == Status.TOO_MANY_OPENED_FILES
         await peer.close(fids[0])
         assert await _status(peer, "file") == Status.SUCCESS
+
+
+@pytest.mark.parametrize("stream", ["", ":s"])
+async def test_creates_at_work_at_once_open_no_more_than_a_session_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    waiting, together, whole = count(1), trio.Event(), Volume.create
+
+    async def create(*arguments: Any, **more: Any) -> Inode:
+        if next(waiting) == 4:
+            together.set()
+        await together.wait()
+        return await whole(*arguments, **more)
+
+    monkeypatch.setattr("odxfs.smb.opens.MAX_OPENS_PER_SESSION", 3)
+    async with serve(tmp_path) as served, _session(served) as peer:
+        await peer.open("")
+        await peer.open("")
+        monkeypatch.setattr(Volume, "create", create)
+        requests = [CreateRequest(f"{number}{stream}", FILE_ALL_ACCESS, 7, D.CREATE) for number in range(4)]
+        messages = [await peer.send(Command.CREATE, request) for request in requests]
+        found = [Status((await peer.final(message)).header.status) for message in messages]
+        assert sorted(found) == [Status.SUCCESS] + 3 * [Status.TOO_MANY_OPENED_FILES]
+        (entry,) = await served.volume.list_directory(served.volume.root)
+        assert entry.name == str(found.index(Status.SUCCESS)).encode()
 
 
 async def test_extended_attributes_of_a_new_file_are_kept(tmp_path: Path) -> None:

@@ -25,9 +25,8 @@ from odxfs.smb.giving_up import give_up
 from odxfs.smb.information.allocation import set_aside_at_create
 from odxfs.smb.information.attributes import allocation_size, end_of_file, open_attributes, times_of
 from odxfs.smb.information.extended_attributes import eas_at_create, set_eas
-from odxfs.smb.limits import MAX_OPENS_PER_SESSION
 from odxfs.smb.opening import maximal_in_share
-from odxfs.smb.opens import SmbOpen
+from odxfs.smb.opens import SmbOpen, require_room
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.smb.rpc.endpoints import open_pipe
 from odxfs.smb.sessions import SessionState
@@ -71,11 +70,10 @@ async def create(context: RequestContext) -> CreateResponse:
     """Open what the request names, or give back what it opened before; unknown contexts are ignored."""
     request = CreateRequest.unpack(context.pdu)
     context.open = None
-    if len(context.session.opens) >= MAX_OPENS_PER_SESSION:
-        raise SmbError(Status.TOO_MANY_OPENED_FILES)
     wishes = read_wishes(request, context.connection.dialect)
     await let_loss_happen(context, named_open(context, wishes))
     _check_standing(context)
+    require_room(context.session)
     context.open = reconnect(context, request, wishes)  # nothing else of such a request counts
     if context.open is not None:
         return await _respond(context, context.open, CreateAction.OPENED, request, wishes)
