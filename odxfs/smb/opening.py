@@ -362,6 +362,7 @@ def register(
         attached_inode=inode,
         parent=where.parent.number if where.parent is not None else None,
         name=where.name,
+        seen_renames=opens.renames,
         delete_on_close=bool(request.create_options & CreateOptions.DELETE_ON_CLOSE),
         is_directory=inode.is_directory,
         mode=request.create_options & VALID_MODES,

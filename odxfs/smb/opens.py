@@ -48,8 +48,9 @@ class SmbOpen:
     attributes, times and rights are the stream's; `stream_name` is its stored name, `base_entry` its other place in the table;
     `made_base` says that the file was made for it.
     `parent` and `name` are the directory entry it was opened by (None and b"" for the root and for pipes); a rename through
-    this open updates them. `keeps_change_time`: the client has set ChangeTime itself, further changes through SET_INFO leave it
-    (MS-FSA's UserSetChangeTime).
+    this open updates them. `moved_path` is what has become of `path` by `seen_renames` of the open table, None where nothing
+    has; `information/present_path.py` keeps both. `keeps_change_time`: the client has set ChangeTime itself, further changes
+    through SET_INFO leave it (MS-FSA's UserSetChangeTime).
     `keeps_write_time`: the same of LastWriteTime, which writing through this open leaves alone.
     `enumeration` belongs to QUERY_DIRECTORY, `next_ea` to a scan of EAs,
     `watch` to CHANGE_NOTIFY, `resume_key` to IOCTL.
@@ -74,6 +75,8 @@ class SmbOpen:
     stream_name: bytes = b""
     parent: InodeNumber | None = None
     name: bytes = b""
+    moved_path: str | None = None
+    seen_renames: int = -1
     delete_on_close: bool = False
     is_directory: bool = False
     pipe: Pipe | None = None
@@ -140,7 +143,11 @@ class SmbOpen:
     @property
     def full_path(self) -> str:
         """`path`, and behind a colon the name of a named stream."""
-        return f"{self.path}:{decode_name(self.stream_name)}" if self.base is not None else self.path
+        return self.with_stream(self.path)
+
+    def with_stream(self, path: str) -> str:
+        """The same of another path of the file."""
+        return f"{path}:{decode_name(self.stream_name)}" if self.base is not None else path
 
     @property
     def entry_name(self) -> DirectoryName | None:
