@@ -37,7 +37,7 @@ async def write_pinned(
 ) -> None:
     """At most `length` bytes of a vendor token, zeros for what it has past its pinned bytes; the record says how far that came.
 
-    Raises OffloadRefused when TransferOffset lies past the token, VolumeError if nothing was written.
+    Raises OffloadRefused when TransferOffset lies past the token, VolumeError if nothing was written (else the next call does).
     """
     if call.transfer_offset >= entry.length:
         raise OffloadRefused(Refusal.OFFSET_BEYOND_TOKEN)
@@ -49,9 +49,26 @@ async def write_pinned(
     pinned = max(0, min(inside_file, entry.pin.length - call.transfer_offset))
     if await _share(record, party, call, entry, pinned, is_time_up) < pinned:
         return
-    if pinned < inside_file:
-        await party.volume.deallocate(party.inode, call.file_offset + pinned, inside_file - pinned)
-    record.copied(length - pinned, length - pinned)
+    rest, zeroed = inside_file - pinned, 0
+    try:
+        zeroed = await write_zeros(party.volume, party.inode, call.file_offset + pinned, rest, is_time_up)
+    except VolumeError:
+        if not pinned:
+            raise
+    done = length - pinned if zeroed == rest else zeroed
+    record.copied(done, done)
+
+
+class _Reached:
+    """How far a write has come, in bytes, as the permit of its steps, which come in order."""
+
+    def __init__(self, begin: int) -> None:
+        self._begin = begin
+        self.length = 0
+
+    def __call__(self, offset: int, _length: int) -> None:
+        """A step is about to change what lies at `offset`."""
+        self.length = offset - self._begin
 
 
 async def _share(
@@ -64,7 +81,7 @@ async def _share(
 ) -> int:
     """Returns how far it came. In one step where blocks match blocks, which moves no byte but at the edges; else leaf by leaf."""
     matches = (entry.pin.offset + call.transfer_offset - call.file_offset) % BLOCK_BYTES == 0
-    step, done = length if matches else LEAF_BYTES, 0
+    step, done, reached = length if matches else LEAF_BYTES, 0, _Reached(call.file_offset)
     while done < length and not (done and is_time_up()):
         part = min(step, length - done)
         try:
@@ -75,11 +92,15 @@ async def _share(
                 call.transfer_offset + done,
                 part,
                 may_grow=not party.settings.strict,
+                permit=reached,
             )
         except VolumeError:
-            if done:
-                return done  # the next call meets the error
-            raise
+            part = max(0, reached.length - done)
+            if not done + part:
+                raise
+            moved = -call.file_offset % BLOCK_BYTES if matches else part
+            record.copied(part, max(0, part - moved))
+            return done + part
         record.copied(part, shared)
         done += part
     return done

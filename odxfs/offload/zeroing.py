@@ -6,7 +6,7 @@ import trio
 
 from odxfs.errors import VolumeError
 from odxfs.types import LEAF_BYTES
-from odxfs.volume import Inode, Volume
+from odxfs.volume import Inode, Volume, whole_or_edge
 
 SLICE_BYTES = 512 * LEAF_BYTES
 """4 GiB, one page of an extent map: a few milliseconds at most, before others get their turn."""
@@ -17,13 +17,13 @@ async def write_zeros(
 ) -> int:
     """Let a range that ends at or before the end of file read as zeros, from its beginning on; returns how far it came, in bytes.
 
-    A part of it, which ends where a leaf does, when the time is up or when the store fails behind it. Raises VolumeError if
+    A part of it, which ends where a block does, when the time is up or when the store fails behind it. Raises VolumeError if
     nothing was done.
     """
     done = 0
     while done < length:
         at = offset + done
-        step = min(length - done, SLICE_BYTES - at % SLICE_BYTES)
+        step = whole_or_edge(at, min(length - done, SLICE_BYTES - at % SLICE_BYTES))
         try:
             await volume.deallocate(inode, at, step)
         except VolumeError:

@@ -73,6 +73,8 @@ class OpenTable:
         self._files: dict[InodeNumber, _OpenFile] = {}
         self.followers: list[Callable[[InodeNumber, DirectoryName, DirectoryName], None]] = []
         """Told when something open has got another name: its inode, the old name and the new one."""
+        self.renames = 0
+        """How often `renamed` was called: whoever has seen as many knows each path as it is."""
         self.grants = Grants()
         self.cached = self.grants.by_number
 
@@ -193,7 +195,11 @@ class OpenTable:
         return len(file.doomed) if file is not None else 0
 
     def renamed(self, number: InodeNumber, old: DirectoryName, new: DirectoryName) -> None:
-        """A name of the inode is another now: so it is of its opens and of a pending deletion, and `followers` are told."""
+        """A name of the inode is another now: so it is of its opens and of a pending deletion, and `followers` are told.
+
+        Also of what nobody has open: it may be a folder above what is.
+        """
+        self.renames += 1
         file = self._files.get(number)
         if file is None:
             return

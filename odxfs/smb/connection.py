@@ -34,6 +34,7 @@ from odxfs.smb.limits import (
     MAX_WORKING_CREDITS,
     MIN_ROUND_SECONDS,
 )
+from odxfs.smb.logins import HalfLogin, give_up_overdue
 from odxfs.smb.pending import PendingRequest, PendingRequests
 from odxfs.smb.request import AfterCommit, Answer
 from odxfs.smb.sending import PeerStalled, Sender
@@ -45,7 +46,6 @@ from odxfs.wire.negotiation import ServerOffer
 from odxfs.wire.server_connection import ServerConnection
 
 if TYPE_CHECKING:
-    from odxfs.smb.auth.acceptor import Acceptor
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
@@ -66,7 +66,7 @@ class Connection:
     """Owns the socket and the sans-IO state; one channel of each of its `sessions`, which may have others.
 
     `logins` are half done: of a session that begins, that logs in again, or that this connection is about to be bound to.
-    Those in `waiting_logins` are decided, but not to be answered yet.
+    Those in `waiting_logins` are decided, but not to be answered yet. The others are given up when they do not go on.
     `protocol` has the dialect and the client's NEGOTIATE values. `logged_in` is set by the first login that succeeds,
     `ended` when the connection is gone with everything that was open on it alone.
     """
@@ -78,11 +78,12 @@ class Connection:
         self.local_address: tuple[str, int] = _address(sock.getsockname())
         self.protocol = ServerConnection(_offer(server))
         self.sessions: dict[int, Session] = {}
-        self.logins: dict[int, Acceptor] = {}
+        self.logins: dict[int, HalfLogin] = {}
         self.waiting_logins: set[int] = set()
         self.pending = PendingRequests()
         self.sender = Sender(sock)
         self.logged_in = False
+        self._bounds_logins = False
         self.ended = trio.Event()
         self._socket = sock
         self._polling = BusyPolling(sock.fileno())
@@ -161,6 +162,19 @@ class Connection:
         """A session became valid: the connection may stay."""
         self.logged_in = True
         self._login_scope.cancel()
+        self.bound_logins()
+
+    def bound_logins(self) -> None:
+        """Half logins are given up in time: as long as nobody has logged in they end with the connection."""
+        if self.logged_in and self.logins and not self._bounds_logins:
+            self._bounds_logins = True
+            self._nursery.start_soon(self._give_up_logins)
+
+    async def _give_up_logins(self) -> None:
+        try:
+            await give_up_overdue(self)
+        finally:
+            self._bounds_logins = False
 
     @property
     def is_ending(self) -> bool:

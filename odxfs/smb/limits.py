@@ -11,7 +11,8 @@ of them loses one, so that nobody keeps those at other addresses from logging in
 """
 
 LOGIN_SECONDS = 30.0
-"""How long a connection may stay without a login; a client with a password prompt connects after the prompt."""
+"""How long a connection may stay without a login, and a login that has begun without its end; a client with a password prompt
+connects after the prompt."""
 
 MAX_SESSIONS_PER_CONNECTION = 64
 """Sessions of one connection; a terminal server has one a user, other clients have one or two."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,8 +12,10 @@ import trio
 from odxfs.ntstatus import Status
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.smb.auth.errors import LogonFailure, TooManyAttempts
-from odxfs.smb.limits import MAX_SESSIONS_PER_CONNECTION, MAX_WAITING_LOGINS
+from odxfs.smb.closing import close_session
+from odxfs.smb.limits import LOGIN_SECONDS, MAX_SESSIONS_PER_CONNECTION, MAX_WAITING_LOGINS
 from odxfs.smb.request import SmbError
+from odxfs.smb.sessions import SessionState
 
 if TYPE_CHECKING:
     from odxfs.smb.auth.users import User
@@ -19,6 +23,14 @@ if TYPE_CHECKING:
     from odxfs.smb.request import RequestContext
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class HalfLogin:
+    """A login that has begun; it is given up at `due`, which is never once it is decided."""
+
+    acceptor: Acceptor
+    due: float
 
 
 async def log_in(context: RequestContext, session_id: int, token: bytes, expected: User | None) -> AuthStep:
@@ -30,7 +42,7 @@ async def log_in(context: RequestContext, session_id: int, token: bytes, expecte
     connection = context.connection
     _check_waiting(connection, session_id)
     try:
-        step = _acceptor(context, session_id).step(token)
+        step = _half_login(context, session_id).acceptor.step(token)
         _check_user(step, expected)
         answer_at = _turn(context, step)
     except LogonFailure as failure:
@@ -54,6 +66,7 @@ def _check_waiting(connection: Connection, session_id: int) -> None:
 async def _finish(connection: Connection, session_id: int, answer_at: float) -> None:
     """The login is decided. Until its answer is due it takes its place, so that nobody begins another one there."""
     connection.waiting_logins.add(session_id)
+    connection.logins[session_id].due = inf
     try:
         await _wait_until(answer_at)
     finally:
@@ -61,13 +74,42 @@ async def _finish(connection: Connection, session_id: int, answer_at: float) -> 
         connection.logins.pop(session_id, None)
 
 
-def _acceptor(context: RequestContext, session_id: int) -> Acceptor:
+async def give_up_overdue(connection: Connection) -> None:
+    """End what has not gone on for LOGIN_SECONDS since it began, as long as anything is half done.
+
+    A session that begins ends with it; one that stands, or that another connection has, stays as it is.
+    """
+    while (due := _next_due(connection)) < inf:
+        await trio.sleep_until(due)
+        now = trio.current_time()
+        for session_id, login in list(connection.logins.items()):
+            if login.due <= now and connection.logins.get(session_id) is login:
+                await _give_up(connection, session_id)
+
+
+def _next_due(connection: Connection) -> float:
+    return min((login.due for login in connection.logins.values()), default=inf)
+
+
+async def _give_up(connection: Connection, session_id: int) -> None:
+    logger.info("a login from %s is given up: it has not gone on", connection)
+    del connection.logins[session_id]
+    session = connection.sessions.get(session_id)
+    if session is None:
+        connection.protocol.forget_session(session_id)
+    elif session.state is SessionState.IN_PROGRESS:
+        await close_session(connection.server, session)
+
+
+def _half_login(context: RequestContext, session_id: int) -> HalfLogin:
     logins = context.connection.logins
     if session_id not in logins:
         if len(logins) >= MAX_SESSIONS_PER_CONNECTION:
             raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many logins are half done on one connection")
         server = context.server
-        logins[session_id] = Acceptor(server.users, server.settings.server_name, server.settings.keytab)
+        acceptor = Acceptor(server.users, server.settings.server_name, server.settings.keytab)
+        logins[session_id] = HalfLogin(acceptor, trio.current_time() + LOGIN_SECONDS)
+        context.connection.bound_logins()
     return logins[session_id]
 
 

@@ -29,10 +29,11 @@ from odxfs.smb.access import (
 from odxfs.smb.caching.granting import Contended, check_lease_key, contend_open, emptying
 from odxfs.smb.caching.waiting import settled
 from odxfs.smb.closing import close_open
+from odxfs.smb.giving_up import take_back
 from odxfs.smb.information.allocation import check_room_at_create
 from odxfs.smb.information.attributes import SETTABLE
 from odxfs.smb.information.extended_attributes import check_eas, eas_at_create, remove_eas
-from odxfs.smb.opens import VALID_MODES, SmbOpen
+from odxfs.smb.opens import VALID_MODES, SmbOpen, require_room
 from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink
 from odxfs.smb.previous_versions import view_of
 from odxfs.smb.request import RequestContext, SmbError
@@ -63,7 +64,7 @@ _KEPT_BY_OVERWRITE = FileAttributes.HIDDEN | FileAttributes.SYSTEM
 async def open_file(context: RequestContext, request: CreateRequest) -> tuple[SmbOpen, CreateAction]:
     """Find or make what `request` names and open it. The open is registered and holds its inode.
 
-    Raises SmbError and VolumeError; then nothing is open, and nothing was made but possibly the file itself.
+    Raises SmbError and VolumeError; then nothing is open, and what was made is gone unless somebody has found it.
     MEDIA_WRITE_PROTECTED for what would change a previous version.
     """
     token = context.token
@@ -98,6 +99,7 @@ async def _create(
         granted = granted_access(context, request, where, inode, new=True)
         return register(context, request, where, inode, granted), CreateAction.CREATED
     except BaseException:
+        await take_back(context.server, volume, where.entry_name, inode)
         await release(volume, inode)
         raise
 
@@ -341,9 +343,10 @@ def register(
     also: int = 0,
 ) -> SmbOpen:
     """Enter the open everywhere. Contended when others have to give up what they cache first, SharingViolation when they do
-    not share `granted` or what overwriting does (`also`).
+    not share `granted` or what overwriting does (`also`), SmbError as `require_room`.
     """
     server, opens = context.server, context.server.opens
+    require_room(context.session)
     contend_open(context, request, inode, granted | also, overwriting=bool(also))
     if (granted | also) & DELETE or also:
         check_streams_share_delete(opens, inode.number)
@@ -359,6 +362,7 @@ def register(
         attached_inode=inode,
         parent=where.parent.number if where.parent is not None else None,
         name=where.name,
+        seen_renames=opens.renames,
         delete_on_close=bool(request.create_options & CreateOptions.DELETE_ON_CLOSE),
         is_directory=inode.is_directory,
         mode=request.create_options & VALID_MODES,

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from odxfs.ntstatus import Status
 from odxfs.smb.durable.channel_sequence import UNCHECKED
+from odxfs.smb.limits import MAX_OPENS_PER_SESSION
+from odxfs.smb.request import SmbError
 from odxfs.volume import decode_name
 from odxfs.wire.create import CreateOptions
 from odxfs.wire.file_id import FileId
@@ -42,10 +45,12 @@ class SmbOpen:
     `path` is relative to the share's root, separated by backslashes, without a leading one; "" is the root itself. The @GMT
     token of a previous version is not part of it. `attached_view` is what the path led through.
     `attached_inode` is what is read and written. Of an open of a named stream it is the stream's, `base` the file it is of, whose
-    attributes, times and rights are the stream's; `stream_name` is its stored name, `base_entry` its other place in the table.
+    attributes, times and rights are the stream's; `stream_name` is its stored name, `base_entry` its other place in the table;
+    `made_base` says that the file was made for it.
     `parent` and `name` are the directory entry it was opened by (None and b"" for the root and for pipes); a rename through
-    this open updates them. `keeps_change_time`: the client has set ChangeTime itself, further changes through SET_INFO leave it
-    (MS-FSA's UserSetChangeTime).
+    this open updates them. `moved_path` is what has become of `path` by `seen_renames` of the open table, None where nothing
+    has; `information/present_path.py` keeps both. `keeps_change_time`: the client has set ChangeTime itself, further changes
+    through SET_INFO leave it (MS-FSA's UserSetChangeTime).
     `keeps_write_time`: the same of LastWriteTime, which writing through this open leaves alone.
     `enumeration` belongs to QUERY_DIRECTORY, `next_ea` to a scan of EAs,
     `watch` to CHANGE_NOTIFY, `resume_key` to IOCTL.
@@ -66,9 +71,12 @@ class SmbOpen:
     entry: OpenEntry | None = None
     base: Inode | None = None
     base_entry: OpenEntry | None = None
+    made_base: bool = False
     stream_name: bytes = b""
     parent: InodeNumber | None = None
     name: bytes = b""
+    moved_path: str | None = None
+    seen_renames: int = -1
     delete_on_close: bool = False
     is_directory: bool = False
     pipe: Pipe | None = None
@@ -135,7 +143,11 @@ class SmbOpen:
     @property
     def full_path(self) -> str:
         """`path`, and behind a colon the name of a named stream."""
-        return f"{self.path}:{decode_name(self.stream_name)}" if self.base is not None else self.path
+        return self.with_stream(self.path)
+
+    def with_stream(self, path: str) -> str:
+        """The same of another path of the file."""
+        return f"{path}:{decode_name(self.stream_name)}" if self.base is not None else path
 
     @property
     def entry_name(self) -> DirectoryName | None:
@@ -178,6 +190,15 @@ class SmbOpen:
     def is_parked(self) -> bool:
         """Whether its session is lost and it waits for its client: `session` and `tree` then stand for none."""
         return self.durability is not None and self.durability.is_parked
+
+
+def require_room(session: Session) -> None:
+    """SmbError(TOO_MANY_OPENED_FILES) for a session with as many opens as it may have.
+
+    Asked when nothing is done yet, and again in the step that adds one: others may have been added since.
+    """
+    if len(session.opens) >= MAX_OPENS_PER_SESSION:
+        raise SmbError(Status.TOO_MANY_OPENED_FILES)
 
 
 class OpenRegistry:

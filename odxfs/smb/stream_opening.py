@@ -15,6 +15,7 @@ from odxfs.smb.access import FILE_ATTRIBUTE_READONLY, FILE_WRITE_DATA
 from odxfs.smb.caching.granting import Contended, emptying
 from odxfs.smb.caching.waiting import settled
 from odxfs.smb.closing import close_open
+from odxfs.smb.giving_up import take_back, take_back_stream
 from odxfs.smb.opening import (
     ATTEMPTS,
     MUST_EXIST,
@@ -88,8 +89,11 @@ async def _open_stream(
     try:
         opened, action = await _open_of(context, request, where, base, name, is_new=is_new)
     except BaseException:
+        if is_new:
+            await take_back(context.server, volume, where.entry_name, base)
         await release(volume, base)
         raise
+    opened.made_base = is_new
     if action not in (CreateAction.OPENED, CreateAction.CREATED):
         await _empty(context, request, opened)
     return opened, action
@@ -113,16 +117,18 @@ async def _open_of(
     except NotFound:
         _check_create(context, request, where, base, is_new=is_new)
         stream, action = await volume.create_stream(base, name), CreateAction.CREATED
-    # Meanwhile its name may be going.
-    if context.server.opens.is_delete_pending(base.number, where.entry_name):
-        raise SmbError(Status.DELETE_PENDING)
     volume.hold(stream)
     overwriting = action in (CreateAction.OVERWRITTEN, CreateAction.SUPERSEDED)
     try:
+        # Meanwhile its name may be going.
+        if context.server.opens.is_delete_pending(base.number, where.entry_name):
+            raise SmbError(Status.DELETE_PENDING)
         opened = register(
             context, request, where, stream, granted, also=FILE_WRITE_DATA if overwriting else 0
         )
     except BaseException:
+        if action is CreateAction.CREATED:
+            await take_back_stream(context.server, volume, base, name, stream)
         await release(volume, stream)
         raise
     attach_base(context.server.opens, opened, base, name)

@@ -13,7 +13,7 @@ from odxfs.ntstatus import Status
 from odxfs.offload import TOKEN_BYTES
 from odxfs.opens.share_modes import FILE_SHARE_READ
 from odxfs.smb.access import FILE_READ_ATTRIBUTES, FILE_READ_DATA, SYNCHRONIZE, grant
-from odxfs.smb.opens import SmbOpen
+from odxfs.smb.opens import SmbOpen, require_room
 from odxfs.smb.request import SmbError
 from odxfs.wire.create import CreateAction, CreateDisposition, CreateOptions, CreateRequest
 from odxfs.wire.fscc.classes import FileSystemInformationClass
@@ -94,6 +94,7 @@ def _token(name: str) -> bytes:
 
 def _register(context: RequestContext, request: CreateRequest, inode: Inode, maximal: int) -> SmbOpen:
     server = context.server
+    require_room(context.session)
     opened = SmbOpen(
         fid=server.registry.new_file_id(),
         session=context.session,

@@ -36,7 +36,7 @@ from odxfs.volume.tree.streams import StreamEntry
 from odxfs.volume.tree.upcase import upcase
 from odxfs.volume.tree.xattrs import CAPABILITY_NAME
 from odxfs.volume.volume import Volume
-from odxfs.volume.writes import RangePermit, permit_all
+from odxfs.volume.writes import RangePermit, permit_all, whole_or_edge
 
 __all__ = [
     "CAPABILITY_NAME", "INLINE_BYTES", "MOST_OF_ONE_MOMENT", "MOUNT", "ODXFS_FOLDER", "SNAPSHOTS_FOLDER",
@@ -47,5 +47,5 @@ __all__ = [
     "RepairReport", "Snapshot", "SnapshotAdded", "SnapshotRemoved", "SnapshotVolume", "Statfs",
     "StreamAdded", "StreamEntry", "StreamRemoved", "StreamRenamed", "Trouble", "Volume", "VolumeRecord",
     "check_directory", "create_pool", "decode_name", "encode_name", "inode_seen_in", "is_stream_name", "open_pool",
-    "parts_to_capture", "permit_all", "repair_directory", "upcase",
+    "parts_to_capture", "permit_all", "repair_directory", "upcase", "whole_or_edge",
 ]  # fmt: skip

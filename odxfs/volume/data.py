@@ -21,7 +21,16 @@ from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, all
 from odxfs.volume.pins import Pin
 from odxfs.volume.reads import BadBlock, Reader
 from odxfs.volume.windows import Windows
-from odxfs.volume.writes import SHORT_BYTES, Edge, Edges, Missing, RangePermit, Writer, permit_all
+from odxfs.volume.writes import (
+    SHORT_BYTES,
+    Edge,
+    Edges,
+    Missing,
+    RangePermit,
+    Writer,
+    permit_all,
+    whole_or_edge,
+)
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
@@ -326,7 +335,9 @@ class DataPath:
     ) -> int:
         """Let `length` bytes of the pin, from `pin_offset` of it on, appear at `offset`; clipped at the pin's end.
 
-        Without `may_grow` also at the end of file, wherever that is moved meanwhile. `permit` as `write` has it.
+        Without `may_grow` also at the end of file, wherever that is moved meanwhile. `permit` as `write` has it, in each of the
+        steps, which go from the beginning to the end: when this raises, what lies before the offset of the last one has appeared
+        and nothing else.
 
         Whole blocks are shared when both sides are aligned alike, whole windows by one reference; the rest is copied.
         Returns the bytes shared. Raises InvalidArgument for a released pin, and whatever `write` raises; QuotaExceeded before
@@ -581,10 +592,13 @@ def _pieces(offset: int, end: int, *, may_grow: bool) -> Iterator[tuple[int, int
     """(offset, length) of what a copy moves at a time; what holds no data in the pin becomes a hole.
 
     A write on this thread looks at the end of file in the step in which it writes: what may not move it is copied in short ones.
+    Parts of blocks are pieces of their own, so that each piece is changed whole or not at all.
     """
     most = _COPIED_BYTES if may_grow else SHORT_BYTES
-    for at in range(offset, end, most):
-        yield at, min(most, end - at)
+    while offset < end:
+        length = min(most, end - offset, whole_or_edge(offset, end - offset))
+        yield offset, length
+        offset += length
 
 
 def _end_of_step(extents: ExtentMap, first: int, stop: int) -> int:

@@ -311,12 +311,20 @@ class Volume:
         """Write if nothing has to be waited for; False: nothing was changed, use `write`."""
         return self._data.write_nowait(inode, offset, data, origin=self.origin)
 
-    async def write(self, inode: Inode, offset: int, data: Buffer, *, may_grow: bool = True) -> None:
+    async def write(
+        self,
+        inode: Inode,
+        offset: int,
+        data: Buffer,
+        *,
+        may_grow: bool = True,
+        permit: RangePermit = permit_all,
+    ) -> None:
         """Write, extending the file where needed. Raises NoSpace, FileTooBig, ReadOnly, NotAFile, Stale.
 
-        Without `may_grow` what would lie past the end of file is left out.
+        Without `may_grow` what would lie past the end of file is left out. `permit` is asked in the step that changes the file.
         """
-        await self._data.write(inode, offset, data, origin=self.origin, may_grow=may_grow)
+        await self._data.write(inode, offset, data, origin=self.origin, may_grow=may_grow, permit=permit)
 
     async def append(self, inode: Inode, data: Buffer, permit: RangePermit) -> int:
         """Write at the end of file as it is at that moment; returns where that was. `permit` is asked in that step."""

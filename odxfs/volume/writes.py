@@ -68,6 +68,13 @@ def permit_all(_offset: int, _length: int) -> None:
     """For who has nothing to say."""
 
 
+def whole_or_edge(offset: int, length: int) -> int:
+    """The bytes at the beginning of a range that are changed in one step: a part of a block, or all the whole blocks."""
+    if offset % BLOCK_BYTES:
+        return min(length, BLOCK_BYTES - offset % BLOCK_BYTES)
+    return length - length % BLOCK_BYTES or length
+
+
 Missing = LeafReference | Edge
 """What must be brought into memory before a write can go on."""
 

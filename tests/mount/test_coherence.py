@@ -15,10 +15,20 @@ from odxfs.token_attributes import READ_TOKEN, WRITE_TOKEN, TokenAnswer
 from odxfs.types import InodeNumber
 from odxfs.volume import AttributeChange, Inode, RenameFlags
 from odxfs.volume.tree.inodes import InodeCache
+from odxfs.wire.file_id import FileId
+from odxfs.wire.fscc.classes import FileInformationClass as Class
+from odxfs.wire.fscc.file_names import (
+    FileAllInformation,
+    FileNameInformation,
+    FileNormalizedNameInformation,
+)
+from odxfs.wire.header import Command
+from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
 from odxfs_mount.operations import Operations
 from odxfs_mount.unmounting import find_mount
-from tests.mount.both import hold_notices
+from tests.mount.both import hold_notices, mounted_and_shared
 from tests.mount.inside import Inside, mounted_inside, on
+from tests.support.peer import Peer
 
 FILE = stat.S_IFREG | 0o644
 FOLDER = stat.S_IFDIR | 0o755
@@ -306,3 +316,33 @@ async def test_tokens_on_the_mount_mind_what_an_smb_open_shares(tmp_path: Path, 
         inside.opens.close(entry)
         await on(os.setxattr, path, write, token)
         assert await inside.share.read(theirs, 0, 4096) == b"m" * 4096
+
+
+async def names_of(peer: Peer, fid: FileId) -> set[str]:
+    """What each of the classes that have it says of the path of an open, from the share's root."""
+    answers = {}
+    for information in (Class.NAME, Class.NORMALIZED_NAME, Class.ALL):
+        request = QueryInfoRequest(InfoType.FILE, information, fid)
+        answer = await peer.call(Command.QUERY_INFO, request)
+        answers[information] = QueryInfoResponse.unpack(answer.pdu).output_buffer
+    return {
+        FileNameInformation.unpack(answers[Class.NAME]).file_name.removeprefix("\\"),
+        FileNormalizedNameInformation.unpack(answers[Class.NORMALIZED_NAME]).file_name,
+        FileAllInformation.unpack(answers[Class.ALL]).name.file_name.removeprefix("\\"),
+    }
+
+
+@pytest.mark.parametrize("stream", ["", ":s"])
+async def test_a_client_sees_where_programs_have_moved_what_it_has_open(tmp_path: Path, stream: str) -> None:
+    async with mounted_and_shared(tmp_path) as both:
+        root = both.path
+        await on(os.makedirs, root / "above" / "folder")
+        await on((root / "above" / "folder" / "file").write_bytes, b"data")
+        fid = await both.peer.open("above\\folder\\file" + stream)
+        assert await names_of(both.peer, fid) == {"above\\folder\\file" + stream}
+        await on((root / "above").rename, root / "moved")
+        assert await names_of(both.peer, fid) == {"moved\\folder\\file" + stream}
+        await on((root / "moved" / "folder" / "file").rename, root / "moved" / "new?")
+        assert await names_of(both.peer, fid) == {"moved\\new\uf025" + stream}
+        await on((root / "moved" / "new?").unlink)
+        assert await names_of(both.peer, fid) == {"moved\\new\uf025" + stream}

@@ -10,8 +10,9 @@ import pytest
 from odxfs.errors import NoSpace, QuotaExceeded, Refusal
 from odxfs.ntstatus import Status
 from odxfs.offload import TokenLimits
+from odxfs.offload.token import ZERO_TOKEN
 from odxfs.types import LEAF_BYTES
-from odxfs.volume import create_pool, open_pool
+from odxfs.volume import Inode, create_pool, open_pool
 from tests.crash.memory_disk import memory_disk
 from tests.offload.scene import MIB, Scene, reason_of
 
@@ -226,3 +227,72 @@ async def test_a_copy_off_the_blocks_fits_the_quota_or_changes_nothing(scene: Sc
     await scene.volume.pool.volumes.set_quota("main", MIB)
     assert await scene.write_token(target, 512, 4 * MIB, token) == 4 * MIB
     assert (await scene.content(target))[512 : 512 + 4 * MIB] == content
+
+
+async def append_for_ever(scene: Scene, file: Inode, step: int) -> None:
+    while True:
+        await scene.volume.write(file, file.size, scene.random_bytes(step))
+
+
+async def fill_but(scene: Scene, room_bytes: int) -> None:
+    """Leave so much of the disk free."""
+    filler = await scene.file("filler")
+    for step in (MIB, 4096):
+        with pytest.raises(NoSpace):
+            await append_for_ever(scene, filler, step)
+    await scene.volume.truncate(filler, filler.size - room_bytes)
+    await scene.volume.sync()
+
+
+async def test_a_full_disk_in_the_middle_of_a_copy_off_the_blocks_ends_it_where_it_says(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the disk is full")
+    async with scene_on_a_small_disk(tmp_path) as scene:
+        source = await scene.file("source", content := scene.random_bytes(LEAF_BYTES))
+        token = await scene.read_token(source, 0, LEAF_BYTES)
+        target = await scene.file("target")
+        await scene.volume.truncate(target, size := LEAF_BYTES + 4096)
+        await fill_but(scene, 4 * MIB)
+        written = await scene.write_token(target, 512, LEAF_BYTES, token)
+        assert 0 < written < LEAF_BYTES
+        assert written % 512 == 0
+        expected = (bytes(512) + content[:written]).ljust(size, b"\0")
+        assert await scene.content(target) == expected
+        event = scene.events[-1]
+        assert (event.status, event.logical_bytes, event.moved_bytes) == (Status.SUCCESS, written, written)
+        with pytest.raises(NoSpace):
+            await scene.write_token(target, 512 + written, LEAF_BYTES - written, token, written)
+        assert await scene.content(target) == expected
+
+
+async def test_what_is_shared_before_the_disk_is_full_is_said(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("the disk is full")
+    async with scene_on_a_small_disk(tmp_path) as scene:
+        source = await scene.file("source", content := scene.random_bytes(16384))
+        token = await scene.read_token(source, 0, 16384)
+        target = await scene.file("target")
+        await scene.volume.truncate(target, 16384)
+        await fill_but(scene, 0)
+        assert await scene.write_token(target, 0, 8192 + 512, token) == 8192
+        assert await scene.content(target) == content[:8192] + bytes(8192)
+        with pytest.raises(NoSpace):
+            await scene.write_token(target, 8192, 512, token, 8192)
+
+
+async def test_zeros_up_to_where_the_disk_is_full_are_said(
+    tmp_path: Path, expect_log: Callable[[str], None]
+) -> None:
+    """Parts of blocks that a token keeps must be written anew."""
+    expect_log("the disk is full")
+    async with scene_on_a_small_disk(tmp_path) as scene:
+        target = await scene.file("target", content := scene.random_bytes(16384))
+        kept = await scene.volume.capture(target, 0, 16384)
+        await fill_but(scene, 0)
+        assert await scene.write_token(target, 4096, 8192 + 512, ZERO_TOKEN) == 8192
+        assert await scene.content(target) == content[:4096] + bytes(8192) + content[12288:]
+        with pytest.raises(NoSpace):
+            await scene.write_token(target, 12288, 512, ZERO_TOKEN)
+        scene.volume.pool.release_pin(kept)

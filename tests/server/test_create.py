@@ -1,12 +1,14 @@
 """CREATE and CLOSE: dispositions, kinds, rights, share modes and deletion."""
 
 from contextlib import AbstractAsyncContextManager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from odxfs.errors import AttributeTooLarge, NotFound
+from odxfs.errors import AttributeTooLarge, NotFound, QuotaExceeded
 from odxfs.ntstatus import Status
 from odxfs.smb.shares import Share
 from odxfs.volume import AttributeChange, Inode, Volume
@@ -361,12 +363,37 @@ async def test_close_tells_the_attributes_when_asked(tmp_path: Path) -> None:
 
 
 async def test_opens_of_a_session_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("odxfs.smb.handlers.create.MAX_OPENS_PER_SESSION", 3)
+    monkeypatch.setattr("odxfs.smb.opens.MAX_OPENS_PER_SESSION", 3)
     async with serve(tmp_path) as served, _session(served) as peer:
         fids = [await peer.open("file") for _ in range(3)]
         assert await _status(peer, "file") == Status.TOO_MANY_OPENED_FILES
         await peer.close(fids[0])
         assert await _status(peer, "file") == Status.SUCCESS
+
+
+@pytest.mark.parametrize("stream", ["", ":s"])
+async def test_creates_at_work_at_once_open_no_more_than_a_session_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    waiting, together, whole = count(1), trio.Event(), Volume.create
+
+    async def create(*arguments: Any, **more: Any) -> Inode:
+        if next(waiting) == 4:
+            together.set()
+        await together.wait()
+        return await whole(*arguments, **more)
+
+    monkeypatch.setattr("odxfs.smb.opens.MAX_OPENS_PER_SESSION", 3)
+    async with serve(tmp_path) as served, _session(served) as peer:
+        await peer.open("")
+        await peer.open("")
+        monkeypatch.setattr(Volume, "create", create)
+        requests = [CreateRequest(f"{number}{stream}", FILE_ALL_ACCESS, 7, D.CREATE) for number in range(4)]
+        messages = [await peer.send(Command.CREATE, request) for request in requests]
+        found = [Status((await peer.final(message)).header.status) for message in messages]
+        assert sorted(found) == [Status.SUCCESS] + 3 * [Status.TOO_MANY_OPENED_FILES]
+        (entry,) = await served.volume.list_directory(served.volume.root)
+        assert entry.name == str(found.index(Status.SUCCESS)).encode()
 
 
 async def test_extended_attributes_of_a_new_file_are_kept(tmp_path: Path) -> None:
@@ -409,9 +436,38 @@ async def test_what_is_refused_has_changed_nothing(
         await peer.create("f" + stream, D.OPEN, create_contexts=(refused_context,))
 
 
-@pytest.mark.parametrize("create_options", [0, CreateOptions.DIRECTORY_FILE])
+@pytest.mark.parametrize("stream", ["", ":s"])
+@pytest.mark.parametrize("create_options", [0, CreateOptions.DELETE_ON_CLOSE])
+async def test_who_may_not_have_what_he_makes_makes_nothing(
+    tmp_path: Path, stream: str, create_options: int
+) -> None:
+    """To delete it when it is closed needs DELETE, which the open does not ask for."""
+    async with serve(tmp_path) as served, _session(served) as peer:
+        wishes = {"desired_access": 0x2, "create_options": create_options}
+        expected = Status.ACCESS_DENIED if create_options else Status.SUCCESS
+        assert await _status(peer, "new" + stream, D.CREATE, **wishes) == expected
+        assert len(await served.volume.list_directory(served.volume.root)) == (not create_options)
+
+
+async def test_a_file_is_not_made_for_a_stream_that_finds_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise QuotaExceeded("there is no room for it")
+
+    async with serve(tmp_path) as served, _session(served) as peer:
+        with monkeypatch.context() as patch:
+            patch.setattr(Volume, "create_stream", full)
+            assert await _status(peer, "new:s", D.CREATE) == Status.DISK_FULL
+        assert await served.volume.list_directory(served.volume.root) == []
+        assert await _status(peer, "new:s", D.CREATE) == Status.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("name", "create_options"), [("new", 0), ("new", CreateOptions.DIRECTORY_FILE), ("new:s", 0)]
+)
 async def test_what_fails_when_it_is_made_is_not_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, create_options: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, create_options: int
 ) -> None:
     async def full(*_: object, **__: object) -> None:
         raise AttributeTooLarge("there is no room for it")
@@ -420,14 +476,16 @@ async def test_what_fails_when_it_is_made_is_not_left_behind(
     async with serve(tmp_path) as served, _session(served) as peer:
         with pytest.raises(Refused) as refused:
             await peer.open(
-                "new", create_options=create_options, create_contexts=(_extended_attribute(b"NAME"),)
+                name, create_options=create_options, create_contexts=(_extended_attribute(b"NAME"),)
             )
         assert refused.value.status == Status.EA_TOO_LARGE
         assert await served.volume.list_directory(served.volume.root) == []
 
 
+@pytest.mark.parametrize("name", ["new", "new:s"])
+@pytest.mark.parametrize(("found_name", "is_closed"), [("new", False), ("new", True), ("new:other", True)])
 async def test_what_fails_when_it_is_made_stays_for_who_has_found_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, found_name: str, is_closed: bool
 ) -> None:
     made, found = trio.Event(), trio.Event()
 
@@ -441,16 +499,20 @@ async def test_what_fails_when_it_is_made_stays_for_who_has_found_it(
         refused = await peer.send(
             Command.CREATE,
             CreateRequest(
-                "new", FILE_ALL_ACCESS, 7, D.CREATE, create_contexts=(_extended_attribute(b"NAME"),)
+                name, FILE_ALL_ACCESS, 7, D.CREATE, create_contexts=(_extended_attribute(b"NAME"),)
             ),
         )
         await made.wait()
-        fid = await other.open("new", D.OPEN)
+        fid = await other.open(found_name)
+        if is_closed:
+            await other.write(fid, 0, b"theirs")
+            await other.close(fid)
         found.set()
         assert (await peer.final(refused)).header.status == Status.EA_TOO_LARGE
-        await other.write(fid, 0, b"theirs")
-        await other.close(fid)
-        assert await _status(other, "new", D.OPEN) == Status.SUCCESS
+        if not is_closed:
+            await other.write(fid, 0, b"theirs")
+            await other.close(fid)
+        assert await other.read(await other.open(found_name, D.OPEN), 0, 100) == b"theirs"
 
 
 async def test_an_open_that_fails_deletes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from odxfs.wire.create import CreateOptions
 from odxfs.wire.echo import EchoRequest
 from odxfs.wire.header import Command
 from odxfs.wire.session_setup import SessionSetupRequest, SessionSetupResponse
-from tests.support.peer import Peer, Refused, logged_in
+from tests.support.peer import Peer, Refused, connect, logged_in
 from tests.support.serving import OTHER_PASSWORD, OTHER_USER, PASSWORD, SHARE, USER, Served, serve
 from tests.support.waiting import until
 
@@ -131,6 +131,62 @@ async def test_a_login_that_is_refused_for_want_of_room_leaves_no_session(
             assert (await _leg(peer, _token())).header.status == Status.INSUFFICIENT_RESOURCES
         assert list(served.server.sessions) == [peer.session_id]
         assert list(_connection(served).sessions) == [peer.session_id]
+
+
+async def test_a_login_that_is_not_gone_on_with_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.smb.logins.LOGIN_SECONDS", 0.05)
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        for _ in range(2):
+            sessions = [(await _leg(peer, _token())).header.session_id for _ in range(3)]
+            await until(lambda: list(served.server.sessions) == [peer.session_id])
+            assert not _connection(served).logins
+            for session_id in sessions:
+                assert (await _leg(peer, _token(), session_id)).header.status == Status.USER_SESSION_DELETED
+        await peer.open("file")
+
+
+async def test_so_is_one_that_has_begun_before_another_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("odxfs.smb.logins.LOGIN_SECONDS", 0.05)
+    async with serve(tmp_path) as served, connect(served.port) as peer:
+        await _leg(peer, _token())
+        await peer.login(USER, PASSWORD)
+        await until(lambda: list(served.server.sessions) == [peer.session_id])
+
+
+async def test_a_repeated_login_that_is_not_gone_on_with_leaves_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, SHARE) as peer:
+        with monkeypatch.context() as patch:
+            patch.setattr("odxfs.smb.logins.LOGIN_SECONDS", 0.05)
+            answer = await _leg(peer, _token(), peer.session_id)
+        assert answer.header.status == Status.MORE_PROCESSING_REQUIRED
+        await until(lambda: not _connection(served).logins)
+        await peer.open("file")
+        await peer.login(USER, PASSWORD, again=True)
+        await peer.open("file")
+
+
+async def test_a_binding_that_is_not_gone_on_with_can_be_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        serve(tmp_path) as served,
+        logged_in(served.port, USER, PASSWORD, SHARE) as owner,
+        logged_in(served.port, USER, PASSWORD, SHARE) as peer,
+    ):
+        keys = owner.wire.sessions[owner.session_id]
+        with monkeypatch.context() as patch:
+            patch.setattr("odxfs.smb.logins.LOGIN_SECONDS", 0.05)
+            answer = await peer.bind_leg(owner.session_id, _token(), keys)
+        assert answer.header.status == Status.MORE_PROCESSING_REQUIRED
+        await until(lambda: not any(connection.logins for connection in served.server.connections))
+        await peer.bind(owner, USER, PASSWORD)
+        await peer.open("file")
 
 
 async def test_what_waits_behind_a_login_in_one_frame_waits_alone(tmp_path: Path) -> None:

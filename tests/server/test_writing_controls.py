@@ -1,6 +1,8 @@
 """What the FSCTLs that change bytes have in common with WRITE: write-through, times, the end of their open, CANCEL."""
 
 import struct
+from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import trio
 from odxfs.ntstatus import Status
 from odxfs.offload.token import ZERO_TOKEN
 from odxfs.offload.zeroing import SLICE_BYTES
+from odxfs.smb.handlers.write import AT_END_OF_FILE
 from odxfs.smb.shares import Share
-from odxfs.volume import Volume
+from odxfs.volume import Pool, Volume
 from odxfs.volume.cloning import Cloner
 from odxfs.volume.data import DataPath
 from odxfs.wire.close import CloseRequest
@@ -29,6 +32,9 @@ from odxfs.wire.fsctl.sparse import FileZeroDataInformation
 from odxfs.wire.fsctl.trim import FileLevelTrim, TrimRange
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest, IoctlResponse
+from odxfs.wire.lock import LockElement, LockFlags, LockRequest
+from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
+from odxfs.wire.write import WriteRequest
 from tests.server.test_caching import two_clients
 from tests.server.test_offload_calls import MIB, PATTERN, read_token, write_token
 from tests.support.peer import Peer, Refused, logged_in
@@ -284,3 +290,61 @@ async def test_who_may_only_append_overwrites_nothing_that_came_meanwhile(
         answer = await two.second.final(message)
         assert Status(answer.header.status) is Status.ACCESS_DENIED
         assert await two.first.read(log, 4096 + shift, 4096) == b"A" * 4096
+
+
+async def write_beside(
+    monkeypatch: pytest.MonkeyPatch,
+    request: WriteRequest,
+    writer: Peer,
+    other: Callable[[], Awaitable[object]],
+) -> Status:
+    """The answer to a WRITE that waits, as while changes gather faster than commits take them away; meanwhile `other` happens."""
+    gate = Gate(monkeypatch, "throttle", Pool)
+    with monkeypatch.context() as patch:
+        patch.setattr(Pool, "is_writing_easy", False)
+        message = await writer.send(Command.WRITE, request)
+        await gate.at.wait()
+    await other()
+    gate.go.set()
+    return Status((await writer.final(message)).header.status)
+
+
+async def test_what_another_client_locks_while_a_write_waits_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_clients(tmp_path) as two:
+        mine, theirs = await two.first.open("file"), await two.second.open("file")
+        await two.first.write(mine, 0, b"o" * 4096)
+        lock = LockElement(0, 1, LockFlags.EXCLUSIVE_LOCK | LockFlags.FAIL_IMMEDIATELY)
+        take = partial(two.first.call, Command.LOCK, LockRequest(mine, (lock,)))
+        request = WriteRequest(theirs, 0, b"n" * 4096)
+        assert await write_beside(monkeypatch, request, two.second, take) is Status.FILE_LOCK_CONFLICT
+        assert await two.first.read(mine, 0, 4096) == b"o" * 4096
+
+
+async def test_who_may_only_append_writes_over_nothing_that_is_appended_while_he_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_clients(tmp_path) as two:
+        log = await two.first.open("log")
+        append = await two.second.open("log", desired_access=APPEND_ONLY)
+        request, other = WriteRequest(append, 0, b"mine"), partial(two.first.write, log, 0, b"theirs")
+        assert await write_beside(monkeypatch, request, two.second, other) is Status.ACCESS_DENIED
+        assert await two.first.read(log, 0, 100) == b"theirs"
+
+
+async def test_what_is_written_at_the_end_goes_behind_what_others_append_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_clients(tmp_path) as two:
+        log = await two.first.open("log")
+        append = await two.second.open("log")
+        request, other = (
+            WriteRequest(append, AT_END_OF_FILE, b"mine"),
+            partial(two.first.write, log, 0, b"theirs"),
+        )
+        assert await write_beside(monkeypatch, request, two.second, other) is Status.SUCCESS
+        assert await two.first.read(log, 0, 100) == b"theirsmine"
+        position = QueryInfoRequest(InfoType.FILE, Class.POSITION, append, 8)
+        answer = QueryInfoResponse.unpack((await two.second.call(Command.QUERY_INFO, position)).pdu)
+        assert answer.output_buffer == struct.pack("<Q", len(b"theirsmine"))

@@ -94,7 +94,7 @@ class Peer:
         context = spnego.client(user, password, hostname="127.0.0.1", service="cifs", protocol="ntlm")
         token = context.step()
         while True:
-            response = await self._bind_leg(owner.session_id, token or b"", signer or session)
+            response = await self.bind_leg(owner.session_id, token or b"", signer or session)
             if response.header.status == Status.SUCCESS:
                 break
             if response.header.status != Status.MORE_PROCESSING_REQUIRED:
@@ -105,7 +105,8 @@ class Peer:
         own.sealer, own.unsealer = session.sealer, session.unsealer
         self.session_id, self.tree_id = owner.session_id, owner.tree_id
 
-    async def _bind_leg(self, session_id: int, token: bytes, signer: SessionSecurity) -> Response:
+    async def bind_leg(self, session_id: int, token: bytes, signer: SessionSecurity) -> Response:
+        """One leg of a binding to that session."""
         body = SessionSetupRequest(token, flags=SessionSetupFlags.BINDING).pack()
         self.wire.sessions[session_id] = signer  # for this one request: it signs, but does not enter the hash
         hashed = self.wire.login_hashes.get(session_id, self.wire.preauth_hash)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from odxfs.types import InodeNumber
 
 
-def folder_changed(server: SmbServer, folder: InodeNumber | None, by: SmbOpen) -> None:
-    """Break the leases on `folder` for a change through `by`; None is what the root of a share is in."""
+def folder_changed(server: SmbServer, folder: InodeNumber | None, by: SmbOpen | None = None) -> None:
+    """Break the leases on `folder`, None for what the root of a share is in, for a change through `by` if that is open."""
     if folder is not None and server.opens.cached:
         server.opens.grants.contend(folder, Use.CHANGE_FOLDER, _own(server, by))
 
@@ -28,8 +28,8 @@ def entry_changed(server: SmbServer, by: SmbOpen) -> None:
     folder_changed(server, by.parent, by)
 
 
-def _own(server: SmbServer, by: SmbOpen) -> Grant | None:
-    holder = by.grant.holder if by.grant is not None else None
+def _own(server: SmbServer, by: SmbOpen | None) -> Grant | None:
+    holder = by.grant.holder if by is not None and by.grant is not None else None
     if not isinstance(holder, Lease) or holder.parent_key is None:
         return None
     lease = server.leases.find(holder.client_guid, holder.parent_key)

@@ -157,7 +157,7 @@ async def _copy_chunk(context: RequestContext, copy: _Copy, chunk: SrvCopychunk)
     volume = destination.volume
     if source.inode is destination.inode and abs(chunk.source_offset - chunk.target_offset) < chunk.length:
         data = await volume.read(source.inode, chunk.source_offset, chunk.length)
-        await volume.write(destination.inode, chunk.target_offset, data)
+        await volume.write(destination.inode, chunk.target_offset, data, permit=permit)
         copy.record.copied(chunk.length, 0)
         return
     copied = await context.server.engine.copy(

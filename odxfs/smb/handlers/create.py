@@ -11,7 +11,6 @@ from odxfs.smb.access import FILE_ALL_ACCESS, check_desired, grant
 from odxfs.smb.caching.folders import entry_changed
 from odxfs.smb.caching.granting import answer_lease, grant_caching
 from odxfs.smb.caching.oplocks import level_of
-from odxfs.smb.closing import close_open
 from odxfs.smb.durable.app_instance import displace
 from odxfs.smb.durable.channel_sequence import sequence_of
 from odxfs.smb.durable.granting import answer_durability, grant_durability
@@ -22,12 +21,12 @@ from odxfs.smb.durable.reconnecting import named_open, reconnect
 from odxfs.smb.durable.replay import find_replayed, replayed_level
 from odxfs.smb.durable.table import CreateName
 from odxfs.smb.durable.wishes import Wishes, read_wishes
+from odxfs.smb.giving_up import give_up
 from odxfs.smb.information.allocation import set_aside_at_create
 from odxfs.smb.information.attributes import allocation_size, end_of_file, open_attributes, times_of
 from odxfs.smb.information.extended_attributes import eas_at_create, set_eas
-from odxfs.smb.limits import MAX_OPENS_PER_SESSION
 from odxfs.smb.opening import maximal_in_share
-from odxfs.smb.opens import SmbOpen
+from odxfs.smb.opens import SmbOpen, require_room
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.smb.rpc.endpoints import open_pipe
 from odxfs.smb.sessions import SessionState
@@ -71,11 +70,10 @@ async def create(context: RequestContext) -> CreateResponse:
     """Open what the request names, or give back what it opened before; unknown contexts are ignored."""
     request = CreateRequest.unpack(context.pdu)
     context.open = None
-    if len(context.session.opens) >= MAX_OPENS_PER_SESSION:
-        raise SmbError(Status.TOO_MANY_OPENED_FILES)
     wishes = read_wishes(request, context.connection.dialect)
     await let_loss_happen(context, named_open(context, wishes))
     _check_standing(context)
+    require_room(context.session)
     context.open = reconnect(context, request, wishes)  # nothing else of such a request counts
     if context.open is not None:
         return await _respond(context, context.open, CreateAction.OPENED, request, wishes)
@@ -124,19 +122,8 @@ async def _create_open(context: RequestContext, request: CreateRequest, wishes: 
         await _agree_to_breaks(context.server, opened)
         return await _respond(context, opened, action, request, wishes)
     except BaseException:
-        await _give_up(context.server, opened, action)
+        await give_up(context.server, opened, action)
         raise
-
-
-async def _give_up(server: SmbServer, opened: SmbOpen, action: CreateAction) -> None:
-    """Close an open that its client never hears of. It deletes nothing but the file that was made for it.
-
-    That stays if somebody has found it meanwhile.
-    """
-    entry = opened.entry
-    is_ours = action is CreateAction.CREATED and entry is not None and server.opens.is_last(entry)
-    opened.delete_on_close = is_ours and not opened.inode.size
-    await close_open(server, opened)
 
 
 async def _agree_to_breaks(server: SmbServer, opened: SmbOpen) -> None:

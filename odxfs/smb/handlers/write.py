@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from odxfs.errors import LockConflict
 from odxfs.ntstatus import Status
 from odxfs.opens import Use
@@ -48,8 +50,12 @@ async def write(context: RequestContext) -> WriteResponse:
         opened, offset = _check(context, request)
     volume = opened.volume
     if request.data:
+        permit = partial(_permit, context, opened)
         with changing(context, opened):
-            await volume.write(opened.inode, offset, request.data)
+            if request.offset == AT_END_OF_FILE:
+                offset = await volume.append(opened.inode, request.data, permit)
+            else:
+                await volume.write(opened.inode, offset, request.data, permit=permit)
         opened.position = offset + len(request.data)
     if _wants_durable(opened, request):
         await volume.sync(opened.inode)
@@ -61,7 +67,7 @@ def _wants_durable(opened: SmbOpen, request: WriteRequest) -> bool:
 
 
 def _check(context: RequestContext, request: WriteRequest) -> tuple[SmbOpen, int]:
-    """The open and the offset in bytes, when it may be written there."""
+    """The open and the offset in bytes, when it may be written there as things are."""
     opened = context.find_open(request.file_id)
     length = len(request.data)
     if length > context.server.settings.max_write_bytes or request.channel != Channel.NONE:
@@ -73,12 +79,17 @@ def _check(context: RequestContext, request: WriteRequest) -> tuple[SmbOpen, int
         raise SmbError(Status.ACCESS_DENIED)
     if is_pipe:
         return opened, 0
-    inode = opened.inode
-    offset = inode.size if request.offset == AT_END_OF_FILE else request.offset
+    offset = opened.inode.size if request.offset == AT_END_OF_FILE else request.offset
     if offset + length > MAX_OFFSET:
         raise SmbError(Status.INVALID_PARAMETER)
+    _permit(context, opened, offset, length)
+    return opened, offset
+
+
+def _permit(context: RequestContext, opened: SmbOpen, offset: int, length: int) -> None:
+    """Raise what stands against changing these bytes now. Asked again in the step that does, behind whatever was waited for."""
+    inode = opened.inode
     if not opened.granted_access & FILE_WRITE_DATA and offset < inode.size:
         raise SmbError(Status.ACCESS_DENIED, "the open may only append")
     if context.server.opens.write_conflicts(inode.number, offset, length, opened.entry):
         raise LockConflict("a byte-range lock of another open")
-    return opened, offset

@@ -20,6 +20,7 @@ from odxfs.smb.information.attributes import (
     visible_links,
 )
 from odxfs.smb.information.extended_attributes import ea_size, query_full_ea
+from odxfs.smb.information.present_path import present_path
 from odxfs.smb.information.volume_identity import serial_number
 from odxfs.smb.request import Answer, SmbError
 from odxfs.smb.stream_names import DATA_TYPE, wire_stream_name
@@ -144,20 +145,29 @@ def _id(context: RequestContext, opened: SmbOpen) -> Information:
     return fixed(info.FileIdInformation(serial_number(context, opened), opened.file_inode.number).pack())
 
 
-def _name(context: RequestContext, opened: SmbOpen) -> Information:
-    return Information(names.FileNameInformation("\\" + opened.full_path).pack(), _NAME_FIXED_BYTES)
+async def _name(context: RequestContext, opened: SmbOpen) -> Information:
+    return Information((await _file_name(context, opened)).pack(), _NAME_FIXED_BYTES)
 
 
-def _normalized_name(context: RequestContext, opened: SmbOpen) -> Information:
+async def _file_name(context: RequestContext, opened: SmbOpen) -> names.FileNameInformation:
+    path = await present_path(context.server.opens, opened)
+    return names.FileNameInformation("\\" + opened.with_stream(path))
+
+
+async def _normalized_name(context: RequestContext, opened: SmbOpen) -> Information:
     """Only from 3.1.1 on (MS-SMB2 3.3.5.20.1)."""
     if context.connection.dialect < 0x0311:
         raise SmbError(Status.NOT_SUPPORTED)
-    return Information(names.FileNormalizedNameInformation(opened.full_path).pack(), _NAME_FIXED_BYTES)
+    path = await present_path(context.server.opens, opened)
+    return Information(
+        names.FileNormalizedNameInformation(opened.with_stream(path)).pack(), _NAME_FIXED_BYTES
+    )
 
 
-def _alternate_name(context: RequestContext, opened: SmbOpen) -> Information:
+async def _alternate_name(context: RequestContext, opened: SmbOpen) -> Information:
     """A name that fits into 8.3 is its own short name; others have none (MS-FSA 2.1.5.12.2)."""
-    name = opened.path.rpartition("\\")[2]
+    path = await present_path(context.server.opens, opened)
+    name = path.rpartition("\\")[2]
     if not _SHORT_NAME.fullmatch(name):
         raise SmbError(Status.OBJECT_NAME_NOT_FOUND)
     return Information(names.FileAlternateNameInformation(name).pack(), _NAME_FIXED_BYTES)
@@ -195,7 +205,7 @@ async def _all(context: RequestContext, opened: SmbOpen) -> Information:
         info.FilePositionInformation(opened.position),
         info.FileModeInformation(opened.mode),
         info.FileAlignmentInformation(0),
-        names.FileNameInformation("\\" + opened.full_path),
+        await _file_name(context, opened),
     )
     return Information(everything.pack(), _ALL_FIXED_BYTES)
 
@@ -205,15 +215,12 @@ _QUERIES: dict[int, Callable[[RequestContext, SmbOpen], Information]] = {
     Class.STANDARD: _standard,
     Class.INTERNAL: _internal,
     Class.ACCESS: _access,
-    Class.NAME: _name,
     Class.POSITION: _position,
     Class.MODE: _mode,
     Class.ALIGNMENT: _alignment,
-    Class.ALTERNATE_NAME: _alternate_name,
     Class.COMPRESSION: _compression,
     Class.NETWORK_OPEN: _network_open,
     Class.ATTRIBUTE_TAG: _attribute_tag,
-    Class.NORMALIZED_NAME: _normalized_name,
     Class.STANDARD_LINK: _standard_link,
     Class.ID: _id,
 }
@@ -222,5 +229,8 @@ _SLOW_QUERIES: dict[int, Callable[[RequestContext, SmbOpen], Awaitable[Informati
     Class.EA: _ea,
     Class.STREAM: _stream,
     Class.ALL: _all,
+    Class.NAME: _name,
+    Class.NORMALIZED_NAME: _normalized_name,
+    Class.ALTERNATE_NAME: _alternate_name,
 }
 """The queries that may have to ask the catalog."""

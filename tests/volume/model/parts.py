@@ -43,9 +43,9 @@ def _ends(offset: int, end: int, shift: int) -> Iterator[int]:
     """How far the file is written after each part."""
     first, stop = -(-offset // BLOCK_BYTES), end // BLOCK_BYTES
     if shift % BLOCK_BYTES or first >= stop:
-        yield from range(offset + _COPIED_BYTES, end, _COPIED_BYTES)
-        if end > offset:
-            yield end
+        body, behind = first * BLOCK_BYTES, stop * BLOCK_BYTES
+        ends = {min(body, end), *range(body + _COPIED_BYTES, behind, _COPIED_BYTES), behind, end}
+        yield from sorted(at for at in ends if at > offset)
         return
     if first * BLOCK_BYTES > offset:
         yield first * BLOCK_BYTES
