@@ -138,7 +138,8 @@ class FileOperations(FrontEnd):
     async def _write(self, handle: FileHandle, offset: int, data: bytes) -> None:
         if not self._write_now(handle, offset, data):
             with self.opens.changing(handle.inode.number):
-                await self.volume.write(handle.inode, offset, data)
+                permit = partial(self._prepare_write, handle)
+                await self.volume.write(handle.inode, offset, data, permit=permit)
 
     async def _append(self, handle: FileHandle, offset: int, data: bytes) -> None:
         """Write through an open with O_APPEND; the kernel has chosen `offset`, the end of file that it knows of."""

@@ -1,10 +1,12 @@
 """Local programs beside a client that caches: it gives up what stands in their way before they get to the file."""
 
+import errno
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.reparse import RELATIVE, ReparseData, SymbolicLinkData
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest
+from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.oplock_break import LeaseBreakNotification
 from odxfs.wire.query_info import InfoType
 from odxfs.wire.set_info import SetInfoRequest
@@ -196,41 +199,80 @@ async def test_a_client_that_renames_is_answered_when_the_kernel_has_forgotten_t
         assert await on((both.path / "new").read_bytes) == b"moved"
 
 
-async def test_a_client_that_comes_to_cache_a_file_during_a_local_write_hears_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The write waits for the disk: the client reads the old bytes meanwhile."""
-    trio_thread, begun, go_on, armed = threading.get_ident(), threading.Event(), threading.Event(), []
+@dataclass(frozen=True)
+class SlowDisk:
+    """Long writes of this process stop on their way to the disk, once `armed`, until they may go on."""
+
+    armed: threading.Event
+    begun: threading.Event
+    go_on: threading.Event
+
+
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> SlowDisk:
+    trio_thread, disk = threading.get_ident(), SlowDisk(*(threading.Event() for _ in range(3)))
     write = Files.write
 
     def slow_write(files: Files, descriptor: int, buffers: Sequence[Buffer], offset: int) -> None:
-        if armed and threading.get_ident() != trio_thread:
-            begun.set()
-            assert go_on.wait(60), "the test never let the disk go on"
+        if disk.armed.is_set() and threading.get_ident() != trio_thread:
+            disk.begun.set()
+            assert disk.go_on.wait(60), "the test never let the disk go on"
         write(files, descriptor, buffers, offset)
 
     monkeypatch.setattr(Files, "write", slow_write)
     for longest in ("INLINE_BYTES", "SHORT_BYTES"):
         monkeypatch.setattr(f"odxfs.volume.writes.{longest}", 65536)
+    return disk
 
-    def write_locally() -> None:
-        with (both.path / "file").open("r+b", 0) as opened:
-            opened.write(b"n" * (1 << 20))
 
+def _write_long(path: Path) -> None:
+    with path.open("r+b", 0) as opened:
+        os.write(opened.fileno(), b"n" * (1 << 20))  # which says EAGAIN, while the object's own write says None
+
+
+async def test_a_client_that_comes_to_cache_a_file_during_a_local_write_hears_of_it(
+    tmp_path: Path, slow_disk: SlowDisk
+) -> None:
+    """The client reads the old bytes meanwhile."""
     async with mounted_and_shared(tmp_path) as both:
         fid = await both.peer.open("file")
         await both.peer.write(fid, 0, b"old")
         await both.peer.close(fid)
-        armed.append(True)
+        slow_disk.armed.set()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(on, write_locally)
-            await until(begun.is_set)
+            nursery.start_soon(on, _write_long, both.path / "file")
+            await until(slow_disk.begun.is_set)
             fid = await both.peer.open("file", **lease(R | H))
             assert await both.peer.read(fid, 0, 3) == b"old"
-            go_on.set()
+            slow_disk.go_on.set()
         with trio.fail_after(10):
             assert (await both.told()).new_lease_state == 0
         assert await both.peer.read(fid, 0, 3) == b"nnn"
+
+
+async def test_what_a_client_locks_during_a_local_write_is_not_written(
+    tmp_path: Path, slow_disk: SlowDisk
+) -> None:
+    said: list[OSError] = []
+
+    def refused() -> None:
+        try:
+            _write_long(both.path / "file")
+        except OSError as error:
+            said.append(error)
+
+    async with mounted_and_shared(tmp_path) as both:
+        fid = await both.peer.open("file")
+        await both.peer.write(fid, 0, b"old")
+        slow_disk.armed.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on, refused)
+            await until(slow_disk.begun.is_set)
+            lock = LockElement(0, 3, LockFlags.EXCLUSIVE_LOCK | LockFlags.FAIL_IMMEDIATELY)
+            await both.peer.call(Command.LOCK, LockRequest(fid, (lock,)))
+            slow_disk.go_on.set()
+        assert [error.errno for error in said] == [errno.EAGAIN]
+        assert await both.peer.read(fid, 0, 100) == b"old"
 
 
 def _rename(path: Path) -> None:

@@ -4,7 +4,9 @@ import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -20,7 +22,7 @@ from odxfs.offload.token_files import TokenInode
 from odxfs.peers import fetch, fetcher, link, trouble
 from odxfs.peers.remote_token import RemoteToken
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep
-from odxfs.volume import Inode
+from odxfs.volume import Inode, Volume
 from tests.peers.pair import (
     Pair,
     content,
@@ -263,6 +265,28 @@ async def test_a_lock_at_the_destination_holds(tmp_path: Path) -> None:
             await pair.destination.server.engine.offload_write(
                 party(pair.destination, destination, locked=True), call
             )
+        assert refused.value.reason is Refusal.LOCKED
+        assert await content(pair.destination, destination) == bytes(SIZE)
+
+
+async def test_a_lock_that_comes_while_bytes_are_on_their_way_into_the_file_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        locks: list[Inode] = []
+        write = Volume.write
+
+        async def lock_and_write(
+            volume: Volume, inode: Inode, offset: int, piece: bytes, **options: Any
+        ) -> None:
+            locks.append(inode)
+            await write(volume, inode, offset, piece, **options)
+
+        monkeypatch.setattr(Volume, "write", lock_and_write)
+        locked = replace(party(pair.destination, destination), write_conflicts=lambda *_: bool(locks))
+        call = WriteCall(WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES, WRITE_INPUT_BYTES, 0, SIZE, 0, token)
+        with pytest.raises(OffloadRefused) as refused:
+            await pair.destination.server.engine.offload_write(locked, call)
         assert refused.value.reason is Refusal.LOCKED
         assert await content(pair.destination, destination) == bytes(SIZE)
 
