@@ -20,8 +20,12 @@ from odxfs.busy_polling import BusyPolling
 
 _NAME = "_wait_fuse_readable"
 
-_TURN_SECONDS = 250e-6
-"""For how long requests are taken one after the other before other tasks get their turn, which costs 10 to 20 us."""
+_TURN_SECONDS = 2e-3
+"""For how long requests are taken one after the other before other tasks get their turn; a connection of the share has 10 ms.
+
+A turn costs 10 to 30 us: an idle task of pyfuse3 wakes up as well, and may take the next request. A read of 1 MiB takes 400 us,
+so one after each would cost a twentieth of the speed.
+"""
 
 _pyfuse3_waits: Callable[[], Awaitable[bool]] | None = getattr(pyfuse3, _NAME, None)
 
