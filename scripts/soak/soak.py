@@ -12,6 +12,7 @@ it deletes when all is well. Where there can be no virtual machine it does not b
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -65,11 +66,11 @@ class Soak:
         self.began = time.monotonic()
         server = served.start(self.work, self.port)
         self._say(f"serving {server.pool} by process {server.pid} on port {self.port}")
-        self.crowd.start()
         try:
-            self._load(server)
-        finally:
-            self.crowd.stop()
+            self._load_with_clients(server)
+        except (KeyboardInterrupt, SystemExit):
+            server.stop()
+            raise
         self._say("all clients have been killed")
         self._note(judging.judge_growth(self.samples))
         self._note(judging.judge_rest(server, self.began))
@@ -81,6 +82,13 @@ class Soak:
         self._note(f"after mounting anew: {finding}" for finding in judging.judge_files(self.work, self.port))
         again.stop()
         self._note(f"log: {line}" for line in server.alarms())
+
+    def _load_with_clients(self, server: served.Server) -> None:
+        self.crowd.start()
+        try:
+            self._load(server)
+        finally:
+            self.crowd.stop()
 
     def _load(self, server: served.Server) -> None:
         next_sample = time.monotonic()
@@ -179,10 +187,14 @@ def main() -> int:
     arguments = _arguments()
     if any(arguments.work.iterdir()):
         raise SystemExit(f"{arguments.work} is not empty")
+    # kill(1) ends it as an interrupt does: no client and no mount stays behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     soak = Soak(arguments)
     try:
         soak.prepare()
         soak.run()
+    except KeyboardInterrupt:
+        soak.findings.append("the soak was interrupted")
     except GuestMissing as error:
         arguments.work.rmdir()
         raise SystemExit(
