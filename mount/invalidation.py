@@ -62,7 +62,7 @@ class Invalidation:
         self._gone_from: dict[_NameNotice, set[InodeNumber]] = {}
         """The other way round: of each notice that is not told yet."""
         self._second_walks: dict[int, InodeNumber | None] = {}
-        """Of callers that were told to walk again: to which inode they came then."""
+        """Of callers that were told to walk again: to which inode they came then. Of no use when no name is doubtful."""
         self.names_gone = 0
         """How many names others have taken away so far: who looked at one before does not know that it is there still."""
 
@@ -193,6 +193,8 @@ class Invalidation:
                 doubts.discard(notice)
                 if not doubts:
                     del self._renamed[number]
+        if not self._renamed:
+            self._second_walks.clear()
 
     def _tell_pages(self, numbers: Iterable[InodeNumber]) -> None:
         """In a worker thread, which waits for as long as a page is being filled."""
