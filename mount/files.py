@@ -37,6 +37,7 @@ class FileOperations(FrontEnd):
     ) -> pyfuse3.FileInfo:
         """Open a file; with O_TRUNC it is emptied in the same step. EBUSY where an SMB open does not share the access."""
         file = await self.at_path(inode, ctx)
+        self.invalidation.walk_ended(ctx.pid)
         if self.opens.cached:
             use = Use.OVERWRITE if flags & os.O_TRUNC else Use.OPEN
             await give_way(self.opens, file.number, use, access=_access(flags))

@@ -62,7 +62,7 @@ class Invalidation:
         self._gone_from: dict[_NameNotice, set[InodeNumber]] = {}
         """The other way round: of each notice that is not told yet."""
         self._second_walks: dict[int, InodeNumber | None] = {}
-        """Of callers that were told to walk again: to which inode they came then. Of no use when no name is doubtful."""
+        """Of callers that were told to walk again: to which inode they came last. Of no use when no name is doubtful."""
         self.names_gone = 0
         """How many names others have taken away so far: who looked at one before does not know that it is there still."""
 
@@ -74,13 +74,10 @@ class Invalidation:
     def must_walk_again(self, number: InodeNumber, caller: int) -> bool:
         """Whether the kernel may have brought `caller`, a thread, to the inode by a name that is gone; once for each change.
 
-        It is not said of what the second walk comes to: the kernel makes no third one, and has asked us for each of its names,
-        so one that has gone since then went after the program's call.
+        It is not said of what the second walk has come to last: the kernel makes no third one, and has asked us for that name,
+        so if it has gone since then it went after the program's call.
         """
-        if caller in self._second_walks and self._second_walks[caller] in (None, number):
-            self._second_walks[caller] = number
-            return False
-        if number not in self._renamed:
+        if number not in self._renamed or self._second_walks.get(caller) == number:
             return False
         self.found_by_name(number)
         self.walks_again(caller)
@@ -94,8 +91,13 @@ class Invalidation:
         if len(self._second_walks) > MOST_SECOND_WALKS:
             del self._second_walks[next(iter(self._second_walks))]
 
+    def came_to(self, number: InodeNumber, caller: int) -> None:
+        """The kernel has looked up a name for `caller`."""
+        if caller in self._second_walks:
+            self._second_walks[caller] = number
+
     def walk_ended(self, caller: int) -> None:
-        """`caller` has come to a name that is not there."""
+        """`caller` has got what it walked for, or has come to a name that is not there."""
         self._second_walks.pop(caller, None)
 
     def found_by_name(self, number: InodeNumber) -> None:

@@ -43,6 +43,7 @@ class NameOperations(FrontEnd):
                 raise
             if seen == self.invalidation.names_gone:
                 break
+        self.invalidation.came_to(inode.number, ctx.pid)
         return self.enter(inode, seen)
 
     async def _look_up(self, parent_inode: pyfuse3.InodeT, name: bytes) -> Inode:
@@ -121,6 +122,7 @@ class NameOperations(FrontEnd):
     ) -> pyfuse3.EntryAttributes:
         """A further name of an inode."""
         target = await self.at_path(inode, ctx)
+        self.invalidation.walk_ended(ctx.pid)
         new_parent = self.numbers.of_kernel(new_parent_inode)
         seen = self.invalidation.names_gone
         await self.volume.link(target, new_parent, new_name)

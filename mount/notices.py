@@ -1,7 +1,7 @@
 """Notices to the kernel that may block: told by worker threads, in lanes that do not wait for each other.
 
 The kernel takes a notice of a name when it has the directory's lock, which a program may hold that waits for us or for a client
-of the share. So each directory is a lane, and all old pages are one: what is stuck in one keeps nothing else from being told.
+of the share. So each directory is a lane, and all old pages are one: what is stuck in a few keeps nothing else from being told.
 """
 
 from collections.abc import Callable, Hashable, Iterable

@@ -34,8 +34,11 @@ The kernel reads ahead with as many requests. By its default each of them begins
 heap is torn by that buffer.
 """
 
-_MOST_TASKS = 1024
-"""Operations under way at a time. Those that wait for a client of the share, 35 seconds at worst, must not keep others out."""
+_MOST_TASKS = 256
+"""Operations under way at a time. Those that wait for a client of the share, 35 seconds at worst, must not keep others out.
+
+One that writes holds 2 MiB.
+"""
 
 
 async def run_mount(

@@ -7,12 +7,10 @@ live longer, and the same load would touch more of them each hour; fresh ones co
 import mmap
 import sys
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
-
-_OWN_REFERENCES = 2
-"""What sys.getrefcount says of a buffer that nobody has a view of: the variable and the argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +22,28 @@ class _Shelf:
     kept: deque[mmap.mmap] = field(default_factory=deque)
 
     def take(self, length: int) -> memoryview:
-        """A view of a buffer that nobody else has a view of; the buffer is free again when the last one is gone."""
-        for _ in range(len(self.kept)):
-            try:
+        """A view of a buffer that nobody else has a view of; the buffer is free again when the last one is gone.
+
+        The one that was used last is looked at first, for it is still in the processor's cache.
+        """
+        in_use: list[mmap.mmap] = []
+        buffer = self._free_one(in_use) or _pages(self.size)
+        view = memoryview(buffer)[:length]
+        self.kept.extendleft(reversed(in_use))
+        self.kept.appendleft(buffer)
+        while len(self.kept) > self.most:
+            self.kept.pop()  # what its user has alone from now on, so that he keeps no place from anybody
+        return view
+
+    def _free_one(self, in_use: list[mmap.mmap]) -> mmap.mmap | None:
+        """Taken out of those that are kept, as are those `in_use` that were looked at before."""
+        with suppress(IndexError):
+            while True:
                 buffer = self.kept.popleft()
-            except IndexError:  # other threads hold the rest, each for a moment
-                break
-            if sys.getrefcount(buffer) == _OWN_REFERENCES:
-                view = memoryview(buffer)[:length]
-                self.kept.appendleft(buffer)  # the last one that was used is still in the processor's cache
-                return view
-            self.kept.append(buffer)
-        buffer = _pages(self.size)
-        if len(self.kept) < self.most:
-            self.kept.appendleft(buffer)
-        return memoryview(buffer)[:length]
+                if sys.getrefcount(buffer) == _OWN_REFERENCES:
+                    return buffer
+                in_use.append(buffer)
+        return None
 
     def give_back(self) -> None:
         """Let the system have the pages of what nobody has a view of."""
@@ -51,6 +56,18 @@ class _Shelf:
                 buffer.madvise(mmap.MADV_DONTNEED)
             self.kept.append(buffer)
 
+
+def _pages(length: int) -> mmap.mmap:
+    return mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _references_of_a_free_one() -> int:
+    buffer = _pages(mmap.PAGESIZE)
+    return sys.getrefcount(buffer)
+
+
+_OWN_REFERENCES = _references_of_a_free_one()
+"""What sys.getrefcount says of a variable's buffer that nobody has a view of; it depends on the interpreter's version."""
 
 KIBIBYTE = 1024
 _SMALLEST = 128 * KIBIBYTE
@@ -85,7 +102,3 @@ def give_back_large() -> None:
     """Let the system have the pages of the large buffers that are kept for use and are not in use."""
     for shelf in _SHELVES:
         shelf.give_back()
-
-
-def _pages(length: int) -> mmap.mmap:
-    return mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

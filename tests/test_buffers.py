@@ -38,6 +38,12 @@ def test_what_is_let_go_is_used_again(length: int) -> None:
     assert len({id(uninitialised(length).obj) for _ in range(100)}) == 1
 
 
+def test_who_holds_many_keeps_nobody_from_using_theirs_again() -> None:
+    held = [uninitialised(1 << 20) for _ in range(100)]
+    assert len({id(uninitialised(1 << 20).obj) for _ in range(100)}) == 1
+    assert len({id(buffer.obj) for buffer in held}) == 100
+
+
 def test_threads_never_get_the_same_buffer() -> None:
     shared = []
 

@@ -24,9 +24,14 @@ logger = logging.getLogger(__name__)
 async def give_up(server: SmbServer, opened: SmbOpen, action: CreateAction) -> None:
     """Close an open that its client never hears of. It deletes nothing but what was made for it."""
     opened.delete_on_close = False
-    await close_open(server, opened)
-    if action is not CreateAction.CREATED:
-        return
+    try:
+        await close_open(server, opened)
+    finally:
+        if action is CreateAction.CREATED:
+            await _take_back_both(server, opened)
+
+
+async def _take_back_both(server: SmbServer, opened: SmbOpen) -> None:
     if opened.base is not None:
         await take_back_stream(server, opened.volume, opened.base, opened.stream_name, opened.inode)
     if opened.base is None or opened.made_base:

@@ -61,7 +61,7 @@ class Staged(NamedTuple):
 
 
 RangePermit = Callable[[int, int], None]
-"""Raises where an offset and a length in bytes must not be changed; neither changes anything nor waits."""
+"""Raises where an offset and a length in bytes must not be changed; changes nothing of the volume and does not wait."""
 
 
 def permit_all(_offset: int, _length: int) -> None:

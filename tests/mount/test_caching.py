@@ -227,7 +227,9 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> SlowDisk:
 
 def _write_long(path: Path) -> None:
     with path.open("r+b", 0) as opened:
-        os.write(opened.fileno(), b"n" * (1 << 20))  # which says EAGAIN, while the object's own write says None
+        os.write(
+            opened.fileno(), b"n" * (1 << 20)
+        )  # which says EAGAIN, while the object's own write says None
 
 
 async def test_a_client_that_comes_to_cache_a_file_during_a_local_write_hears_of_it(

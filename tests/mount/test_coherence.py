@@ -178,6 +178,27 @@ async def test_a_program_never_sees_that_the_kernel_had_to_look_twice(
             may_tell.set()
 
 
+async def test_who_has_looked_twice_for_one_file_is_not_believed_to_have_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, may_tell = hold_notices(monkeypatch)
+
+    def look() -> str:
+        (inside.path / "one").stat()
+        return (inside.path / "two").read_text()
+
+    async with mounted_inside(tmp_path) as inside:
+        for name in ("one", "two", "new one", "new two"):
+            await on((inside.path / name).write_text, name)
+        root = inside.share.root
+        try:
+            await inside.share.rename(root, b"new one", root, b"one")
+            await inside.share.rename(root, b"new two", root, b"two")
+            assert await on(look) == "new two"
+        finally:
+            may_tell.set()
+
+
 async def test_a_folder_that_the_share_moves_takes_its_paths_along(tmp_path: Path) -> None:
     async with mounted_inside(tmp_path) as inside:
         share, root = inside.share, inside.share.root

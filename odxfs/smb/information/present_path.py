@@ -23,8 +23,9 @@ async def present_path(opens: OpenTable, opened: SmbOpen) -> str:
     """
     if opened.parent is not None and not opened.is_previous_version:
         while opened.seen_renames != opens.renames:
-            opened.seen_renames = opens.renames
+            seen = opens.renames
             opened.moved_path = await _way(opened.view, opened.parent, opened.name)
+            opened.seen_renames = seen
     return opened.path if opened.moved_path is None else opened.moved_path
 
 

@@ -113,7 +113,8 @@ def _unfinished(directory: Path) -> Iterator[Path]:
     try:
         yield folder / _COPY
     finally:
-        _remove_folder(folder, descriptor)
+        with suppress(OSError):  # as on NFS, for what is open: the next backup removes it
+            _remove_folder(folder, descriptor)
         os.close(descriptor)
 
 
