@@ -66,6 +66,8 @@ class Servers:
         """Keep one logon. It outlives a cancelled copy, which may still have to remove what it made."""
         async with connect(url.host, url.port, url.user, self._passwords(url)) as client:
             task_status.started(client)
+            if trio.lowlevel.current_task().parent_nursery is not self._nursery:
+                return  # who asked was cancelled meanwhile: nobody has the logon, and nobody would end it
             with trio.CancelScope(shield=True):
                 await self._over.wait()
 

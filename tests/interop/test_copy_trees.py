@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from odxfs.client.client import Client, connect
 from odxfs.client.explain import ChunkCause
 from odxfs.client.job import Job, Request
 from odxfs.client.plan import CopyOptions
@@ -299,6 +300,34 @@ async def test_a_lost_server_ends_the_whole_copy(tmp_path: Path) -> None:
         assert caught.value.exit_code == ExitCode.NETWORK
         assert await served.pool.check() == []
         await trio.lowlevel.checkpoint()
+
+
+async def test_who_is_cancelled_in_the_moment_of_a_logon_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def connect_and_cancel(host: str, port: int, user: str, password: str) -> AsyncIterator[Client]:
+        async with connect(host, port, user, password) as client:
+            scope.cancel()
+            yield client
+
+    async def release_at_last() -> None:
+        await trio.sleep(30)
+        servers.release()
+        pytest.fail("it waits for the end of the copy")
+
+    async with (
+        serving_url(tmp_path) as (_, url),
+        open_servers(lambda _: PASSWORD) as servers,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(release_at_last)
+        location = parse_location(f"{url}/up")
+        with trio.CancelScope() as scope, monkeypatch.context() as patched:
+            patched.setattr("odxfs.client.servers.connect", connect_and_cancel)
+            await servers.place(location)
+        nursery.cancel_scope.cancel()
+    assert scope.cancelled_caught
 
 
 async def test_a_cancelled_copy_leaves_whole_files_only(tmp_path: Path) -> None:
