@@ -80,7 +80,7 @@ def _take(server: ServerConnection, received: bytes) -> None:
 
 
 def _check_bounds(server: ServerConnection, limit: int) -> None:
-    assert len(server.frames._chunk) <= max(CHUNK_BYTES, limit + 4 + MINIMUM_ROOM_BYTES)
+    assert len(server.frames._view) <= max(CHUNK_BYTES, limit + 4 + MINIMUM_ROOM_BYTES)
     assert server.window.available <= MAX_CREDITS
     assert len(server.window._used) <= MAX_SPAN
     assert len(server.logins) <= MAX_LOGINS
