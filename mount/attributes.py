@@ -11,7 +11,7 @@ from odxfs.opens.share_modes import FILE_READ_DATA, FILE_SHARE_ALL, FILE_WRITE_D
 from odxfs.pool_identity import IDENTITY, pack_identity
 from odxfs.token_attributes import RESERVED
 from odxfs.types import MAX_NAME_BYTES
-from odxfs.volume import AttributeChange, Inode
+from odxfs.volume import CAPABILITY_NAME, AttributeChange, Inode
 
 from .answers import answered
 from .caching import give_way
@@ -19,9 +19,6 @@ from .front_end import FrontEnd
 
 MAX_XATTR_NAME_BYTES = 255
 """Linux's XATTR_NAME_MAX."""
-
-CAPABILITY = b"security.capability"
-"""What the kernel asks for before each write."""
 
 NAMESPACES = (b"user", b"trusted", b"security")
 
@@ -82,7 +79,7 @@ class AttributeOperations(FrontEnd):
     ) -> bytes:
         """One extended attribute; ENODATA when it is not there."""
         target = await self.at_path_or_open(inode, ctx)
-        if name == CAPABILITY and not target.has_xattrs:
+        if name == CAPABILITY_NAME and not target.has_xattrs:
             raise pyfuse3.FUSEError(errno.ENODATA)
         _require_namespace(name)
         if name == IDENTITY:

@@ -24,8 +24,7 @@ class DirectoryOperations(FrontEnd):
     @answered
     async def opendir(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
         """Open a directory for listing."""
-        directory = await self.at_path(inode, ctx)
-        self.invalidation.walk_ended(ctx.pid)
+        directory = await self.at_end_of_path(inode, ctx)
         self.volume.hold(directory)
         return self.handles.add_directory(DirectoryHandle(directory))
 

@@ -36,8 +36,7 @@ class FileOperations(FrontEnd):
         self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.FileInfo:
         """Open a file; with O_TRUNC it is emptied in the same step. EBUSY where an SMB open does not share the access."""
-        file = await self.at_path(inode, ctx)
-        self.invalidation.walk_ended(ctx.pid)
+        file = await self.at_end_of_path(inode, ctx)
         if self.opens.cached:
             use = Use.OVERWRITE if flags & os.O_TRUNC else Use.OPEN
             await give_way(self.opens, file.number, use, access=_access(flags))

@@ -119,8 +119,14 @@ class FrontEnd(pyfuse3.Operations):
             raise pyfuse3.FUSEError(errno.ESTALE)
         return await self.numbers.inode(number)
 
+    async def at_end_of_path(self, number: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> Inode:
+        """The same for what the path was walked for: the caller's next operation begins a new walk."""
+        inode = await self.at_path(number, ctx)
+        self.invalidation.walk_ended(ctx.pid)
+        return inode
+
     async def at_path_or_open(self, number: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> Inode:
-        """The same where the kernel does not say whether it was a path or an open file, which must not see ESTALE."""
+        """As `at_path` where the kernel does not say whether it was a path or an open file, which must not see ESTALE."""
         if not self.invalidation.doubts_names or self.handles.is_open(self.numbers.of_kernel(number)):
             return await self.numbers.inode(number)
         return await self.at_path(number, ctx)

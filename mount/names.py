@@ -121,8 +121,7 @@ class NameOperations(FrontEnd):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """A further name of an inode."""
-        target = await self.at_path(inode, ctx)
-        self.invalidation.walk_ended(ctx.pid)
+        target = await self.at_end_of_path(inode, ctx)
         new_parent = self.numbers.of_kernel(new_parent_inode)
         seen = self.invalidation.names_gone
         await self.volume.link(target, new_parent, new_name)

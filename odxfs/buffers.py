@@ -69,11 +69,11 @@ def _references_of_a_free_one() -> int:
 _OWN_REFERENCES = _references_of_a_free_one()
 """What sys.getrefcount says of a variable's buffer that nobody has a view of; it depends on the interpreter's version."""
 
-KIBIBYTE = 1024
-_SMALLEST = 128 * KIBIBYTE
+_KIBIBYTE = 1024
+_SMALLEST = 128 * _KIBIBYTE
 """Shorter buffers are the heap's."""
 
-_SHELVES = (_Shelf(256 * KIBIBYTE, 32), _Shelf(1280 * KIBIBYTE, 32), _Shelf(8448 * KIBIBYTE, 4))
+_SHELVES = (_Shelf(256 * _KIBIBYTE, 32), _Shelf(1280 * _KIBIBYTE, 32), _Shelf(8448 * _KIBIBYTE, 4))
 """For receiving many small messages; for reads and writes of 1 MiB and what surrounds them; for the longest of 8 MiB."""
 
 

@@ -432,7 +432,8 @@ class DataPath:
         pool = self._pool
         inode.mtime_ns = inode.ctime_ns = pool.clock()
         if origin != MOUNT:
-            pool.namespace.xattrs.drop_capability(inode)
+            if inode.may_be_capable:
+                pool.namespace.xattrs.drop_capability(inode)
             if inode.mode & _PRIVILEGES:
                 inode.mode = _without_privileges(inode.mode)
         pool.namespace.mark_dirty(inode)

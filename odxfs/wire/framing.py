@@ -21,12 +21,13 @@ SESSION_FRAME_BYTES = 8 * 1024 * 1024 + 128 * 1024
 """The largest message after a login: an 8 MiB write with its headers, and room for small requests compounded with it."""
 
 CHUNK_BYTES = 256 * 1024
-"""A receive buffer for ordinary messages: some hundred small requests a call, freed when its last message is let go."""
+"""A receive buffer for ordinary messages: some hundred small requests a call, free again when its last message is let go."""
 
 LOGIN_CHUNK_BYTES = 8 * 1024
 """The first receive buffer, since a connection that has not logged in should cost little: a NEGOTIATE has 300 bytes."""
 
 MINIMUM_ROOM_BYTES = 2 * 1024
+
 _PREFIX = struct.Struct(">I")
 
 

@@ -27,7 +27,10 @@ SECURITY_NAME = b"odxfs.security"
 """Under which the security descriptor is kept: in no name space that a mount user or an SMB client can name."""
 
 CAPABILITY_NAME = b"security.capability"
-"""What privileges a program gets by being started from the file (capabilities(7)): not what somebody else has put there."""
+"""What privileges a program gets by being started from the file (capabilities(7)): not what somebody else has put there.
+
+The kernel asks the mount for it before each write.
+"""
 
 MAX_SECURITY_BYTES = MAX_VALUE_BYTES
 
@@ -74,10 +77,10 @@ class Xattrs:
 
     def drop_capability(self, inode: Inode) -> None:
         """Content or owner change: the kernel does so itself for what comes through it. Synchronous."""
+        assert isinstance(self._view, CatalogView), "what has been is not changed"
         if inode.has_xattrs and inode.may_be_capable:
-            assert isinstance(self._view, CatalogView), "what has been is not changed"
             self._view.delete(Table.XATTR, (inode.number, CAPABILITY_NAME))
-            inode.may_be_capable = False
+        inode.may_be_capable = False
 
     def _remember(self, inode: Inode, value: bytes) -> None:
         inode.security = value
