@@ -81,6 +81,13 @@ async def restore_path(pool: Pool, arguments: Arguments) -> dict[str, Any]:
     return asdict(copied)
 
 
+async def snapshot_to_restore(pool: Pool, arguments: Arguments) -> dict[str, Any]:
+    """Snapshot `name` of `volume`, before the volume is taken back to it."""
+    return {
+        "snapshot": snapshot_as_json(pool.snapshots.find(arguments.text("volume"), arguments.text("name")))
+    }
+
+
 async def restore_volume(pool: Pool, arguments: Arguments) -> dict[str, Any]:
     """Take the whole of `volume` back to snapshot `name`."""
     await pool.snapshots.restore(arguments.text("volume"), arguments.text("name"))
@@ -130,7 +137,11 @@ COMMANDS: dict[str, Command] = {
 }
 """What can be done at any time."""
 
-OFFLINE: dict[str, Command] = {"snapshot restore": restore_volume, "volume delete": delete_volume}
+OFFLINE: dict[str, Command] = {
+    "snapshot to restore": snapshot_to_restore,
+    "snapshot restore": restore_volume,
+    "volume delete": delete_volume,
+}
 """What can only be done while nobody serves the pool."""
 
 

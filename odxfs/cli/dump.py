@@ -8,6 +8,7 @@ many share it. Numbers at the beginning of a line are byte offsets in the object
 import argparse
 from typing import TYPE_CHECKING
 
+from odxfs.cli.numbers import parse_number
 from odxfs.cli.output import say
 from odxfs.cli.pools import add_directory, require_pool
 from odxfs.errors import ExitCode, UserError
@@ -33,13 +34,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--pins", action="store_true", help="what tokens hold")
     what.add_argument("--table", metavar="NAME", help="every row of a table")
     parser.add_argument("--volume", default="main", help="the volume of --path (default: main)")
-
-
-def parse_number(text: str) -> int:
-    """A number that the catalog can hold."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to 18 digits")
-    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odxfs.cli.dump import parse_number
+from odxfs.cli.numbers import parse_number
 from odxfs.cli.output import add_json_option, format_bytes, print_json, say
 from odxfs.cli.pools import add_directory, require_pool
 

@@ -8,6 +8,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from odxfs.cli.administering import find_volume
 from odxfs.cli.configurations import add_svm_option, find_svm, known_configuration, state_of_svm
 from odxfs.cli.output import add_json_option, print_json, print_table, say
 from odxfs.cli.pools import add_directory, require_pool
@@ -117,7 +118,9 @@ def run(arguments: argparse.Namespace) -> int:
         store.change(arguments.name, _changed(arguments))
         say(f"share {arguments.name} is changed")
     else:
-        store.add(_new_share(arguments, known, svm))
+        share = _new_share(arguments, known, svm)
+        find_volume(directory, share.volume)
+        store.add(share)
         say(f"share {arguments.name} is added")
         if known.is_served and arguments.svm not in known.configuration.svm:
             say(f"nobody listens for it yet; now run: odxfs config reload {directory}")

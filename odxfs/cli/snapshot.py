@@ -72,11 +72,15 @@ def _list(directory: Path, arguments: argparse.Namespace) -> None:
             print_table(columns, [_row(snapshot) for snapshot in found["snapshots"]])
 
 
-def _row(snapshot: dict[str, Any]) -> list[object]:
+def _local_time(snapshot: dict[str, Any]) -> str:
     made = datetime.fromtimestamp(snapshot["created_ns"] / 1e9).astimezone()
+    return made.isoformat(" ", "seconds")
+
+
+def _row(snapshot: dict[str, Any]) -> list[object]:
     return [
         snapshot["name"],
-        made.isoformat(" ", "seconds"),
+        _local_time(snapshot),
         _age(time.time() - snapshot["created_ns"] / 1e9),
         snapshot["inodes"],
         format_bytes(snapshot["allocated_bytes"]),
@@ -121,9 +125,12 @@ def _restore_volume(directory: Path, arguments: argparse.Namespace) -> None:
     if arguments.to is not None or arguments.replace:
         raise UserError("--to and --replace go with PATH", ExitCode.USAGE)
     if not arguments.yes:
+        found = have_done(directory, "snapshot to restore", volume=arguments.volume, name=arguments.name)
+        with understood(directory):
+            made = _local_time(found["snapshot"])
         sys.stderr.write(
-            f"Volume {arguments.volume} goes back to snapshot {arguments.name}; what was changed since stays only in later"
-            " snapshots. Go on? [y/N] "
+            f"Volume {arguments.volume} goes back to snapshot {arguments.name} of {made}; what was changed since stays only in"
+            " later snapshots. Go on? [y/N] "
         )
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -10,11 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from odxfs.cli.administering import have_done
+from odxfs.cli.administering import find_volume, have_done
 from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table, say
 from odxfs.cli.pools import add_directory, check_volume_name, require_pool
 from odxfs.control.client import understood
-from odxfs.errors import ExitCode, UserError
+from odxfs.errors import ExitCode
 
 _SIZE = re.compile(r"(\d{1,18})(?:([KMGTP])(?:i?B)?)?", re.IGNORECASE)
 _NO_QUOTA = "none"
@@ -71,9 +71,9 @@ def _list(directory: Path, arguments: argparse.Namespace) -> None:
 def _quota(directory: Path, arguments: argparse.Namespace) -> None:
     name, size = arguments.name, arguments.size
     if size is None:
-        listed = have_done(directory, "volume list")
+        volume = find_volume(directory, name)
         with understood(directory):
-            _print_one(_find(listed["volumes"], name), arguments)
+            _print_one(volume, arguments)
         return
     done = have_done(directory, "volume quota", name=name, bytes=size)
     with understood(directory):
@@ -107,13 +107,6 @@ def parse_quota(text: str) -> int:
     if not 0 < size <= _LARGEST_BYTES:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size like 500M or 20G, nor {_NO_QUOTA!r}")
     return size
-
-
-def _find(volumes: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    for volume in volumes:
-        if volume["name"] == name:
-            return volume
-    raise UserError(f"the pool has no volume {name!r}", ExitCode.NOT_FOUND)
 
 
 def _print_all(volumes: list[dict[str, Any]], arguments: argparse.Namespace) -> None:

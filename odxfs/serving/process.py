@@ -32,7 +32,7 @@ from odxfs.serving.live import Live
 from odxfs.serving.memory import give_back_free_memory
 from odxfs.serving.offloading import Offloading
 from odxfs.serving.signals import Signals
-from odxfs.serving.svms import RunningSvms, keep_share, require_volumes
+from odxfs.serving.svms import RunningSvms, added_share, require_volumes
 from odxfs.smb.shares import Share
 from odxfs.volume import MOUNT, Pool, Volume, open_pool
 
@@ -110,13 +110,13 @@ class Serving:
         async with open_pool(configuration.pool, owner=owner) as pool:
             self._pool = pool
             require_volumes(pool, configuration)
-            keep_share(pool, self._options.share)
-            await outer.start(self._control.serve)
-            try:
-                with self._stopping:
-                    await self._serve_front_ends(pool)
-            finally:
-                await self._control.withdraw()
+            with added_share(pool, self._options.share, lambda: self._is_live):
+                await outer.start(self._control.serve)
+                try:
+                    with self._stopping:
+                        await self._serve_front_ends(pool)
+                finally:
+                    await self._control.withdraw()
         if pool.failure is not None:
             raise UserError(
                 f"{configuration.pool} is closed, without what was not durable yet when it failed: {pool.failure}",

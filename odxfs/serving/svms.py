@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -150,12 +151,23 @@ async def _require_keytabs(configuration: Configuration, names: Iterable[str]) -
             await trio.to_thread.run_sync(check_keytab, Path(keytab))
 
 
-def keep_share(pool: Pool, share: Share | None) -> None:
-    """Add a share to the default SVM's, unless it has one of that name. Raises UserError(NOT_FOUND) without its volume."""
+@contextmanager
+def added_share(pool: Pool, share: Share | None, is_live: Callable[[], bool]) -> Iterator[None]:
+    """Add a share to the default SVM's, unless it has one of that name; it goes again if serving never became live.
+
+    Raises UserError(NOT_FOUND) without its volume.
+    """
     if share is None:
+        yield
         return
     if share.volume not in pool.volume_names:
         raise UserError(f"{pool.directory} has no volume {share.volume!r}", ExitCode.NOT_FOUND)
     shares = ShareStore(pool.directory)
-    if shares.find(share.name) is None:
+    is_new = shares.find(share.name) is None
+    if is_new:
         shares.add(share)
+    try:
+        yield
+    finally:
+        if is_new and not is_live() and shares.find(share.name) is not None:
+            shares.delete(share.name)

@@ -266,6 +266,8 @@ def test_shares_are_kept(pool: Path) -> None:
     assert "Data\tmain\t/a/b\tyes\tno\tno\tno\tpin\tc" in odxfs_ok("share", "list", pool).out
     odxfs_ok("share", "del", pool, "data")
     fails(ExitCode.NOT_FOUND, "data", "share", "del", pool, "data")
+    fails(ExitCode.NOT_FOUND, "has no volume 'away'", "share", "add", pool, "data", "--volume", "away")
+    assert odxfs_ok("share", "list", pool, "--json").json == []
 
 
 def test_a_share_is_live_when_mount_returns(tmp_path: Path) -> None:
@@ -307,6 +309,7 @@ def test_a_port_in_use_is_said_and_nothing_stays(pool: Path, mountpoint: Path) -
             endpoint,
         )
     assert find_mount(str(mountpoint)) is None
+    assert odxfs_ok("share", "list", pool, "--json").json == []
     assert odxfs_ok("fsck", pool, "--json").json["clean"]
 
 

@@ -119,7 +119,11 @@ def test_the_whole_volume_goes_back_when_nobody_serves_it(tmp_path: Path) -> Non
         served = odxfs("snapshot", "restore", mounted.directory, "one", "--yes")
         assert served.code == ExitCode.BUSY
         assert "umount" in served.err
+        assert odxfs("snapshot", "restore", mounted.directory, "one") == served, "nobody is asked in vain"
         odxfs_ok("umount", mounted.mountpoint)
+        away = odxfs("snapshot", "restore", mounted.directory, "away")
+        assert away.code == ExitCode.NOT_FOUND
+        assert "[y/N]" not in away.err
 
         assert names(mounted.directory) == ["one"]
         odxfs_ok("snapshot", "create", mounted.directory, "two")
