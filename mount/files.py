@@ -178,7 +178,10 @@ class FileOperations(FrontEnd):
 
     @answered
     async def flush(self, fh: pyfuse3.FileHandleT) -> None:
-        """A descriptor was closed: all its writes are in the volume already, and close(2) promises no durability."""
+        """A descriptor was closed: all its writes are in the volume already, and close(2) promises no durability.
+
+        With our extension to pyfuse3 nobody asks: it answers itself.
+        """
 
     @answered
     async def release(self, fh: pyfuse3.FileHandleT) -> None:
@@ -190,7 +193,7 @@ class FileOperations(FrontEnd):
         self.ahead.forget(handle.inode.number)
         try:
             self.opens.close(handle.entry)
-            if handle.entry.access & FILE_WRITE_DATA:
+            if self.opens.cached and handle.entry.access & FILE_WRITE_DATA:
                 await self.entry_changed(handle.inode)
         finally:
             await self.volume.release(handle.inode)

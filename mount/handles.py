@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyfuse3
 import trio
@@ -16,15 +16,19 @@ SYNCHRONOUS = os.O_DSYNC | os.O_SYNC
 
 @dataclass(slots=True, eq=False)
 class FileHandle:
-    """An open regular file; `entry` is its place in the open table, `flags` are those of open(2).
-
-    `appending` keeps the requests of one write(2) in order: with O_DIRECT they come several at a time.
-    """
+    """An open regular file; `entry` is its place in the open table, `flags` are those of open(2)."""
 
     inode: Inode
     entry: OpenEntry
     flags: int
-    appending: trio.Lock = field(default_factory=trio.Lock)
+    _appending: trio.Lock | None = None
+
+    @property
+    def appending(self) -> trio.Lock:
+        """Keeps the requests of one write(2) in order: with O_DIRECT they come several at a time."""
+        if self._appending is None:
+            self._appending = trio.Lock()
+        return self._appending
 
     @property
     def appends(self) -> bool:

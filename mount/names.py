@@ -133,7 +133,10 @@ class NameOperations(FrontEnd):
     ) -> None:
         """Remove a name; open files live on. EBUSY when an SMB open does not share deletion."""
         parent = self.numbers.of_kernel(parent_inode)
-        permit = await self._permit_removal((parent, name))
+        if self.opens.cached:
+            permit = await self._permit_removal((parent, name))
+        else:
+            permit = self._require_removable
         await self.volume.unlink(parent, name, permit)
         folders_changed(self.opens, parent)
 

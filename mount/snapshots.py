@@ -95,8 +95,10 @@ class VolumeWithSnapshots(Volume):
 
     def _of(self, number: InodeNumber) -> Volume:
         """Where an inode belongs."""
-        if number < SNAPSHOT_INODES:
-            return self._live
+        return self._live if number < SNAPSHOT_INODES else self._beside(number)
+
+    def _beside(self, number: InodeNumber) -> Volume:
+        """Where an inode belongs that is not the volume's own."""
         if number == FOLDER:
             return self._folder
         snapshot = self.pool.snapshots.seen_in(number)
@@ -132,6 +134,12 @@ class VolumeWithSnapshots(Volume):
 
     async def lookup(self, parent: InodeNumber, name: bytes) -> Inode:
         """See Volume.lookup."""
+        if parent < SNAPSHOT_INODES and parent != self.root:
+            return await self._live.lookup(parent, name)
+        return await self._look_up_beside(parent, name)
+
+    async def _look_up_beside(self, parent: InodeNumber, name: bytes) -> Inode:
+        """`lookup` in the root, and in what is not the volume's own."""
         if parent == self.root and name == SNAPSHOTS_FOLDER:
             return await self._folder.inode(FOLDER)
         if parent == FOLDER:

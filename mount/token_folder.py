@@ -50,16 +50,15 @@ class MountedVolume(VolumeWithSnapshots):
         super().__init__(volume)
         self._server = ServerFolder(self.pool, engine.registry, engine.clock, self.origin)
 
-    def _of(self, number: InodeNumber) -> Volume:
-        return self._server if number >= TOKEN_INODES else super()._of(number)
+    def _beside(self, number: InodeNumber) -> Volume:
+        return self._server if number >= TOKEN_INODES else super()._beside(number)
 
-    async def lookup(self, parent: InodeNumber, name: bytes) -> Inode:
-        """See Volume.lookup."""
+    async def _look_up_beside(self, parent: InodeNumber, name: bytes) -> Inode:
         if parent == self.root and name == ODXFS_FOLDER:
             return await self._server.inode(SERVER_FOLDER)
         if parent >= TOKEN_INODES:
             return await self._server.lookup(parent, name)
-        return await super().lookup(parent, name)
+        return await super()._look_up_beside(parent, name)
 
     async def parent_of(self, directory: InodeNumber) -> InodeNumber:
         """See Volume.parent_of."""

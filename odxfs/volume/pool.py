@@ -378,6 +378,19 @@ class Pool:
         while self.committer.is_overrun and self.failure is None and not self.committer.is_full:
             await self.committer.relief()
 
+    async def ready_to_add(self) -> None:
+        """Every change of names that takes room begins with it: ReadOnly, NoSpace, or a wait for commits."""
+        if not self.is_writing_easy:
+            self.check_writable()
+            await self.wait_for_room()
+            await self.throttle()
+
+    async def ready_to_remove(self) -> None:
+        """The same for one that takes none, or gives some back."""
+        if not self.is_writing_easy:
+            self.check_writable()
+            await self.throttle()
+
     async def make_room(self, error: NoSpace, turns: int) -> int:
         """After `error` in an operation that has been here `turns` times: find room in other ways; returns the turns by now.
 

@@ -63,7 +63,8 @@ class Volume:
         """The inode of an entry. Raises NotFound, NotADirectory, NameTooLong."""
         directory = await self._tree.directory(self.id, parent)
         entry = await self._tree.entry(directory, name)
-        return await self._tree.inodes.get(entry.number)
+        inodes = self._tree.inodes
+        return inodes.recent(entry.number) or await inodes.get(entry.number)
 
     async def lookup_ignoring_case(self, parent: InodeNumber, name: str) -> tuple[bytes, Inode]:
         """The entry of exactly that name, else one that differs in case only: its stored name and inode.

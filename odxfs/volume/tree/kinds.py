@@ -29,8 +29,7 @@ class Kinds:
         self, volume: VolumeId, origin: str, inode: Inode, mode: int, target: bytes, permit: Permit | None
     ) -> None:
         """See Volume.change_kind."""
-        self._pool.check_writable()
-        await self._pool.throttle()
+        await self._pool.ready_to_remove()
         namespace = self._namespace
         names = await namespace.directories.names_of(inode.number)
         if len(names) != 1:

@@ -189,12 +189,11 @@ class Namespace(Tree):
                 return record
         raise NotFound(f"the pool has no volume {name!r}")
 
-    async def inode(self, volume: VolumeId, number: InodeNumber) -> Inode:
-        """The live inode. Raises NotFound, also for an inode of another volume or of one that is being deleted."""
-        inode = await super().inode(volume, number)
+    def check_in(self, volume: VolumeId, inode: Inode) -> None:
+        """Raise NotFound for an inode of another volume, or of one that is being deleted."""
+        super().check_in(volume, inode)
         if not self.is_usable(volume):
-            raise NotFound(f"inode {number} is in no volume any more")
-        return inode
+            raise NotFound(f"inode {inode.number} is in no volume any more")
 
     async def release(self, inode: Inode) -> None:
         """Count one user less; the last user of an inode without a name deletes it."""
@@ -220,9 +219,7 @@ class Namespace(Tree):
         ignoring_case: bool = False,
     ) -> Inode:
         """See Volume.create."""
-        self._pool.check_writable()
-        await self._pool.wait_for_room()
-        await self._pool.throttle()
+        await self._pool.ready_to_add()
         check_name(name)
         mode = checked_kind(mode, target)
         directory = await self.directory(volume, parent)
@@ -265,9 +262,7 @@ class Namespace(Tree):
         ignoring_case: bool = False,
     ) -> None:
         """See Volume.link."""
-        self._pool.check_writable()
-        await self._pool.wait_for_room()
-        await self._pool.throttle()
+        await self._pool.ready_to_add()
         check_name(name)
         if inode.is_directory or inode.is_stream:
             raise NotPermitted("a directory and a stream have one name only")
@@ -329,8 +324,7 @@ class Namespace(Tree):
         *,
         is_directory: bool,
     ) -> None:
-        self._pool.check_writable()
-        await self._pool.throttle()
+        await self._pool.ready_to_remove()
         directory = await self.directory(volume, parent)
         async with self.locks.of(parent):
             entry = await self.entry(directory, name)
@@ -369,9 +363,7 @@ class Namespace(Tree):
         self, origin: str, inode: Inode, name: bytes, value: bytes, *, create: bool, replace: bool
     ) -> None:
         """See Volume.set_xattr."""
-        self._pool.check_writable()
-        await self._pool.wait_for_room()
-        await self._pool.throttle()
+        await self._pool.ready_to_add()
         async with self.locks.of(inode.number):
             await self.xattrs.set(inode, name, value, create=create, replace=replace)
             self._xattrs_changed(origin, inode)

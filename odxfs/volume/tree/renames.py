@@ -57,8 +57,7 @@ class Renames:
         ignoring_case: bool = False,
     ) -> None:
         """See Volume.rename."""
-        self._pool.check_writable()
-        await self._pool.throttle()
+        await self._pool.ready_to_remove()
         check_name(old_name)
         check_name(new_name)
         if flags & ~RenameFlags.MERGE not in (RenameFlags.NONE, RenameFlags.NOREPLACE, RenameFlags.EXCHANGE):

@@ -78,9 +78,7 @@ class Streams:
 
     async def create(self, volume: VolumeId, origin: str, base: Inode, name: bytes) -> Inode:
         """See Volume.create_stream."""
-        self._pool.check_writable()
-        await self._pool.wait_for_room()
-        await self._pool.throttle()
+        await self._pool.ready_to_add()
         check_stream_name(name)
         namespace = self._namespace
         async with namespace.locks.of(base.number):
@@ -103,8 +101,7 @@ class Streams:
         self, volume: VolumeId, origin: str, base: Inode, name: bytes, permit: Permit | None
     ) -> None:
         """See Volume.remove_stream."""
-        self._pool.check_writable()
-        await self._pool.throttle()
+        await self._pool.ready_to_remove()
         namespace = self._namespace
         async with namespace.locks.of(base.number):
             entry = await self._find(base, name)
@@ -122,8 +119,7 @@ class Streams:
         self, volume: VolumeId, origin: str, base: Inode, old: bytes, new: bytes, permit: Permit | None
     ) -> None:
         """See Volume.rename_stream."""
-        self._pool.check_writable()
-        await self._pool.throttle()
+        await self._pool.ready_to_remove()
         check_stream_name(new)
         namespace = self._namespace
         async with namespace.locks.of(base.number):

@@ -25,10 +25,14 @@ class Tree:
 
     async def inode(self, volume: VolumeId, number: InodeNumber) -> Inode:
         """The live inode. Raises NotFound, also for an inode of another volume."""
-        inode = await self.inodes.get(number)
-        if inode.volume != volume:
-            raise NotFound(f"inode {number} is not in use")
+        inode = self.inodes.recent(number) or await self.inodes.get(number)
+        self.check_in(volume, inode)
         return inode
+
+    def check_in(self, volume: VolumeId, inode: Inode) -> None:
+        """Raise NotFound for an inode of another volume."""
+        if inode.volume != volume:
+            raise NotFound(f"inode {inode.number} is not in use")
 
     async def directory(self, volume: VolumeId, number: InodeNumber) -> Inode:
         """The live inode of a directory. Raises NotFound and NotADirectory."""
