@@ -8,7 +8,7 @@ sees only the true answer.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import pyfuse3
@@ -172,10 +172,11 @@ class Invalidation:
         """Have the kernel write back and forget the inode's pages. For worker threads: it may block."""
         _notify(pyfuse3.invalidate_inode, self._numbers.for_kernel(number))
 
-    async def caught_up(self) -> None:
-        """Return when the kernel has forgotten all that is old by now."""
-        await self._names.caught_up()
-        await self._pages.caught_up()
+    async def caught_up(self, folders: Collection[InodeNumber]) -> None:
+        """Return when the kernel has forgotten the old names of `folders`; without any, all that is old by now."""
+        await self._names.caught_up(folders)
+        if not folders:
+            await self._pages.caught_up()
 
     async def run(self) -> None:
         """Tell the kernel of old pages and names until cancelled."""

@@ -4,7 +4,7 @@ The kernel takes a notice of a name when it has the directory's lock, which a pr
 of the share. So each directory is a lane, and all old pages are one: what is stuck in a few keeps nothing else from being told.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Generic, TypeVar
 
 import trio
@@ -54,10 +54,12 @@ class Notices(Generic[L, N]):
         lane = self._lanes.get(key)
         return lane is not None and (notice in lane.next or notice in lane.under_way)
 
-    async def caught_up(self) -> None:
-        """Return when everything that was added until now is told."""
+    async def caught_up(self, keys: Collection[L] = ()) -> None:
+        """Return when everything is told that was added until now to the lanes of `keys`; without any, to all."""
         events = []
-        for lane in self._lanes.values():
+        for key, lane in self._lanes.items():
+            if keys and key not in keys:
+                continue
             event = trio.Event()
             lane.events.append(event)
             events.append(event)

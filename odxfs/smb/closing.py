@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.smb.trees import Tree
+    from odxfs.types import InodeNumber
     from odxfs.volume import Inode
 
 logger = logging.getLogger(__name__)
@@ -62,25 +63,25 @@ def _mark_for_deletion(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> 
 
 async def _let_go(server: SmbServer, opened: SmbOpen, entry: OpenEntry) -> None:
     """Returns when the kernel has forgotten a name that is gone: it would go on leading local programs to what it named."""
-    is_gone = False
+    gone_from: set[InodeNumber] = set()
     try:
-        is_gone = await _remove_if_last(server, opened, opened.inode, entry)
-        if opened.has_changed and not is_gone:
+        gone_from = await _remove_if_last(server, opened, opened.inode, entry)
+        if opened.has_changed and not gone_from:
             entry_changed(server, opened)
     finally:
         server.opens.close(entry)
         forget_reserve(server, opened)
         await opened.volume.release(opened.inode)
         if opened.base is not None and opened.base_entry is not None:
-            is_gone |= await _let_go_base(server, opened, opened.base, opened.base_entry)
+            gone_from |= await _let_go_base(server, opened, opened.base, opened.base_entry)
         if opened.durability is not None and opened.durability.is_persistent:
             await opened.volume.pool.persistent_opens.remove(opened.fid.persistent)
-    if is_gone:
-        await opened.volume.pool.followed()
+    if gone_from:
+        await opened.volume.pool.followed(*gone_from)
 
 
-async def _let_go_base(server: SmbServer, opened: SmbOpen, base: Inode, entry: OpenEntry) -> bool:
-    """The end of a stream's open may be what the deletion of its file has waited for; whether it was."""
+async def _let_go_base(server: SmbServer, opened: SmbOpen, base: Inode, entry: OpenEntry) -> set[InodeNumber]:
+    """The end of a stream's open may be what the deletion of its file has waited for; the folders that had its names then."""
     try:
         return await _remove_if_last(server, opened, base, entry)
     finally:
@@ -88,9 +89,12 @@ async def _let_go_base(server: SmbServer, opened: SmbOpen, base: Inode, entry: O
         await opened.volume.release(base)
 
 
-async def _remove_if_last(server: SmbServer, opened: SmbOpen, inode: Inode, entry: OpenEntry) -> bool:
-    """Take away the names that have waited for the end of `entry`, which stands meanwhile; whether there were any."""
-    opens, removed = server.opens, False
+async def _remove_if_last(
+    server: SmbServer, opened: SmbOpen, inode: Inode, entry: OpenEntry
+) -> set[InodeNumber]:
+    """Take away the names that have waited for the end of `entry`, which stands meanwhile; the folders that had them."""
+    opens = server.opens
+    folders: set[InodeNumber] = set()
     # Looked at again: a local program may have renamed it meanwhile.
     while names := opens.ended_deletions(entry):
         for name in names:
@@ -99,8 +103,9 @@ async def _remove_if_last(server: SmbServer, opened: SmbOpen, inode: Inode, entr
             finally:
                 opens.set_delete_pending(entry.number, False, name)
             entry_changed(server, opened)
-            removed = True
-    return removed
+            if name is not None:
+                folders.add(name[0])
+    return folders
 
 
 async def _remove_name(opened: SmbOpen, inode: Inode, name: DirectoryName | None) -> None:

@@ -57,7 +57,7 @@ async def take_back(server: SmbServer, volume: Volume, name: DirectoryName | Non
             logger.info("%r is not taken back: %s", name[1], error)
             return
         folder_changed(server, name[0])
-        await volume.pool.followed()
+        await volume.pool.followed(name[0])
 
 
 async def take_back_stream(

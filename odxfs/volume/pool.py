@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,9 @@ _RELAX_BYTES = 16 * 1024 * 1024
 
 FOLLOWING_SECONDS = 1.0
 """How long a change that must be seen at once waits for the kernel, which may be kept by a program that stands in a folder."""
+
+Follower = Callable[[Collection[InodeNumber]], Awaitable[None]]
+"""Returns when somebody has acted on the changes of names in these folders; without any, on every change."""
 
 _log = logging.getLogger(__name__)
 
@@ -228,7 +231,7 @@ class Pool:
         self.repacker = Repacker(self)
         self.data = DataPath(self, self.windows, reader, self.writer)
         self._observers: list[Callable[[Change], None]] = []
-        self._followers: list[Callable[[], Awaitable[None]]] = []
+        self._followers: list[Follower] = []
         self._room = (0, 0)
         self._slow_numbers: tuple[int, int, int, int] | None = None
         self._released_when_counted = 0
@@ -275,11 +278,11 @@ class Pool:
         """Undo `add_observer`."""
         self._observers.remove(callback)
 
-    def add_follower(self, caught_up: Callable[[], Awaitable[None]]) -> None:
-        """Name what returns when an observer that acts a moment later has acted on all it was told of by then."""
+    def add_follower(self, caught_up: Follower) -> None:
+        """Name what waits for an observer that acts a moment later."""
         self._followers.append(caught_up)
 
-    def remove_follower(self, caught_up: Callable[[], Awaitable[None]]) -> None:
+    def remove_follower(self, caught_up: Follower) -> None:
         """Undo `add_follower`."""
         self._followers.remove(caught_up)
 
@@ -346,11 +349,14 @@ class Pool:
         for callback in self._observers:
             callback(change)
 
-    async def followed(self) -> None:
-        """Wait for those who act on changes a moment later, FOLLOWING_SECONDS at the most. Holds no lock meanwhile."""
+    async def followed(self, *folders: InodeNumber) -> None:
+        """Wait for those who act a moment later on changes of names in `folders`; without any, on every change.
+
+        FOLLOWING_SECONDS at the most. Holds no lock meanwhile.
+        """
         with trio.move_on_after(FOLLOWING_SECONDS):
             for caught_up in tuple(self._followers):
-                await caught_up()
+                await caught_up(folders)
 
     def check_writable(self) -> None:
         """Raise ReadOnly when the pool is latched. Every change begins with it."""

@@ -199,8 +199,8 @@ class Volume:
         was: readlink(2) of what the kernel takes for a file is EINVAL without a question to us.
         """
         mode = checked_kind(mode, target)
-        await self._namespace.kinds.change(self.id, self.origin, inode, mode, target, permit)
-        await self.pool.followed()
+        folder = await self._namespace.kinds.change(self.id, self.origin, inode, mode, target, permit)
+        await self.pool.followed(folder)
 
     # Named streams
 

@@ -58,14 +58,20 @@ async def mounted_and_shared(base: Path) -> AsyncIterator[Both]:
             nursery.cancel_scope.cancel()
 
 
-def hold_notices(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
-    """The kernel is told of names that are gone only when the second event is set; the first is, once it is about to be."""
+def hold_notices(
+    monkeypatch: pytest.MonkeyPatch, of: pyfuse3.InodeT | None = None
+) -> tuple[threading.Event, threading.Event]:
+    """The kernel is told of names that are gone only when the second event is set; the first is, once it is about to be.
+
+    With `of`, a folder, it is told of those in others at once.
+    """
     tells, may_tell = threading.Event(), threading.Event()
     tell = pyfuse3.invalidate_entry
 
     def tell_later(parent: pyfuse3.InodeT, name: pyfuse3.FileNameT) -> None:
-        tells.set()
-        assert may_tell.wait(60)
+        if of in (None, parent):
+            tells.set()
+            assert may_tell.wait(60)
         tell(parent, name)
 
     monkeypatch.setattr(pyfuse3, "invalidate_entry", tell_later)

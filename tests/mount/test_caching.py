@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyfuse3
 import pytest
 import trio
 
@@ -23,6 +24,7 @@ from odxfs.wire.client_exchange import ALL_ONES
 from odxfs.wire.create import CreateOptions, OplockLevel
 from odxfs.wire.create_contexts import REQUEST_LEASE, LeaseV2
 from odxfs.wire.echo import EchoRequest
+from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import ReparseTag
 from odxfs.wire.fscc.file_names import FileRenameInformation
 from odxfs.wire.fsctl.codes import Fsctl
@@ -164,11 +166,20 @@ async def test_a_local_change_of_a_folder_ends_what_a_client_lists_from_memory(
         assert await both.told() == LeaseBreakNotification(FOLDER_KEY, R, 0, 2)
 
 
-async def test_a_file_that_a_program_has_open_does_not_become_a_link(tmp_path: Path) -> None:
+def _make_link(fid: FileId) -> IoctlRequest:
     link = ReparseData(ReparseTag.SYMLINK, SymbolicLinkData("there", "there", RELATIVE).pack()).pack()
+    return IoctlRequest(Fsctl.SET_REPARSE_POINT, fid, link, 0, 0, flags=1)
+
+
+def _rename_to(fid: FileId, name: str) -> SetInfoRequest:
+    wanted = FileRenameInformation(name)
+    return SetInfoRequest(InfoType.FILE, wanted.INFO_CLASS, fid, wanted.pack())
+
+
+async def test_a_file_that_a_program_has_open_does_not_become_a_link(tmp_path: Path) -> None:
     async with mounted_and_shared(tmp_path) as both:
         path, fid = both.path / "file", await both.peer.open("file")
-        request = IoctlRequest(Fsctl.SET_REPARSE_POINT, fid, link, 0, 0, flags=1)
+        request = _make_link(fid)
         opened = await on(os.open, path, os.O_RDWR)
         assert (await both.peer.answer(Command.IOCTL, request)).header.status == Status.SHARING_VIOLATION
         await on(os.pwrite, opened, b"from here", 0)
@@ -187,9 +198,7 @@ async def test_a_client_that_renames_is_answered_when_the_kernel_has_forgotten_t
     async with mounted_and_shared(tmp_path) as both:
         await on((both.path / "old").write_bytes, b"moved")
         fid = await both.peer.open("old")
-        new_name = FileRenameInformation("new")
-        renaming = SetInfoRequest(InfoType.FILE, new_name.INFO_CLASS, fid, new_name.pack())
-        renamed = await both.peer.send(Command.SET_INFO, renaming)
+        renamed = await both.peer.send(Command.SET_INFO, _rename_to(fid, "new"))
         await on(tells.wait, 60)
         await both.peer.call(Command.ECHO, EchoRequest())
         assert not both.peer.has_response(renamed)  # though what was sent later has its
@@ -197,6 +206,30 @@ async def test_a_client_that_renames_is_answered_when_the_kernel_has_forgotten_t
         assert (await both.peer.final(renamed)).header.status == Status.SUCCESS
         assert not await on((both.path / "old").exists)
         assert await on((both.path / "new").read_bytes) == b"moved"
+
+
+async def test_a_folder_that_a_program_keeps_holds_up_no_change_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tells, may_tell = hold_notices(monkeypatch, pyfuse3.ROOT_INODE)
+    async with mounted_and_shared(tmp_path) as both:
+        await on((both.path / "folder").mkdir)
+        for name in ("old", "folder/one", "folder/two", "folder/three"):
+            await on((both.path / name).touch)
+        old = await both.peer.open("old")
+        renaming = await both.peer.send(Command.SET_INFO, _rename_to(old, "new"))
+        await on(tells.wait, 60)
+        one = await both.peer.open("folder\\one")
+        await both.peer.call(Command.SET_INFO, _rename_to(one, "folder\\1"))
+        doomed = {"desired_access": DELETE, "create_options": CreateOptions.DELETE_ON_CLOSE}
+        await both.peer.close(await both.peer.open("folder\\two", **doomed))
+        linked = await both.peer.open("folder\\three")
+        await both.peer.call(Command.IOCTL, _make_link(linked))
+        assert not both.peer.has_response(renaming)
+        assert sorted(await on(os.listdir, both.path / "folder")) == ["1", "three"]
+        assert await on(os.readlink, both.path / "folder" / "three") == "there"
+        may_tell.set()
+        assert (await both.peer.final(renaming)).header.status == Status.SUCCESS
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ async def rename(
     await _move(context, opened, target, path)
     folder_changed(context.server, old_parent, opened)
     folder_changed(context.server, target.parent.number, opened)
-    await opened.volume.pool.followed()
+    await opened.volume.pool.followed(old_parent, target.parent.number)
 
 
 async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: bool) -> None:
@@ -111,7 +111,7 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
     )
     folder_changed(context.server, target.parent.number, opened)
     if target.inode is not None:
-        await opened.volume.pool.followed()
+        await opened.volume.pool.followed(target.parent.number)
 
 
 async def _target(context: RequestContext, path: str) -> ResolvedPath:

@@ -27,8 +27,8 @@ class Kinds:
 
     async def change(
         self, volume: VolumeId, origin: str, inode: Inode, mode: int, target: bytes, permit: Permit | None
-    ) -> None:
-        """See Volume.change_kind."""
+    ) -> InodeNumber:
+        """See Volume.change_kind; returns the folder of its name."""
         await self._pool.ready_to_remove()
         namespace = self._namespace
         names = await namespace.directories.names_of(inode.number)
@@ -51,6 +51,7 @@ class Kinds:
                 was_directory = entry.kind == stat.S_IFDIR
                 self._pool.emit(EntryRemoved(volume, origin, parent, name, inode.number, was_directory))
                 self._pool.emit(EntryAdded(volume, origin, parent, name, inode.number, inode.is_directory))
+        return parent
 
     def _turn(self, directory: Inode, entry: DirectoryEntry, inode: Inode, mode: int, target: bytes) -> None:
         namespace, now = self._namespace, self._pool.clock()
