@@ -11,9 +11,10 @@ from uuid import UUID
 
 from odxfs.cli.output import add_json_option, print_json, print_table, say
 from odxfs.cli.passwords import add_password_option, read_password
-from odxfs.cli.pools import add_directory, read_identity, require_pool
+from odxfs.cli.pools import add_directory, require_pool
 from odxfs.client.url import is_host, is_unicode
 from odxfs.errors import ExitCode, UserError
+from odxfs.pool_file import read_pool_uuid
 
 if TYPE_CHECKING:
     from odxfs.peers import Peer
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"peer {arguments.name} is removed")
     else:
         peer = _new_peer(arguments)
-        if str(peer.pool) == read_identity(directory)["uuid"]:
+        if peer.pool == read_pool_uuid(directory):
             raise UserError(f"{peer.endpoint} serves this very pool", ExitCode.EXISTS)
         store.add(peer)
         say(f"peer {peer.name} is added: pool {peer.pool}")

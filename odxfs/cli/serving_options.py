@@ -201,7 +201,8 @@ def parse_endpoint(text: str) -> tuple[str, int]:
 
 def _prepare_pool(directory: Path, volume: str, *, create: bool) -> Path:
     """The real path of the pool, made first where `create` allows it. Raises UserError."""
-    from odxfs.cli.pools import check_volume_name, is_pool, require_pool
+    from odxfs.cli.pools import check_volume_name, require_pool
+    from odxfs.pool_file import is_pool
 
     if create and not is_pool(directory):
         from odxfs.volume import create_pool

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from odxfs.cli.output import add_json_option, format_bytes, print_json, print_table
-from odxfs.cli.pools import add_directory, read_identity, require_pool
+from odxfs.cli.pools import add_directory, require_pool
 from odxfs.control.client import NotServed, ask, understood
+from odxfs.pool_file import read_pool_uuid
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +44,12 @@ def _without_answer(directory: Path) -> dict[str, Any]:
     """Nobody answers: nobody serves the pool, or its process is on its way in or out, for which it may wait for the disk."""
     from odxfs.volume.directory import PoolDirectory
 
-    identity, owner = read_identity(directory), PoolDirectory(directory).running_owner()
+    owner = PoolDirectory(directory).running_owner()
     return {
         "state": "not served" if owner is None else "opening or closing",
         "owner": owner,
         "directory": str(directory),
-        "pool": {"uuid": identity.get("uuid")},
+        "pool": {"uuid": str(read_pool_uuid(directory))},
         "scrub": _last_scrub(directory),
     }
 

@@ -8,9 +8,9 @@ import argparse
 from pathlib import Path
 
 from odxfs.cli.output import say
-from odxfs.cli.pools import is_pool
 from odxfs.control.client import NotServed, Unanswered, ask
 from odxfs.errors import ExitCode, UserError
+from odxfs.pool_file import is_pool
 from odxfs_mount.unmounting import MountEntry, find_mount, list_mounts, unmount
 
 

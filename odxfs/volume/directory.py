@@ -1,22 +1,18 @@
 """The backing directory: what lies where, what makes it a pool, and the lock of the one process that owns it."""
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 from odxfs.errors import SYSTEM_EXIT_CODES, ExitCode, NoSpace, UserError
 from odxfs.file_owner import make_directory, open_or_create
+from odxfs.pool_file import POOL_FILE, pack_pool_file, read_pool_uuid
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.ownership import Ownership, noted_owner, running_owner
-
-POOL_FORMAT = 1
-"""The layout of the directory. A larger one was written by a newer odxfs; this one must not touch it."""
 
 _OPENING_BYTES = 1 << 20
 """What opening a pool takes: the owner's note, and the catalog's log with its index."""
@@ -33,7 +29,7 @@ class PoolDirectory:
 
     @property
     def identity(self) -> Path:
-        return self.path / "pool.json"
+        return self.path / POOL_FILE
 
     @property
     def catalog(self) -> Path:
@@ -75,10 +71,9 @@ class PoolDirectory:
     def write_identity(self, created_ns: int, files: Files) -> UUID:
         """Make the directory a pool; the last step of creation but for a sync of the directory. Raises NoSpace or StoreFailed."""
         uuid = uuid4()
-        content = json.dumps({"format": POOL_FORMAT, "uuid": str(uuid), "created_ns": created_ns}, indent=2)
         descriptor = files.open(self.identity, create=True)
         try:
-            files.write(descriptor, (content.encode() + b"\n",), 0)
+            files.write(descriptor, (pack_pool_file(uuid, created_ns),), 0)
             files.sync(descriptor)
         finally:
             files.close(descriptor)
@@ -92,21 +87,7 @@ class PoolDirectory:
 
     def read_identity(self) -> UUID:
         """The pool's uuid. Raises UserError for what is not a pool, or one of a newer format."""
-        try:
-            content: Any = json.loads(self.identity.read_text())
-            number, uuid = int(content["format"]), UUID(content["uuid"])
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise UserError(
-                f"{self.path} is not a pool: it has no {self.identity.name}", ExitCode.NOT_A_POOL
-            ) from error
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise UserError(f"{self.identity} cannot be read: {error}", ExitCode.NOT_A_POOL) from error
-        if number > POOL_FORMAT:
-            raise UserError(
-                f"{self.path} has pool format {number}, this odxfs knows {POOL_FORMAT}: use a newer odxfs",
-                ExitCode.FORMAT,
-            )
-        return uuid
+        return read_pool_uuid(self.path)
 
     @contextmanager
     def owned(self, owner: str) -> Iterator[Ownership]:
