@@ -134,7 +134,7 @@ class SmbFile:
         response = await self.tree.call(
             Command.WRITE, request.pack_head(), data, credit_charge=charge_of(len(data))
         )
-        count = WriteResponse.unpack(expect_success(response, self.name).pdu).count
+        count = WriteResponse.unpack(expect_success(response, self.name).pdu).written
         if count > len(data):
             raise ProtocolError(f"a write of {len(data)} bytes was answered as one of {count}")
         return count

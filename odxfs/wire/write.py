@@ -1,6 +1,5 @@
 """SMB2 WRITE (MS-SMB2 2.2.21, 2.2.22). A hot path: the request is a tuple, and the data is never copied."""
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple, Self
 
@@ -71,11 +70,10 @@ class WriteRequest(NamedTuple):
         return b"".join((self.pack_head(), self.data or b"\0"))
 
 
-@dataclass(frozen=True, slots=True)
-class WriteResponse:
-    """`count` bytes were written."""
+class WriteResponse(NamedTuple):
+    """`written` bytes were written (Count)."""
 
-    count: int
+    written: int
     remaining: int = 0
 
     @classmethod
@@ -88,4 +86,4 @@ class WriteResponse:
         return cls(count, remaining)
 
     def pack(self) -> bytes:
-        return _RESPONSE.pack(17, 0, self.count, self.remaining, 0, 0) + b"\0"
+        return _RESPONSE.pack(17, 0, self.written, self.remaining, 0, 0) + b"\0"

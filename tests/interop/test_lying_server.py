@@ -72,7 +72,7 @@ async def test_more_bytes_than_were_sent_are_not_counted(
     (tmp_path / "source").write_bytes(b"a" * SIZE)
     async with logged_on(tmp_path / "pool") as (_, client):
         target = SmbPlace(await client.tree(SHARE), "copy")
-        lie(monkeypatch, Command.WRITE, lambda answer: WriteResponse(answer.count + 1))
+        lie(monkeypatch, Command.WRITE, lambda answer: WriteResponse(answer.written + 1))
         with pytest.raises(ProtocolError, match="a write of 3000 bytes"):
             await copy_file(LocalPlace(tmp_path / "source"), target, Wish.OFF)
 
