@@ -86,7 +86,7 @@ class FileOperations(FrontEnd):
         except AlreadyExists:
             if flags & os.O_EXCL:
                 raise
-            self.invalidation.walks_again(ctx.pid)
+            self.invalidation.second_walks.begins(ctx.pid)
             raise pyfuse3.FUSEError(errno.ESTALE) from None
         if self.opens.cached:
             folders_changed(self.opens, parent)

@@ -122,7 +122,7 @@ class FrontEnd(pyfuse3.Operations):
     async def at_end_of_path(self, number: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> Inode:
         """The same for what the path was walked for: the caller's next operation begins a new walk."""
         inode = await self.at_path(number, ctx)
-        self.invalidation.walk_ended(ctx.pid)
+        self.invalidation.second_walks.ended(ctx.pid)
         return inode
 
     async def at_path_or_open(self, number: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> Inode:

@@ -31,14 +31,12 @@ from odxfs.volume import (
 
 from .inode_numbers import InodeNumbers
 from .notices import Notices
+from .second_walks import SecondWalks
 from .snapshots import FOLDER
 
 log = logging.getLogger("odxfs.mount")
 
 Name = tuple[InodeNumber, bytes]
-
-MOST_SECOND_WALKS = 256
-"""Callers of whom is remembered that they were told to walk a path again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +59,7 @@ class Invalidation:
         """Inodes that the kernel may still reach by names that are gone."""
         self._gone_from: dict[_NameNotice, set[InodeNumber]] = {}
         """The other way round: of each notice that is not told yet."""
-        self._second_walks: dict[int, InodeNumber | None] = {}
-        """Of callers that were told to walk again: to which inode they came last. Of no use when no name is doubtful."""
+        self.second_walks = SecondWalks()
         self.names_gone = 0
         """How many names others have taken away so far: who looked at one before does not know that it is there still."""
 
@@ -72,33 +69,12 @@ class Invalidation:
         return bool(self._renamed)
 
     def must_walk_again(self, number: InodeNumber, caller: int) -> bool:
-        """Whether the kernel may have brought `caller`, a thread, to the inode by a name that is gone; once for each change.
-
-        It is not said of what the second walk has come to last: the kernel makes no third one, and has asked us for that name,
-        so if it has gone since then it went after the program's call.
-        """
-        if number not in self._renamed or self._second_walks.get(caller) == number:
+        """Whether the kernel may have brought `caller`, a thread, to the inode by a name that is gone; once for each change."""
+        if number not in self._renamed or self.second_walks.has_come_to(number, caller, trio.current_time()):
             return False
         self.found_by_name(number)
-        self.walks_again(caller)
+        self.second_walks.begins(caller)
         return True
-
-    def walks_again(self, caller: int) -> None:
-        """`caller` is being told to walk a path again. A thread of another PID namespace has the number 0, as have all such."""
-        self._second_walks.pop(caller, None)
-        if caller != 0:
-            self._second_walks[caller] = None
-        if len(self._second_walks) > MOST_SECOND_WALKS:
-            del self._second_walks[next(iter(self._second_walks))]
-
-    def came_to(self, number: InodeNumber, caller: int) -> None:
-        """The kernel has looked up a name for `caller`."""
-        if caller in self._second_walks:
-            self._second_walks[caller] = number
-
-    def walk_ended(self, caller: int) -> None:
-        """`caller` has got what it walked for, or has come to a name that is not there."""
-        self._second_walks.pop(caller, None)
 
     def found_by_name(self, number: InodeNumber) -> None:
         """The kernel is being given a true name of the inode: what it now does with it needs no second look."""
@@ -196,8 +172,6 @@ class Invalidation:
                 doubts.discard(notice)
                 if not doubts:
                     del self._renamed[number]
-        if not self._renamed:
-            self._second_walks.clear()
 
     def _tell_pages(self, numbers: Iterable[InodeNumber]) -> None:
         """In a worker thread, which waits for as long as a page is being filled."""

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 import pyfuse3
+import trio
 
 from odxfs.errors import NotFound
 from odxfs.opens import Use
@@ -39,11 +40,11 @@ class NameOperations(FrontEnd):
             try:
                 inode = await self._look_up(parent_inode, name)
             except NotFound:
-                self.invalidation.walk_ended(ctx.pid)
+                self.invalidation.second_walks.failed(ctx.pid)
                 raise
             if seen == self.invalidation.names_gone:
                 break
-        self.invalidation.came_to(inode.number, ctx.pid)
+        self.invalidation.second_walks.came_to(inode.number, ctx.pid, trio.current_time())
         return self.enter(inode, seen)
 
     async def _look_up(self, parent_inode: pyfuse3.InodeT, name: bytes) -> Inode:

@@ -85,10 +85,11 @@ async def test_names_follow_the_share(tmp_path: Path) -> None:
             await make(inside, old.encode(), old.encode())
             await on((inside.path / old).stat)
             await share.rename(root, old.encode(), root, new.encode())
+            await inside.pool.followed()  # as clients do: till then a program may be on its way by the old name
             assert not await on((inside.path / old).exists)
             assert await on((inside.path / new).read_bytes) == old.encode()
             await share.unlink(root, new.encode())
-            await inside.pool.followed()  # as clients do: who has just read it may have it open still
+            await inside.pool.followed()
             assert not await on((inside.path / new).exists)
         assert await on(os.listdir, inside.path) == []
 
@@ -132,6 +133,7 @@ async def test_a_name_that_goes_while_it_is_looked_at_is_not_believed_afterwards
             return found
 
         monkeypatch.setattr(InodeCache, "get", slow_get)
+        monkeypatch.setattr(InodeCache, "recent", lambda *_: None)
         async with trio.open_nursery() as nursery:
             if looks == "at its name":
                 nursery.start_soon(on, os.path.exists, inside.path / "folder" / "b")
@@ -174,6 +176,96 @@ async def test_a_program_never_sees_that_the_kernel_had_to_look_twice(
             await replace(b"second")
             assert await on((inside.path / "file").read_text) == "second"
             assert len(looks) == 2
+        finally:
+            may_tell.set()
+
+
+async def test_nor_when_the_kernel_was_told_of_the_first_change_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No name is doubtful for a moment between the second look and the open; then the share replaces the file again."""
+    _, may_tell = hold_notices(monkeypatch)
+    open_, opens = Operations.open, []
+
+    async def after_the_next(operations: Operations, *arguments: Any) -> Any:
+        opens.append(arguments)
+        if len(opens) == 1:
+            may_tell.set()
+            await inside.pool.followed()
+            may_tell.clear()
+            await replace(b"third")
+        return await open_(operations, *arguments)
+
+    async with mounted_inside(tmp_path) as inside:
+
+        async def replace(name: bytes) -> None:
+            await inside.share.rename(inside.share.root, name, inside.share.root, b"file")
+
+        for name in ("file", "second", "third"):
+            await on((inside.path / name).write_text, name)
+        monkeypatch.setattr(Operations, "open", after_the_next)
+        try:
+            await replace(b"second")
+            assert await on((inside.path / "file").read_text) == "second"
+            assert len(opens) == 1
+        finally:
+            may_tell.set()
+
+
+async def test_nor_when_a_folder_is_needed_again_behind_a_link_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The share moves the folder away once more when the second walk has come to the link, which leads on from the folder."""
+    _, may_tell = hold_notices(monkeypatch)
+    read, reads = Operations.readlink, []
+
+    async def after_the_next(operations: Operations, *arguments: Any) -> Any:
+        reads.append(arguments)
+        await inside.share.rename(inside.share.root, b"folder", inside.share.root, b"elsewhere")
+        return await read(operations, *arguments)
+
+    async with mounted_inside(tmp_path) as inside:
+        for name in ("folder", "second"):
+            await on((inside.path / name).mkdir)
+            await on((inside.path / name / "file").write_text, name)
+            await on((inside.path / name / "link").symlink_to, "file")
+        monkeypatch.setattr(Operations, "readlink", after_the_next)
+        root = inside.share.root
+        try:
+            await inside.share.rename(root, b"folder", root, b"first")
+            await inside.share.rename(root, b"second", root, b"folder")
+            assert await on((inside.path / "folder" / "link").read_text) == "second"
+            assert len(reads) == 1
+        finally:
+            may_tell.set()
+
+
+async def test_nor_who_makes_something_in_a_folder_that_is_moved_away_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second walk has come to the name that is to be made; the kernel asks for the folder's mode then."""
+    _, may_tell = hold_notices(monkeypatch)
+    look_up, looks = Operations.lookup, []
+
+    async def and_moved(operations: Operations, parent: Any, name: bytes, ctx: Any) -> Any:
+        try:
+            return await look_up(operations, parent, name, ctx)
+        finally:
+            if name == b"new":
+                looks.append(name)
+                await inside.share.rename(inside.share.root, b"folder", inside.share.root, b"moved")
+
+    async with mounted_inside(tmp_path) as inside:
+        for name in ("folder", "second"):
+            await on((inside.path / name).mkdir)
+        monkeypatch.setattr(Operations, "lookup", and_moved)
+        root = inside.share.root
+        try:
+            await inside.share.rename(root, b"folder", root, b"first")
+            await inside.share.rename(root, b"second", root, b"folder")
+            await on((inside.path / "folder" / "new").mkdir)
+            assert len(looks) == 1
+            assert await on((inside.path / "moved" / "new").is_dir)
         finally:
             may_tell.set()
 

@@ -376,14 +376,14 @@ async def test_names_that_differ_in_case_only_are_made_once(
     """Both clients find nothing of that name, and wait before they make it."""
     waiting, go = 0, trio.Event()
 
-    async def throttle(_: Pool) -> None:
+    async def ready_to_add(_: Pool) -> None:
         nonlocal waiting
         waiting += 1
         await go.wait()
 
     async with two_clients(tmp_path) as two:
         with monkeypatch.context() as patch:
-            patch.setattr(Pool, "throttle", throttle)
+            patch.setattr(Pool, "ready_to_add", ready_to_add)
             asked = [
                 await each.send(
                     Command.CREATE, CreateRequest(name, FILE_ALL_ACCESS, SHARE_ALL, CreateDisposition.OPEN_IF)

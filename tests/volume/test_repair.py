@@ -272,3 +272,19 @@ async def test_a_sound_pool_is_left_alone(damaged: Path) -> None:
     report = await repair_directory(damaged, read_data=True)
     assert (report.found, report.lost, report.left, report.backup) == ([], [], [], None)
     assert not list(damaged.glob("catalog.db.before*"))
+
+
+async def test_damaged_keys_of_several_kinds_go(tmp_path: Path) -> None:
+    create_pool(tmp_path / "pool")
+    async with open_pool(tmp_path / "pool", owner="test") as pool:
+        volume = pool.volume("main")
+        for name in (b"one", b"two", b"three"):
+            await volume.create(volume.root, name, 0o644, 0, 0)
+    execute(
+        tmp_path / "pool",
+        "UPDATE dirent SET name = 17 WHERE name = CAST('one' AS BLOB)",
+        "UPDATE dirent SET name = 'words' WHERE name = CAST('two' AS BLOB)",
+    )
+    report = await repair_directory(tmp_path / "pool")
+    assert report.left == []
+    assert await check_directory(tmp_path / "pool") == []

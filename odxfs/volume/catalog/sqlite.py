@@ -333,7 +333,10 @@ def _apply(connection: sqlite3.Connection, changes: Changes) -> None:
     for table, rows in changes.items():
         keys = list(rows)
         for at in range(0, len(keys), _SORTED_AT_A_TIME):
-            _apply_to(connection, table, rows, sorted(keys[at : at + _SORTED_AT_A_TIME]))
+            part = keys[at : at + _SORTED_AT_A_TIME]
+            with suppress(TypeError):  # a repair deletes rows whose keys are of no kind: in whatever order
+                part.sort()
+            _apply_to(connection, table, rows, part)
 
 
 def _apply_to(
