@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from odxfs.errors import InvalidArgument, NotAFile, Stale
+from odxfs.errors import InvalidArgument, NotAFile, QuotaExceeded, Stale
 from odxfs.types import BLOCKS_PER_LEAF, LEAF_BYTES
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, allocated_blocks, page_of
 from odxfs.volume.leaf import Leaf
@@ -123,11 +123,18 @@ class Cloner:
         while True:
             extents = await self._windows.load_extents(inode, first >> 11, (stop - 1) >> 11)
             missing = self._windows.missing_leaf(extents, first, stop)
-            if not missing:
-                break
-            await self._windows.load_leaf(extents, missing)
-        growth = wanted - (stop - first) + self._windows.hole_blocks(extents, first, stop)
-        self._windows.quotas.require(inode.volume, growth)
+            if missing:
+                await self._windows.load_leaf(extents, missing)
+                continue
+            growth = wanted - (stop - first) + self._windows.hole_blocks(extents, first, stop)
+            try:
+                self._windows.quotas.require(inode.volume, growth)
+            except QuotaExceeded:
+                if self._pool.namespace.orphans.is_settled:
+                    raise
+                await self._pool.namespace.orphans.settle()  # what is being deleted is still charged
+                continue
+            return
 
     async def _allocated_blocks(self, pin: Pin, pin_offset: int, length: int) -> int:
         """How many blocks of a range of a pin are no holes."""

@@ -70,8 +70,8 @@ class _Sync:
 
     def run(self) -> None:
         """For a worker thread. Raises StoreFailed or NoSpace."""
-        if self._descriptors:
-            self._segments.sync(self._descriptors, self._created)
+        # The name of a segment that was made and given back since may be all: a later commit may have the segment back.
+        self._segments.sync(self._descriptors, self._created)
         self.is_done = True
 
 

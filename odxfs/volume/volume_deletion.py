@@ -25,6 +25,7 @@ class VolumeDeletion(BackgroundQueue[VolumeId]):
     async def _delete(self, volume: VolumeId) -> None:
         pool, (low, high) = self._pool, inodes_of(volume)
         await pool.namespace.orphans.settle()  # its nameless inodes are being deleted one by one
+        await pool.snapshots.deletion.settle()  # the row of a snapshot names its volume until it goes
         for table in PAST:
             at = low
             while rows := await pool.view.range(table, at, high, _ROWS):

@@ -85,7 +85,9 @@ async def test_names_follow_the_share(tmp_path: Path) -> None:
             await make(inside, old.encode(), old.encode())
             await on((inside.path / old).stat)
             await share.rename(root, old.encode(), root, new.encode())
-            await inside.pool.followed()  # as clients do: till then a program may be on its way by the old name
+            await (
+                inside.pool.followed()
+            )  # as clients do: till then a program may be on its way by the old name
             assert not await on((inside.path / old).exists)
             assert await on((inside.path / new).read_bytes) == old.encode()
             await share.unlink(root, new.encode())

@@ -15,6 +15,8 @@ from odxfs.volume import AttributeChange, Volume, create_pool, open_pool
 from odxfs.volume.blocks.files import Files
 from odxfs.volume.blocks.segments import Segments
 from odxfs.volume.blocks.threads import DiskThreads
+from odxfs.volume.catalog.interface import Changes, Preserving
+from odxfs.volume.catalog.sqlite import SqliteEngine
 from odxfs.volume.snapshots.snapshot_volume import SnapshotVolume
 from tests.volume.test_interleavings import Gate, at_gate
 
@@ -397,3 +399,31 @@ async def test_the_last_volume_keeps_its_persistent_opens(volume: Volume) -> Non
         await volume.pool.volumes.delete("main")
     assert 1 in volume.pool.persistent_opens
     await volume.pool.persistent_opens.remove(1)
+
+
+async def test_a_volume_stays_until_its_deleted_snapshots_are_gone(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, gate, commit = volume.pool, Gate(), SqliteEngine.commit_blocking
+    await pool.volumes.create("other")
+    await pool.snapshots.create("other", "x")
+
+    def gated(engine: SqliteEngine, changes: Changes, preserving: Preserving) -> None:
+        gate.pass_through()
+        commit(engine, changes, preserving)
+
+    monkeypatch.setattr(SqliteEngine, "commit_blocking", gated)
+    async with trio.open_nursery() as nursery:
+        with gate:
+            await volume.create(volume.root, b"file", 0o644, 0, 0)
+            nursery.start_soon(pool.commit)
+            await gate.reached()
+            nursery.start_soon(pool.snapshots.delete, "other", "x")
+            await turns(10)
+            nursery.start_soon(pool.volumes.delete, "other")
+            await turns(100)
+            findings = [str(finding) for finding in await pool.check()]
+    assert findings == []
+    await pool.settle()
+    assert await pool.check() == []
+    assert pool.volume_names == ["main"]

@@ -156,6 +156,19 @@ async def test_what_is_being_deleted_makes_room_before_a_write_is_refused(limite
     assert await pool.check() == []
 
 
+@pytest.mark.parametrize("shift", [0, 512])
+async def test_what_is_being_deleted_makes_room_before_a_copy_is_refused(limited: Volume, shift: int) -> None:
+    await limited.pool.volumes.set_quota("main", 258 * MIB)
+    inode, copy = await make(limited, b"source", MIB), await make(limited, b"copy")
+    shared = await make(limited, b"large")
+    for number in range(257):  # given back by the reaper, in several turns: it is on 32 pages
+        await limited.clone_range(inode, 0, shared, (number % 32 << 32) + number * LEAF_BYTES, MIB)
+    await limited.unlink(limited.root, b"large")
+    await limited.clone_range(inode, 0, copy, shift, MIB)
+    assert bytes(await limited.read(copy, shift, MIB)) == bytes(await limited.read(inode, 0, MIB))
+    assert await limited.pool.check() == []
+
+
 async def test_a_quota_outlives_its_owner_and_can_be_taken_away(tmp_path: Path) -> None:
     create_pool(tmp_path / "pool")
     async with open_pool(tmp_path / "pool", owner="first") as pool:

@@ -169,6 +169,21 @@ async def test_a_lost_leaf_is_a_hole_that_is_named(tmp_path: Path) -> None:
     assert report.backup.is_file()
 
 
+@pytest.mark.parametrize("size", [-1, 1 - BLOCK_BYTES, -BLOCK_BYTES])
+async def test_a_size_below_nothing_is_mended(tmp_path: Path, size: int) -> None:
+    directory = tmp_path / "pool"
+    create_pool(directory)
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"empty", 0o644, 0, 0)
+        await pool.snapshots.create("main", "before")
+    execute(directory, f"UPDATE inode SET size = {size} WHERE number = {inode.number}")
+    assert len(await check_directory(directory)) == 2
+    assert (await repair_directory(directory)).left == []
+    assert await check_directory(directory) == []
+    assert await read(directory, b"empty") == b""
+
+
 async def test_what_has_no_name_comes_to_lost_and_found(tmp_path: Path) -> None:
     directory = tmp_path / "pool"
     create_pool(directory)

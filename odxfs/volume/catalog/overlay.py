@@ -80,6 +80,12 @@ class CatalogView:
             if layer is not None
         )
 
+    def uncommitted(self, table: Table, low: Key, high: Key) -> list[tuple[Key, Row]]:
+        """Rows with low <= key < high that wait for a commit, ascending; what is frozen not counted."""
+        changed = self._active[table]
+        found = [(key, changed[key]) for key in changed.irange(low, high)]
+        return [(key, row) for key, row in found if row is not None]
+
     async def get(self, table: Table, key: Key) -> Row | None:
         """The row under `key`, or None. Raises StoreFailed or Corrupt."""
         while True:

@@ -325,7 +325,7 @@ class TreeRepair:
             inode.size = max(0, min(inode.size, MAX_FILE_BYTES))
             return
         blocks = -(-inode.size // BLOCK_BYTES)
-        if not end <= blocks * BLOCK_BYTES <= MAX_FILE_BYTES:
+        if inode.size < 0 or not end <= blocks * BLOCK_BYTES <= MAX_FILE_BYTES:
             self.lost.append((inode.number, f"its size, which was {inode.size} and is {end} bytes"))
             inode.size = end
 

@@ -42,6 +42,24 @@ class SnapshotDeletion(BackgroundQueue[SnapshotId]):
             await trio.lowlevel.checkpoint()
         return blocks * BLOCK_BYTES
 
+    def hand_down(self, snapshot: SnapshotId, before: SnapshotId | None) -> None:
+        """Let go the pages that were kept for a snapshot that no commit could make: those that were not changed since the one
+        before it are that one's.
+
+        In the step in which the commit has failed: a page that came since the one before has no row in the catalog yet, and
+        the commit that makes it keeps its absence, unless it finds that the page was kept for a later one.
+        """
+        view = self._pool.view
+        for key, row in view.uncommitted(Table.EXTENTS_PAST, (snapshot,), (snapshot + 1,)):
+            _, _, written = row
+            assert isinstance(written, int)
+            if before is not None and written < before:
+                view.put(Table.EXTENTS_PAST, (before, *key[1:]), row)
+            else:
+                for reference in _references(key, row):
+                    self._pool.references.drop(reference)
+            view.delete(Table.EXTENTS_PAST, key)
+
     async def _delete(self, snapshot: SnapshotId) -> None:
         await self._pool.committer.end_of_turn()  # a commit under way may still keep rows for it
         before = self._pool.snapshots.before(snapshot)

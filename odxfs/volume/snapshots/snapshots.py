@@ -225,6 +225,9 @@ class Snapshots:
                 self._begin_deletion(snapshot)
             elif self._pool.has_observers:
                 self._pool.emit(SnapshotAdded(snapshot.volume, "", snapshot.id, snapshot.name))
+        if not durable:  # now that the latest ones are again those that the catalog has
+            for snapshot in made.values():
+                self.deletion.hand_down(snapshot.id, self._pool.windows.latest_snapshots.get(snapshot.volume))
 
     def before(self, snapshot: SnapshotId) -> SnapshotId | None:
         """The snapshot of the same volume that was made before, whether or not it is being deleted."""
