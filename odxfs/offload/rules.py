@@ -11,7 +11,7 @@ the USN record, and valid data length (a volume's valid data always ends at its 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from odxfs.errors import OffloadRefused, Refusal
+from odxfs.errors import LockConflict, OffloadRefused, Refusal
 from odxfs.offload.counters import Mechanism
 from odxfs.offload.policy import OffloadPolicy
 from odxfs.offload.recording import Caller
@@ -61,6 +61,11 @@ class OffloadParty:
     def caller(self) -> Caller:
         """Who makes the call."""
         return Caller(self.svm, self.share, self.owner, self.client, self.path)
+
+    def permit_write(self, offset: int, length: int) -> None:
+        """Raise LockConflict when a lock stands against these bytes now. Asked in each step of a write: others lock meanwhile."""
+        if self.write_conflicts(offset, length):
+            raise LockConflict(f"inode {self.inode.number} is locked at {offset}")
 
 
 @dataclass(frozen=True, slots=True)

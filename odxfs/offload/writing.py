@@ -8,6 +8,7 @@ from odxfs.offload.recording import CallRecord
 from odxfs.offload.rules import OffloadParty, WriteCall
 from odxfs.offload.zeroing import write_zeros
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
+from odxfs.volume import RangePermit
 
 CALL_SECONDS = 3.0
 """When a call begins no further step: Windows and the HLK want an answer within four seconds."""
@@ -19,7 +20,7 @@ async def write_zero_token(
     """Zeros, by giving blocks back; the record says how far that came. Where the settings are not strict, the file may grow."""
     inode = party.inode
     inside_file = max(0, min(length, inode.size - offset))
-    done = await write_zeros(party.volume, inode, offset, inside_file, is_time_up)
+    done = await write_zeros(party.volume, inode, offset, inside_file, is_time_up, party.permit_write)
     if done == inside_file:
         if not party.settings.strict and offset + length > inode.size:
             await party.volume.truncate(inode, offset + length)
@@ -51,7 +52,9 @@ async def write_pinned(
         return
     rest, zeroed = inside_file - pinned, 0
     try:
-        zeroed = await write_zeros(party.volume, party.inode, call.file_offset + pinned, rest, is_time_up)
+        zeroed = await write_zeros(
+            party.volume, party.inode, call.file_offset + pinned, rest, is_time_up, party.permit_write
+        )
     except VolumeError:
         if not pinned:
             raise
@@ -62,13 +65,15 @@ async def write_pinned(
 class _Reached:
     """How far a write has come, in bytes, as the permit of its steps, which come in order."""
 
-    def __init__(self, begin: int) -> None:
+    def __init__(self, begin: int, permit: RangePermit) -> None:
         self._begin = begin
+        self._permit = permit
         self.length = 0
 
-    def __call__(self, offset: int, _length: int) -> None:
-        """A step is about to change what lies at `offset`."""
+    def __call__(self, offset: int, length: int) -> None:
+        """A step is about to change what lies at `offset`, if it may."""
         self.length = offset - self._begin
+        self._permit(offset, length)
 
 
 async def _share(
@@ -81,7 +86,7 @@ async def _share(
 ) -> int:
     """Returns how far it came. In one step where blocks match blocks, which moves no byte but at the edges; else leaf by leaf."""
     matches = (entry.pin.offset + call.transfer_offset - call.file_offset) % BLOCK_BYTES == 0
-    step, done, reached = length if matches else LEAF_BYTES, 0, _Reached(call.file_offset)
+    step, done, reached = length if matches else LEAF_BYTES, 0, _Reached(call.file_offset, party.permit_write)
     while done < length and not (done and is_time_up()):
         part = min(step, length - done)
         try:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import trio
 
 from odxfs.client.connection import Pending
-from odxfs.errors import LockConflict
 from odxfs.offload import OffloadParty, WriteCall
 from odxfs.peers.remote_token import Ranges, RemoteToken, data_of
 from odxfs.peers.window import SMALLEST_PIECE_BYTES, Window
@@ -174,19 +173,17 @@ class Fetch:
     async def _write(self, step: Step, data: Buffer | None) -> None:
         """Put a step into the file, whole, whatever is cancelled meanwhile. Raises LockConflict, VolumeError."""
         party, position = self._party, self._offset + step.at
-        self._permit(position, step.length)
+        party.permit_write(position, step.length)
         with trio.CancelScope(shield=True):
             if data is None:
                 await self._empty(position, step.length)
             else:
                 may_grow = not party.settings.strict
-                await party.volume.write(party.inode, position, data, may_grow=may_grow, permit=self._permit)
+                await party.volume.write(
+                    party.inode, position, data, may_grow=may_grow, permit=party.permit_write
+                )
                 self._progress.moved += step.length
         self._progress.written = step.at + step.length
-
-    def _permit(self, offset: int, length: int) -> None:
-        if self._party.write_conflicts(offset, length):
-            raise LockConflict(f"inode {self._party.inode.number} is locked at {offset}")
 
     async def _empty(self, offset: int, length: int) -> None:
         party = self._party

@@ -33,8 +33,18 @@ MAX_OPENS_PER_SESSION = 16384
 MAX_PIPES_PER_SESSION = 64
 """Named pipes of those opens: clients hold a handful; each may keep 64 KiB of a call whose end does not come, so 4 MiB."""
 
+MAX_WATCHES_PER_SESSION = 512
+"""Opens of one session whose folder is watched, as many as may wait on one connection: each gathers 64 KiB whether its client
+asks or not, so 32 MiB, and every change of the volume is compared with each of them."""
+
 MAX_LOCKS_PER_OPEN = 4096
 """Byte-range locks of one open: databases hold dozens; each is searched in logarithmic time but costs memory."""
+
+MAX_LOCKS_PER_SESSION = 65536
+"""Byte-range locks of all opens of one session, as many as one file may have: some 250 bytes each, so 16 MiB."""
+
+FEW_LOCKS = MAX_LOCKS_PER_SESSION // MAX_OPENS_PER_SESSION
+"""So many on each open are no more than that: only for what goes beyond are those of all opens summed up."""
 
 MAX_WORKING_CREDITS = 1024
 """Credits (64 KiB each) of the requests of one connection that run or whose replies are being sent: 64 MiB of payload.

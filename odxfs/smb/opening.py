@@ -202,8 +202,9 @@ def _open_existing(
     if not overwriting:
         return register(context, request, where, inode, granted), CreateAction.OPENED
     _check_overwrite(context, request, where, inode)
-    opened = register(context, request, where, inode, granted, also=FILE_WRITE_DATA)
     superseded = request.create_disposition == CreateDisposition.SUPERSEDE
+    also = FILE_WRITE_DATA | DELETE if superseded else FILE_WRITE_DATA
+    opened = register(context, request, where, inode, granted, also=also)
     return opened, CreateAction.SUPERSEDED if superseded else CreateAction.OVERWRITTEN
 
 
@@ -228,11 +229,13 @@ def _check_kind(request: CreateRequest, where: ResolvedPath, inode: Inode) -> No
 
 def check_attributes(request: CreateRequest, inode: Inode) -> None:
     """What READONLY forbids (MS-FSA 2.1.5.1.2.1)."""
-    if not inode.dos_attributes & FILE_ATTRIBUTE_READONLY or inode.is_directory:
+    if not inode.dos_attributes & FILE_ATTRIBUTE_READONLY:
         return
+    if not inode.is_directory and expand_generic(request.desired_access) & _WRITES_DATA:
+        raise SmbError(Status.ACCESS_DENIED)
     if request.create_options & CreateOptions.DELETE_ON_CLOSE:
         raise SmbError(Status.CANNOT_DELETE)
-    if request.create_disposition in OVERWRITING or expand_generic(request.desired_access) & _WRITES_DATA:
+    if not inode.is_directory and request.create_disposition in OVERWRITING:
         raise SmbError(Status.ACCESS_DENIED)
 
 

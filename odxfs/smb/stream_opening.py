@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from odxfs.errors import AlreadyExists, NotFound
 from odxfs.ntstatus import Status
-from odxfs.smb.access import FILE_ATTRIBUTE_READONLY, FILE_WRITE_DATA
+from odxfs.smb.access import DELETE, FILE_ATTRIBUTE_READONLY, FILE_WRITE_DATA
 from odxfs.smb.caching.granting import Contended, emptying
 from odxfs.smb.caching.waiting import settled
 from odxfs.smb.closing import close_open
@@ -36,9 +36,15 @@ from odxfs.smb.paths import ResolvedPath, resolve, stopped_on_symlink
 from odxfs.smb.previous_versions import view_of
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.smb.stream_names import StreamSpecifier, split_stream
-from odxfs.smb.streams import attach_base
+from odxfs.smb.streams import attach_base, check_deletion_is_shared
 from odxfs.volume import Inode
 from odxfs.wire.create import CreateAction, CreateDisposition, CreateOptions, CreateRequest
+
+_OVERWRITING_TAKES = {
+    CreateAction.OVERWRITTEN: FILE_WRITE_DATA,
+    CreateAction.SUPERSEDED: FILE_WRITE_DATA | DELETE,
+}
+"""What others must share, whatever the open asks for."""
 
 
 async def open_path(context: RequestContext, request: CreateRequest) -> tuple[SmbOpen, CreateAction]:
@@ -118,14 +124,13 @@ async def _open_of(
         _check_create(context, request, where, base, is_new=is_new)
         stream, action = await volume.create_stream(base, name), CreateAction.CREATED
     volume.hold(stream)
-    overwriting = action in (CreateAction.OVERWRITTEN, CreateAction.SUPERSEDED)
     try:
         # Meanwhile its name may be going.
         if context.server.opens.is_delete_pending(base.number, where.entry_name):
             raise SmbError(Status.DELETE_PENDING)
-        opened = register(
-            context, request, where, stream, granted, also=FILE_WRITE_DATA if overwriting else 0
-        )
+        also = _OVERWRITING_TAKES.get(action, 0)
+        check_deletion_is_shared(context.server.opens, base.number, granted | also, request.share_access)
+        opened = register(context, request, where, stream, granted, also=also)
     except BaseException:
         if action is CreateAction.CREATED:
             await take_back_stream(context.server, volume, base, name, stream)

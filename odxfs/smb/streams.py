@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from odxfs.errors import NotFound, SharingViolation
-from odxfs.opens.share_modes import FILE_SHARE_ALL, FILE_SHARE_DELETE
+from odxfs.opens.share_modes import DELETE, FILE_SHARE_ALL, FILE_SHARE_DELETE, uses
 from odxfs.smb.opens import SmbOpen
 
 if TYPE_CHECKING:
@@ -32,10 +32,21 @@ def open_streams(opens: OpenTable, number: InodeNumber) -> list[SmbOpen]:
 
 
 def check_streams_share_delete(opens: OpenTable, number: InodeNumber) -> None:
-    """A file can be opened to be deleted only where each open stream of it shares that. Raises SharingViolation."""
+    """A file can be opened to be deleted only where each stream of it that is read or written shares that (MS-FSA 2.1.5.1.2.1).
+
+    Raises SharingViolation.
+    """
     for opened in open_streams(opens, number):
-        if not opened.share_access & FILE_SHARE_DELETE:
+        if uses(opened.granted_access) and not opened.share_access & FILE_SHARE_DELETE:
             raise SharingViolation(f"a stream of inode {number} is open without sharing deletion")
+
+
+def check_deletion_is_shared(opens: OpenTable, number: InodeNumber, access: int, share: int) -> None:
+    """The other way round: who shares no deletion reads or writes a stream only while nobody has its file open to delete it."""
+    if share & FILE_SHARE_DELETE or not uses(access):
+        return
+    if any(entry.access & DELETE for entry in opens.opens_of(number)):
+        raise SharingViolation(f"inode {number} is open to be deleted, which a stream of it is not to share")
 
 
 def attach_base(opens: OpenTable, opened: SmbOpen, base: Inode, name: bytes) -> None:

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from odxfs.ntstatus import Status
-from odxfs.smb.limits import MAX_PIPES_PER_SESSION
+from odxfs.smb.limits import (
+    MAX_LOCKS_PER_OPEN,
+    MAX_LOCKS_PER_SESSION,
+    MAX_PIPES_PER_SESSION,
+    MAX_WATCHES_PER_SESSION,
+)
 from odxfs.wire.change_notify import ChangeNotifyRequest
 from odxfs.wire.client_connection import Call
 from odxfs.wire.create import CreateOptions
@@ -15,6 +20,7 @@ from odxfs.wire.credits import CREDIT_BYTES
 from odxfs.wire.fscc.classes import FileInformationClass
 from odxfs.wire.fscc.ea import MAX_EAS, ExtendedAttribute, pack_full_ea, pack_get_ea
 from odxfs.wire.header import Command
+from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.write import WriteRequest
 from tests.support.peer import Body, Peer, Refused, logged_in
 from tests.support.remote import remote, served
@@ -109,3 +115,33 @@ async def test_a_session_holds_few_pipes(tmp_path: Path) -> None:
         await peer.open("lsarpc")
         await peer.connect_tree(SHARE)
         await peer.open("file")
+
+
+async def test_a_session_watches_few_folders(tmp_path: Path) -> None:
+    """Each open that was watched once gathers 64 KiB of changes until it is closed, and there may be 16384 of them."""
+    statuses = []
+    async with serve(tmp_path) as running, logged_in(running.port, USER, PASSWORD, SHARE) as peer:
+        for _ in range(MAX_WATCHES_PER_SESSION + 1):
+            folder = await peer.open("folder", create_options=CreateOptions.DIRECTORY_FILE)
+            message_id = await peer.send(Command.CHANGE_NOTIFY, ChangeNotifyRequest(folder, 1))
+            response = await peer.next_response(message_id)
+            if response.interim:
+                await peer.cancel(message_id)
+                response = await peer.final(message_id)
+            statuses.append(response.header.status)
+    assert statuses == [Status.CANCELLED] * MAX_WATCHES_PER_SESSION + [Status.INSUFFICIENT_RESOURCES]
+
+
+async def test_locks_of_a_session_are_bounded(tmp_path: Path) -> None:
+    """4096 of each of 16384 opens would be 15 GB."""
+    part, statuses = 1024, []
+    now = LockFlags.EXCLUSIVE_LOCK | LockFlags.FAIL_IMMEDIATELY
+    async with serve(tmp_path) as running, logged_in(running.port, USER, PASSWORD, SHARE) as peer:
+        for number in range(MAX_LOCKS_PER_SESSION // MAX_LOCKS_PER_OPEN + 1):
+            fid = await peer.open(f"file{number}")
+            for first in range(0, MAX_LOCKS_PER_OPEN, part):
+                locks = tuple(LockElement(2 * at, 1, now) for at in range(first, first + part))
+                response = await peer.answer(Command.LOCK, LockRequest(fid, locks, 0, 0))
+                statuses.append(response.header.status)
+    full, refused = MAX_LOCKS_PER_SESSION // part, MAX_LOCKS_PER_OPEN // part
+    assert statuses == [Status.SUCCESS] * full + [Status.INSUFFICIENT_RESOURCES] * refused

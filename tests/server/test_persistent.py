@@ -32,14 +32,16 @@ from odxfs.wire.create_contexts import (
 )
 from odxfs.wire.file_id import FileId
 from odxfs.wire.fscc.classes import FileInformationClass, ReparseTag
+from odxfs.wire.fscc.file_information import FileBasicInformation
 from odxfs.wire.fscc.file_names import FileRenameInformation
+from odxfs.wire.fscc.filetime import NONE, Filetime
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.fsctl.reparse import RELATIVE, ReparseData, SymbolicLinkData
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest
 from odxfs.wire.lock import LockElement, LockFlags, LockRequest
 from odxfs.wire.negotiate import Capabilities
-from odxfs.wire.query_info import InfoType
+from odxfs.wire.query_info import InfoType, QueryInfoRequest, QueryInfoResponse
 from odxfs.wire.set_info import SetInfoRequest
 from odxfs.wire.tree_connect import ShareCapabilities, TreeConnectRequest, TreeConnectResponse
 from tests.support.peer import Peer, Refused, connect
@@ -336,6 +338,7 @@ RECORD = OpenRecord(
     delete_on_close=False,
     delete_pending=False,
     keeps_change_time=False,
+    keeps_write_time=False,
     app_instance="",
     app_version=(1, 2),
     locks=((0, 2**64 - 1, True),),
@@ -415,3 +418,26 @@ async def test_a_name_that_a_local_program_gave_is_there_after_a_restart(tmp_pat
         served.server.opens.renamed(opened.inode.number, (root, b"file"), (root, b"renamed"))
     async with serve(tmp_path) as served:
         assert [opened.name for opened in served.server.registry] == [b"renamed"]
+
+
+TIME = Filetime(132_000_000_000_000_000)
+
+
+async def last_write_time(peer: Peer, fid: FileId) -> int:
+    query = QueryInfoRequest(InfoType.FILE, FileInformationClass.BASIC, fid, 4096, 0, 0, b"")
+    answer = QueryInfoResponse.unpack((await peer.call(Command.QUERY_INFO, query)).pdu)
+    return FileBasicInformation.unpack(answer.output_buffer).last_write_time
+
+
+async def test_a_write_time_that_a_client_has_set_stays_over_a_restart(tmp_path: Path) -> None:
+    given = FileBasicInformation(NONE, NONE, TIME, NONE, 0).pack()
+    async with serve(tmp_path, shares=[CA]) as running, session(running) as peer:
+        fid = await open_persistent(peer)
+        change = SetInfoRequest(InfoType.FILE, FileInformationClass.BASIC, fid, given)
+        await peer.call(Command.SET_INFO, change)
+        await peer.write(fid, 0, b"before")
+        assert await last_write_time(peer, fid) == TIME
+    async with serve(tmp_path) as running, session(running) as peer:
+        fid = (await reconnect(peer, fid)).file_id
+        await peer.write(fid, 0, b"behind")
+        assert await last_write_time(peer, fid) == TIME

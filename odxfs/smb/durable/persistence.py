@@ -182,6 +182,7 @@ def _describe(server: SmbServer, opened: SmbOpen, durability: Durability) -> Ope
         delete_on_close=opened.delete_on_close,
         delete_pending=server.opens.is_delete_pending(entry.number, opened.doomed_name),
         keeps_change_time=opened.keeps_change_time,
+        keeps_write_time=opened.keeps_write_time,
         app_instance=instance.id.hex() if instance is not None else "",
         app_version=instance.version if instance is not None else None,
         locks=tuple(sorted(server.opens.locks_of(entry))),
@@ -259,6 +260,7 @@ def _make_open(kept: PersistentOpen, record: OpenRecord, tree: Tree, view: View)
         position=record.position,
         mode=record.mode,
         keeps_change_time=record.keeps_change_time,
+        keeps_write_time=record.keeps_write_time,
         lock_sequences=dict(record.lock_sequences) or None,
         durability=Durability(
             client_guid=UUID(bytes=bytes.fromhex(record.client_guid)),

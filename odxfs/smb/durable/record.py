@@ -42,6 +42,7 @@ class OpenRecord:
     delete_on_close: bool
     delete_pending: bool
     keeps_change_time: bool
+    keeps_write_time: bool
     app_instance: str
     app_version: tuple[int, int] | None
     locks: tuple[Lock, ...]
@@ -50,6 +51,9 @@ class OpenRecord:
 
 
 _FIELDS = {field.name: str(field.type) for field in fields(OpenRecord)}
+_MAY_BE_MISSING: dict[str, Any] = {"keeps_write_time": False}
+"""What a body need not have, and what it then means."""
+
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,
@@ -68,11 +72,10 @@ def unpack_record(body: bytes) -> OpenRecord | None:
     """The record of a body; None where it cannot be one."""
     try:
         content = json.loads(body)
-        if (
-            not isinstance(content, dict)
-            or content.pop("form", None) != FORM
-            or content.keys() != _FIELDS.keys()
-        ):
+        if not isinstance(content, dict) or content.pop("form", None) != FORM:
+            return None
+        content = _MAY_BE_MISSING | content
+        if content.keys() != _FIELDS.keys():
             return None
         if not all(_is_of_kind(content[name], kind) for name, kind in _FIELDS.items()):
             return None

@@ -6,6 +6,7 @@ a client is told. A file that nobody marked is never shown as sparse: Hyper-V re
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
@@ -81,14 +82,17 @@ async def set_zero_data(context: RequestContext, opened: SmbOpen | None, request
 
 
 async def _zero(context: RequestContext, opened: SmbOpen, start: int, length: int) -> None:
-    """Zeros for a range inside the file, as long as the open stands. Raises SmbError(FILE_CLOSED), VolumeError."""
-    done = 0
+    """Zeros for a range inside the file, as long as the open stands and nobody locks what is left.
+
+    Raises SmbError(FILE_CLOSED, FILE_LOCK_CONFLICT), VolumeError.
+    """
+    done, permit = 0, partial(check_write_locks, context, opened)
     with changing(context, opened):
         while done < length:
             if opened.closed:
                 raise SmbError(Status.FILE_CLOSED)
             done += await write_zeros(
-                opened.volume, opened.inode, start + done, length - done, lambda: opened.closed
+                opened.volume, opened.inode, start + done, length - done, lambda: opened.closed, permit
             )
 
 

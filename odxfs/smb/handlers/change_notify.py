@@ -5,6 +5,7 @@ from functools import partial
 
 from odxfs.ntstatus import Status
 from odxfs.smb.access import FILE_LIST_DIRECTORY, may_list, require
+from odxfs.smb.limits import MAX_WATCHES_PER_SESSION
 from odxfs.smb.notify.watch import ALL_FILTERS, Event, Filter, Watch
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
@@ -16,7 +17,7 @@ async def change_notify(context: RequestContext) -> ChangeNotifyResponse:
     """Answer with what has happened since the last request on this open, or wait for the next change.
 
     SmbError: NOTIFY_ENUM_DIR when it was too much, NOTIFY_CLEANUP when the directory is closed, DELETE_PENDING while it is to go,
-    NOT_SUPPORTED in a previous version, where nothing ever changes.
+    NOT_SUPPORTED in a previous version, where nothing ever changes, INSUFFICIENT_RESOURCES past MAX_WATCHES_PER_SESSION.
     """
     request = ChangeNotifyRequest.unpack(context.pdu)
     opened = context.find_open(request.file_id)
@@ -47,6 +48,9 @@ def _check_kept(context: RequestContext, opened: SmbOpen) -> None:
 def _watch(context: RequestContext, opened: SmbOpen, wanted: Filter, request: ChangeNotifyRequest) -> Watch:
     """The watch of this open. The first request fixes what it watches; it gathers until the open is closed."""
     if not isinstance(opened.watch, Watch):
+        watched = sum(other.watch is not None for other in context.session.opens.values())
+        if watched >= MAX_WATCHES_PER_SESSION:
+            raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many watched folders of one session")
         opened.watch = context.server.notifications.watch(
             opened.volume,
             opened.inode.number,

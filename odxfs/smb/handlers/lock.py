@@ -11,7 +11,7 @@ from odxfs.smb.access import FILE_READ_DATA, FILE_WRITE_DATA, require
 from odxfs.smb.caching.waiting import break_caching
 from odxfs.smb.durable.lock_sequence import is_replayed, note_done
 from odxfs.smb.durable.persistence import keep_record
-from odxfs.smb.limits import MAX_LOCKS_PER_OPEN
+from odxfs.smb.limits import FEW_LOCKS, MAX_LOCKS_PER_OPEN, MAX_LOCKS_PER_SESSION
 from odxfs.smb.opens import SmbOpen
 from odxfs.smb.request import RequestContext, SmbError
 from odxfs.smb.sessions import SessionState
@@ -57,6 +57,16 @@ def _unlock_all(opens: OpenTable, entry: OpenEntry, locks: tuple[LockElement, ..
             raise SmbError(Status.RANGE_NOT_LOCKED)
 
 
+def _check_bounds(context: RequestContext, entry: OpenEntry, more: int) -> None:
+    """INSUFFICIENT_RESOURCES when `more` locks would be too many of one open or of a session."""
+    if entry.lock_count + more > MAX_LOCKS_PER_OPEN:
+        raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many locks on one open")
+    if entry.lock_count + more > FEW_LOCKS:
+        held = sum(other.entry.lock_count for other in context.session.opens.values() if other.entry)
+        if held + more > MAX_LOCKS_PER_SESSION:
+            raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many locks in one session")
+
+
 async def _lock_all(
     context: RequestContext, opened: SmbOpen, entry: OpenEntry, locks: tuple[LockElement, ...]
 ) -> None:
@@ -66,8 +76,7 @@ async def _lock_all(
         raise SmbError(Status.INVALID_PARAMETER)
     if len(locks) > 1 and any(not element.flags & LockFlags.FAIL_IMMEDIATELY for element in locks):
         raise SmbError(Status.INVALID_PARAMETER)
-    if entry.lock_count + len(locks) > MAX_LOCKS_PER_OPEN:
-        raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many locks on one open")
+    _check_bounds(context, entry, len(locks))
     await break_caching(context, opened, Use.CHANGE)
     taken: list[LockElement] = []
     try:
