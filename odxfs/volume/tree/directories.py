@@ -82,7 +82,7 @@ class Directories:
     async def is_taken(self, directory: InodeNumber, name: bytes, *, ignoring_case: bool) -> bool:
         """Whether there is an entry of that name, or with `ignoring_case` one that differs in case only."""
         if not ignoring_case:
-            return await self._view.get(Table.DIRENT, (directory, name)) is not None
+            return await self.find(directory, name) is not None
         try:
             await self.find_ignoring_case(directory, decode_name(name))
         except NotFound:
