@@ -41,15 +41,15 @@ class DirectoryOperations(FrontEnd):
         while True:
             seen = invalidation.names_gone
             page = await self.volume.list_directory(directory.number, after, PAGE_ENTRIES)
-            for entry in page:
-                known = known_as(entry.number)
-                inode = known.inode if known is not None else await self._inode_or_none(entry.number)
+            for name, number, _, cookie in page:
+                known = known_as(number)
+                inode = known.inode if known is not None else await self._inode_or_none(number)
                 if inode is None:
                     continue  # it went away since it was listed
                 shown = describe(inode)
                 if seen != invalidation.names_gone:  # maybe this one, while we waited for the row of an inode
                     shown = fleeting(shown)
-                if not reply(token, entry.name, shown, entry.cookie + DOT_DOT):
+                if not reply(token, name, shown, cookie + DOT_DOT):
                     return
                 if known is not None:
                     known.lookups += 1

@@ -59,7 +59,7 @@ class FrontEnd(pyfuse3.Operations):
         self.handles = Handles()
         self.invalidation = Invalidation(self.volume, self.numbers)
         self.initialised = trio.Event()
-        self._entry = _blank_entry()
+        self._entry, self._root = _blank_entry(), volume.root
         self.page = page_aligned(INLINE_BYTES)
         """Where the data of one answer is put together: pyfuse3 has sent it before another operation can run."""
         self.ahead = ReadAhead(self.volume.read_nowait)
@@ -83,8 +83,8 @@ class FrontEnd(pyfuse3.Operations):
 
         One object serves every answer: pyfuse3 has copied it before another operation can run. That saves a quarter of the time.
         """
-        entry = self._entry
-        entry.st_ino = self.numbers.for_kernel(inode.number)
+        entry, number = self._entry, inode.number
+        entry.st_ino = pyfuse3.ROOT_INODE if number == self._root else number
         entry.st_mode = inode.mode
         entry.st_nlink = inode.nlink
         entry.st_uid = inode.uid
@@ -98,7 +98,7 @@ class FrontEnd(pyfuse3.Operations):
             entry.st_ctime_ns = inode.ctime_ns
         except OverflowError:
             _describe_far_times(entry, inode)
-        if inode.number >= TOKEN_INODES:  # tokens end unannounced
+        if number >= TOKEN_INODES:  # tokens end unannounced
             return fleeting(entry)
         return entry
 

@@ -230,3 +230,21 @@ def test_a_full_disk_is_no_failure_of_the_catalog(
         with pytest.raises(NoSpace):
             _back_up(dead, tmp_path / "new.db")
     assert not (tmp_path / "new.db").exists()
+
+
+def test_a_copy_with_the_name_that_restoring_uses_is_not_deleted(tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    create_pool(pool)
+    copy = pool / "catalog.db.restoring"
+    _back_up(pool, copy)
+    before = copy.read_bytes()
+    with pytest.raises(UserError, match="another"):
+        restore(pool, copy)
+    assert copy.read_bytes() == before
+
+
+def test_what_is_no_file_is_refused_with_a_reason(tmp_path: Path) -> None:
+    create_pool(tmp_path / "pool")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="named pipe"):
+        restore(tmp_path / "pool", tmp_path / "pipe")

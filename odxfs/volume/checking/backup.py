@@ -68,6 +68,10 @@ def restore(directory: Path, source: Path) -> Path | None:
     uuid = place.read_identity()
     with place.owned("odxfs backup --restore"):
         fresh = place.catalog.with_name(f"{place.catalog.name}.restoring")
+        if source.resolve() in {part.resolve() for part in _parts(fresh)}:
+            raise UserError(
+                f"{source} has a name that restoring uses itself: give it another one", ExitCode.CONFIG
+            )
         try:
             _remove(fresh)  # an earlier one was killed
             os.close(open_or_create(fresh, os.O_WRONLY))
@@ -79,7 +83,8 @@ def restore(directory: Path, source: Path) -> Path | None:
             os.replace(fresh, place.catalog)
             _sync(directory)
         except OSError as error:
-            raise UserError(f"{source} cannot be put back: {error.strerror}", ExitCode.CONFIG) from error
+            why = error.strerror or error  # shutil's own errors have no strerror
+            raise UserError(f"{source} cannot be put back: {why}", ExitCode.CONFIG) from error
         finally:
             _remove(fresh)
     return kept
