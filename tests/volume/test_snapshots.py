@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -15,6 +16,7 @@ from odxfs.errors import (
     ReadOnly,
     SharingViolation,
     Stale,
+    StoreFailed,
 )
 from odxfs.types import LEAF_BYTES
 from odxfs.volume import (
@@ -29,6 +31,7 @@ from odxfs.volume import (
     open_pool,
 )
 from odxfs.volume.catalog.interface import PAST
+from odxfs.volume.snapshots import restoring
 
 
 async def tree_of(volume: Volume) -> dict[bytes, object]:
@@ -460,3 +463,53 @@ async def test_a_snapshot_that_no_commit_could_make_leaves_nothing(
         await settle(pool)
         assert pool.statistics().allocated_bytes == 0
     assert await check_directory(tmp_path / "pool") == []
+
+
+async def test_a_file_whose_deletion_failed_stays_after_a_restore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expect_log: Callable[[str], None]
+) -> None:
+    expect_log("cannot be given back yet")
+    create_pool(tmp_path / "pool")
+    async with open_pool(tmp_path / "pool", owner="first") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"file", 0o100644, 0, 0)
+        await volume.write(inode, 0, b"data" * 4096)
+        await pool.snapshots.create("main", "then")
+
+        async def fail(_number: int) -> None:
+            raise StoreFailed("injected")
+
+        with monkeypatch.context() as failing:
+            failing.setattr(pool.data, "discard", fail)
+            await volume.unlink(volume.root, b"file")
+        await pool.commit()
+        await pool.snapshots.restore("main", "then")
+    async with open_pool(tmp_path / "pool", owner="second") as pool:
+        await pool.settle()
+        volume = pool.volume("main")
+        inode = await volume.lookup(volume.root, b"file")
+        assert await volume.read(inode, 0, 8) == b"datadata"
+        assert await pool.check(read_data=True) == []
+
+
+async def test_a_restore_sees_what_was_committed_while_it_read(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = volume.pool
+    inode = await volume.create(volume.root, b"file", 0o100644, 0, 0)
+    await pool.snapshots.create("main", "then")
+    await volume.write(inode, 0, b"more")
+    read, calls = restoring._changed_since, list[Snapshot]()
+
+    async def and_others_change(pool: Pool, snapshot: Snapshot) -> Any:
+        found = await read(pool, snapshot)
+        calls.append(snapshot)
+        if len(calls) == 1:
+            await volume.create(volume.root, b"new", 0o100644, 0, 0)
+            await pool.commit()
+        return found
+
+    monkeypatch.setattr(restoring, "_changed_since", and_others_change)
+    await pool.snapshots.restore("main", "then")
+    assert await pool.check() == []
+    assert [entry.name for entry in await volume.list_directory(volume.root)] == [b"file"]

@@ -29,17 +29,21 @@ async def restore(pool: "Pool", volume: str, name: str) -> None:
     while True:
         await pool.namespace.orphans.settle()
         await pool.commit()
+        commits = pool.committer.commits
         replaced = await _changed_since(pool, snapshot)
         if pool.snapshots.find(volume, name) is not snapshot:
             raise NotFound(f"snapshot {name!r} has been deleted")
         if pool.namespace.inodes.are_held(snapshot.volume):
             raise SharingViolation(f"volume {volume} is in use")
-        if not _has_changes(pool, snapshot.volume):
+        if commits == pool.committer.commits and not _has_changes(pool, snapshot.volume):
             break  # else somebody came and went meanwhile, and what was read is out of date
     # From here on nothing waits until all is changed.
     pool.namespace.inodes.close(snapshot.volume)
     pool.namespace.directories.forget_listings()
     for table, key, now, then in replaced:
+        if table is Table.INODE:
+            # A deletion that failed has left it: the next owner would delete what has its name back.
+            pool.view.delete(Table.ORPHAN, key)
         if table is Table.EXTENTS:
             _replace_page(pool, key, now, then)
         elif then is None:
