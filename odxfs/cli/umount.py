@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if mounted is not None:
             _require_server(mounted)
-        ask(directory, "shutdown", timeout=None)
+        ask(directory, "shutdown", timeout=None, until_gone=True)
     except NotServed as error:
         if mounted is None:
             raise

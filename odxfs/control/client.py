@@ -2,11 +2,13 @@
 
 import json
 import os
+import select
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 from odxfs.control.address import socket_address
@@ -15,7 +17,13 @@ from odxfs.errors import ExitCode, UserError
 ANSWER_SECONDS = 30.0
 """How long to wait for an answer that needs no work."""
 
+END_SECONDS = 10.0
+"""How long a process may take to end when it has said that it does."""
+
 _TRY_AGAIN_SECONDS = 0.05
+
+_CREDENTIALS = Struct("=3i")
+"""What SO_PEERCRED tells (unix(7)): pid, uid and gid."""
 
 
 class NotServed(UserError):
@@ -32,10 +40,12 @@ def ask(
     arguments: Mapping[str, Any] | None = None,
     *,
     timeout: float | None = ANSWER_SECONDS,
+    until_gone: bool = False,
 ) -> dict[str, Any]:
     """Send `command` to the process that serves the pool in `directory` and return its result.
 
-    `arguments` are values that JSON knows; one that is None is left out. `timeout` in seconds, None to wait for ever.
+    `arguments` are values that JSON knows; one that is None is left out. `timeout` in seconds, None to wait for ever. With
+    `until_gone` the process is to end then: its end is waited for, END_SECONDS at the most.
     Raises NotServed, Unanswered, or UserError with what the other side says.
     """
     with socket.socket(socket.AF_UNIX) as connection:
@@ -43,7 +53,8 @@ def ask(
         _connect(connection, directory)
         try:
             connection.sendall(_request(command, arguments or {}))
-            line = _read_line(connection)
+            with _end_of_process(connection) if until_gone else nullcontext():
+                line = _read_line(connection)
         except TimeoutError as error:
             raise _silent(directory) from error
         except OSError as error:  # unix(7) sockets say so when what was sent has not all been read
@@ -56,6 +67,24 @@ def ask(
             ExitCode.NEEDS_FSCK,
         )
     return _result(directory, line)
+
+
+@contextmanager
+def _end_of_process(connection: socket.socket) -> Iterator[None]:
+    """Behind the block wait until the process at the other end has let go of its files, among them its log in the pool."""
+    pid, _, _ = _CREDENTIALS.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    try:
+        process = os.pidfd_open(pid)
+    except OSError:  # it has gone, or is of another PID namespace
+        yield
+        return
+    try:
+        yield
+        select.select((process,), (), (), END_SECONDS)
+    finally:
+        os.close(process)
 
 
 def is_served(directory: Path) -> bool:
