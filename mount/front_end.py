@@ -84,6 +84,7 @@ class FrontEnd(pyfuse3.Operations):
         One object serves every answer: pyfuse3 has copied it before another operation can run. That saves a quarter of the time.
         """
         entry, number = self._entry, inode.number
+        # As InodeNumbers.for_kernel, without a call, which each entry of a listing would feel.
         entry.st_ino = pyfuse3.ROOT_INODE if number == self._root else number
         entry.st_mode = inode.mode
         entry.st_nlink = inode.nlink

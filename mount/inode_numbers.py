@@ -46,7 +46,7 @@ class InodeNumbers:
         return self._volume.root if number == pyfuse3.ROOT_INODE else InodeNumber(number)
 
     def for_kernel(self, number: InodeNumber) -> pyfuse3.InodeT:
-        """The kernel's number for the volume's. Without a NewType's call, which each entry of a listing would feel."""
+        """The kernel's number for the volume's."""
         return pyfuse3.ROOT_INODE if number == self._volume.root else number
 
     def known(self, number: InodeNumber) -> KnownInode | None:

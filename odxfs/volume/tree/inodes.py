@@ -38,7 +38,6 @@ class Inode:
     )  # fmt: skip
 
     def __init__(self, number: InodeNumber, row: Row) -> None:
-        # In the order of Table.INODE, as `row` gives them back.
         self.number = number
         self.volume: VolumeId
         self.mode: int
@@ -60,6 +59,7 @@ class Inode:
         self.parent: InodeNumber
         """The directory above a directory (the root's is itself), the base of a named stream, 0 for anything else."""
         self.target: bytes
+        # In the order of Table.INODE, as `row` gives them back.
         (
             self.volume, self.mode, self.uid, self.gid, self.rdev, self.nlink, self.size, self.allocated_blocks,
             self.atime_ns, self.mtime_ns, self.ctime_ns, self.btime_ns, self.dos_attributes, self.generation,
