@@ -41,20 +41,23 @@ class DirectoryOperations(FrontEnd):
         while True:
             seen = invalidation.names_gone
             page = await self.volume.list_directory(directory.number, after, PAGE_ENTRIES)
+            doubtful = seen != invalidation.names_gone  # a name that is gone may be on the page
             for name, number, _, cookie in page:
                 known = known_as(number)
-                inode = known.inode if known is not None else await self._inode_or_none(number)
-                if inode is None:
-                    continue  # it went away since it was listed
-                shown = describe(inode)
-                if seen != invalidation.names_gone:  # maybe this one, while we waited for the row of an inode
-                    shown = fleeting(shown)
-                if not reply(token, name, shown, cookie + DOT_DOT):
-                    return
-                if known is not None:
-                    known.lookups += 1
+                if known is None:
+                    inode = await self._inode_or_none(number)
+                    if inode is None:
+                        continue  # it went away since it was listed
+                    doubtful = seen != invalidation.names_gone
                 else:
+                    inode = known.inode
+                shown = describe(inode)
+                if not reply(token, name, fleeting(shown) if doubtful else shown, cookie + DOT_DOT):
+                    return
+                if known is None:
                     self.numbers.told(inode)
+                else:
+                    known.lookups += 1
             if len(page) < PAGE_ENTRIES:
                 return
             after = page[-1].cookie

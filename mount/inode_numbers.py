@@ -1,5 +1,6 @@
 """Which inodes the kernel knows, under which number, and how often it was told of each (FUSE's lookup count)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyfuse3
@@ -37,6 +38,9 @@ class InodeNumbers:
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._known: dict[InodeNumber, KnownInode] = {}
+        self.known: Callable[[InodeNumber], KnownInode | None] = self._known.get
+        """The inode of the volume's number if the kernel knows it; who tells the kernel of it once more counts it there. Not a
+        method: each entry of a listing asks."""
 
     def __contains__(self, number: InodeNumber) -> bool:
         return number == self._volume.root or number in self._known
@@ -48,10 +52,6 @@ class InodeNumbers:
     def for_kernel(self, number: InodeNumber) -> pyfuse3.InodeT:
         """The kernel's number for the volume's."""
         return pyfuse3.ROOT_INODE if number == self._volume.root else number
-
-    def known(self, number: InodeNumber) -> KnownInode | None:
-        """The inode of the volume's number if the kernel knows it; who tells the kernel of it once more counts it there."""
-        return self._known.get(number)
 
     async def inode(self, number: pyfuse3.InodeT) -> Inode:
         """The live inode for the kernel's number; raises NotFound."""
