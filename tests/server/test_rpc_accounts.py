@@ -222,3 +222,18 @@ def test_whatever_a_stub_is_the_answer_is_an_answer_or_a_fault(
                     assert isinstance(interface.call(opnum, stub), bytes)
                 except RpcFault:
                     continue
+
+
+@pytest.mark.parametrize(("bits", "names"), [(0, ["alice"]), (0x10, ["alice"]), (0x80, []), (0x90, [])])
+def test_users_are_listed_to_who_asks_for_users(
+    manager: Interface, users: UserStore, bits: int, names: list[str]
+) -> None:
+    """USER_NORMAL_ACCOUNT is 0x10; 0x80 asks for computers, which are members of a domain."""
+    request = samr.SamrEnumerateUsersInDomain()
+    request["DomainHandle"] = own_domain(manager, users)
+    request["EnumerationContext"], request["PreferedMaximumLength"] = 0, 0xFFFF
+    request["UserAccountControl"] = bits
+    answer = samr.SamrEnumerateUsersInDomainResponse(manager.call(13, request.getData()))
+    assert answer["ErrorCode"] == 0
+    assert answer["CountReturned"] == len(names)
+    assert [entry["Name"] for entry in answer["Buffer"]["Buffer"] or []] == names

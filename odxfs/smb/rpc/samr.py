@@ -31,7 +31,8 @@ INVALID_HANDLE, ACCESS_DENIED, INVALID_INFO_CLASS = 0xC0000008, 0xC0000022, 0xC0
 NO_SUCH_USER, NO_SUCH_DOMAIN, NO_SUCH_ALIAS = 0xC0000064, 0xC00000DF, 0xC0000151
 
 DOMAIN_USERS_RID = 513
-USER_NORMAL_ACCOUNT, PASSWORD_NEVER_EXPIRES = 0x10, 0x200
+ACCOUNT_CONTROL = 0x10 | 0x200
+"""USER_NORMAL_ACCOUNT and USER_DONT_EXPIRE_PASSWORD: what every user is (MS-SAMR 2.2.1.12)."""
 NEVER_LOW, NEVER_HIGH = 0xFFFFFFFF, 0x7FFFFFFF
 GROUP_IS_IN_FORCE = 0x7
 """SE_GROUP_MANDATORY, _ENABLED_BY_DEFAULT and _ENABLED."""
@@ -185,14 +186,28 @@ def _open_domain(manager: Manager, request: Ndr) -> Ndr:
     return response
 
 
-def _enumerate(response: type[Ndr], use: SidUse | None) -> Callable[[Manager, Ndr], Ndr]:
-    def answer(manager: Manager, request: Ndr) -> Ndr:
-        """MS-SAMR 3.1.5.2.2 to .4; there are no groups that are not aliases (`use` is None)."""
-        accounts = _accounts(manager.names(), _domain(manager, request["DomainHandle"]))
-        entries = [(account.rid, account.name) for account in accounts if account.use is use]
-        return _page(response(), entries, int(request["EnumerationContext"]))
+def _enumerate_users(manager: Manager, request: Ndr) -> Ndr:
+    """MS-SAMR 3.1.5.2.5: the users who have all of the bits that are asked for. So nobody is taken for a computer."""
+    asked = int(request["UserAccountControl"])
+    kind = SidUse.USER if asked & ~ACCOUNT_CONTROL == 0 else None
+    return _enumerate(manager, request, samr.SamrEnumerateUsersInDomainResponse(), kind)
 
-    return answer
+
+def _enumerate_aliases(manager: Manager, request: Ndr) -> Ndr:
+    """MS-SAMR 3.1.5.2.4."""
+    return _enumerate(manager, request, samr.SamrEnumerateAliasesInDomainResponse(), SidUse.ALIAS)
+
+
+def _enumerate_groups(manager: Manager, request: Ndr) -> Ndr:
+    """MS-SAMR 3.1.5.2.3: there are none that are not aliases."""
+    return _enumerate(manager, request, samr.SamrEnumerateGroupsInDomainResponse(), None)
+
+
+def _enumerate(manager: Manager, request: Ndr, response: Ndr, use: SidUse | None) -> Ndr:
+    """MS-SAMR 3.1.5.2.2; no account is of the kind None."""
+    accounts = _accounts(manager.names(), _domain(manager, request["DomainHandle"]))
+    entries = [(account.rid, account.name) for account in accounts if account.use is use]
+    return _page(response, entries, int(request["EnumerationContext"]))
 
 
 def _lookup_names(manager: Manager, request: ListRequest[str]) -> Ndr:
@@ -307,7 +322,7 @@ def _user_primary_group(account: Account, buffer: Ndr) -> None:
 
 
 def _user_control(account: Account, buffer: Ndr) -> None:
-    buffer["Control"]["UserAccountControl"] = USER_NORMAL_ACCOUNT | PASSWORD_NEVER_EXPIRES
+    buffer["Control"]["UserAccountControl"] = ACCOUNT_CONTROL
 
 
 def _user_all(account: Account, buffer: Ndr) -> None:
@@ -323,7 +338,7 @@ def _user_all(account: Account, buffer: Ndr) -> None:
     every["SecurityDescriptor"]["Length"] = 0
     every["SecurityDescriptor"]["SecurityDescriptor"] = NULL
     every["UserId"], every["PrimaryGroupId"] = account.rid, DOMAIN_USERS_RID
-    every["UserAccountControl"] = USER_NORMAL_ACCOUNT | PASSWORD_NEVER_EXPIRES
+    every["UserAccountControl"] = ACCOUNT_CONTROL
     every["WhichFields"] = 0x00FFFFFF
     every["LogonHours"]["UnitsPerWeek"] = 0
     every["LogonHours"]["LogonHours"] = NULL
@@ -423,12 +438,9 @@ _CALLS: Calls[Manager] = {
         (samr.SamrEnumerateDomainsInSamServer, _enumerate_domains),
         (samr.SamrLookupDomainInSamServer, _lookup_domain),
         (samr.SamrOpenDomain, _open_domain),
-        (samr.SamrEnumerateUsersInDomain, _enumerate(samr.SamrEnumerateUsersInDomainResponse, SidUse.USER)),
-        (
-            samr.SamrEnumerateAliasesInDomain,
-            _enumerate(samr.SamrEnumerateAliasesInDomainResponse, SidUse.ALIAS),
-        ),
-        (samr.SamrEnumerateGroupsInDomain, _enumerate(samr.SamrEnumerateGroupsInDomainResponse, None)),
+        (samr.SamrEnumerateUsersInDomain, _enumerate_users),
+        (samr.SamrEnumerateAliasesInDomain, _enumerate_aliases),
+        (samr.SamrEnumerateGroupsInDomain, _enumerate_groups),
         (samr.SamrOpenUser, _open_user),
         (samr.SamrOpenAlias, _open_alias),
         (samr.SamrQueryInformationUser, _query_user(samr.SamrQueryInformationUserResponse)),
