@@ -14,7 +14,7 @@ from odxfs.smb.rpc.lsarpc import Authority, security_authority
 from odxfs.smb.rpc.pdu import Fault
 from odxfs.smb.rpc.pipe import Interface, RpcFault
 from odxfs.smb.rpc.samr import Manager, account_manager
-from odxfs.smb.security.names import Names
+from odxfs.smb.security.names import BUILTIN, Names
 
 
 @pytest.fixture
@@ -205,6 +205,27 @@ def test_a_handle_of_one_kind_is_none_of_another(manager: Interface) -> None:
         request[name] = server
         if opnum == 36:
             request["UserInformationClass"] = 21
+        with pytest.raises(RpcFault) as fault:
+            manager.call(opnum, request.getData())
+        assert fault.value.code is Fault.CONTEXT_MISMATCH
+
+
+@pytest.mark.parametrize("of_domain", [False, True])
+def test_domains_are_told_to_who_has_opened_the_server(
+    manager: Interface, users: UserStore, of_domain: bool
+) -> None:
+    other = own_domain(manager, users) if of_domain else bytes(20)
+    enumerate_domains, look_up, open_domain = (
+        samr.SamrEnumerateDomainsInSamServer(),
+        samr.SamrLookupDomainInSamServer(),
+        samr.SamrOpenDomain(),
+    )
+    look_up["Name"] = "BUILTIN"
+    fill_sid(open_domain["DomainId"], BUILTIN)
+    for opnum, request in ((6, enumerate_domains), (5, look_up), (7, open_domain)):
+        request["ServerHandle"] = server_handle(manager)
+        assert manager.call(opnum, request.getData())
+        request["ServerHandle"] = other
         with pytest.raises(RpcFault) as fault:
             manager.call(opnum, request.getData())
         assert fault.value.code is Fault.CONTEXT_MISMATCH

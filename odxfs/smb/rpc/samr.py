@@ -101,6 +101,11 @@ def _domain(manager: Manager, handle: Ndr) -> _Domain:
     return found
 
 
+def _need_server(manager: Manager, handle: Ndr) -> None:
+    if not isinstance(_opened(manager, handle), _Server):
+        raise RpcFault(Fault.CONTEXT_MISMATCH)
+
+
 def _accounts(names: Names, domain: _Domain) -> list[Account]:
     """Users and aliases of a domain."""
     return names.aliases() if domain.sid == BUILTIN else [*names.users, *names.groups]
@@ -143,6 +148,7 @@ def _domains(names: Names) -> list[tuple[str, Sid]]:
 
 def _enumerate_domains(manager: Manager, request: Ndr) -> Ndr:
     """MS-SAMR 3.1.5.2.1; domains have no number."""
+    _need_server(manager, request["ServerHandle"])
     names = manager.names()
     entries = [(0, name) for name, _ in _domains(names)]
     return _page(samr.SamrEnumerateDomainsInSamServerResponse(), entries, int(request["EnumerationContext"]))
@@ -165,6 +171,7 @@ def _page(response: Ndr, entries: list[tuple[int, str]], start: int) -> Ndr:
 
 def _lookup_domain(manager: Manager, request: Ndr) -> Ndr:
     """MS-SAMR 3.1.5.11.1."""
+    _need_server(manager, request["ServerHandle"])
     wanted = text(request["Name"]).casefold()
     found = next((sid for name, sid in _domains(manager.names()) if name.casefold() == wanted), None)
     response = samr.SamrLookupDomainInSamServerResponse()
@@ -178,6 +185,7 @@ def _lookup_domain(manager: Manager, request: Ndr) -> Ndr:
 
 def _open_domain(manager: Manager, request: Ndr) -> Ndr:
     """MS-SAMR 3.1.5.1.5."""
+    _need_server(manager, request["ServerHandle"])
     wanted = read_sid(request["DomainId"])
     known = any(sid == wanted for _, sid in _domains(manager.names()))
     response = samr.SamrOpenDomainResponse()
