@@ -179,6 +179,20 @@ def fault_of(pipe: Pipe) -> int:
     return int(struct.unpack_from("<I", message, 24)[0])
 
 
+def test_clients_know_every_fault_by_its_name() -> None:
+    """RPC_S_SERVER_UNAVAILABLE, for one, is what a client finds out by itself, and a reason to try again."""
+    known = {fault: rpcrt.rpc_status_codes.get(fault, "").strip() for fault in pdu.Fault}
+    assert known == {
+        pdu.Fault.OPNUM_RANGE: "nca_s_op_rng_error",
+        pdu.Fault.UNKNOWN_INTERFACE: "nca_s_unk_if",
+        pdu.Fault.PROTOCOL_ERROR: "nca_s_proto_error",
+        pdu.Fault.BAD_STUB_DATA: "rpc_x_bad_stub_data",
+        pdu.Fault.NO_MEMORY: "nca_s_fault_remote_no_memory",
+        pdu.Fault.CONTEXT_MISMATCH: "nca_s_fault_context_mismatch",
+        pdu.Fault.CANNOT_PERFORM: "rpc_fault_cant_perform",
+    }
+
+
 def test_unknown_calls_and_bad_stubs_end_in_a_fault() -> None:
     pipe = bound_pipe(server_service(facts()))
     pipe.write(request_pdus(99, b""))
