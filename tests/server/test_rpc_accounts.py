@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from impacket.dcerpc.v5 import lsad, lsat, samr
 from impacket.dcerpc.v5.dtypes import NULL, RPC_UNICODE_STRING
+from impacket.dcerpc.v5.ndr import NDRULONG
 
 from odxfs.smb.auth.users import UserStore
 from odxfs.smb.rpc.calls import fill_sid
@@ -175,6 +176,39 @@ def test_accounts_of_a_domain_are_looked_up_by_name_and_by_number(
     )
     assert [each["Data"] for each in by_number["Use"]["Element"]] == [8, 1]
     assert by_number["Names"]["Element"][1]["Data"] == "alice"
+
+
+def members_of_users(manager: Interface) -> bytes:
+    """A SamrGetMembersInAlias that asks who is in BUILTIN\\Users: everybody."""
+    domain = samr.SamrOpenDomain()
+    domain["ServerHandle"], domain["DesiredAccess"] = server_handle(manager), 0
+    fill_sid(domain["DomainId"], BUILTIN)
+    alias = samr.SamrOpenAlias()
+    alias["DomainHandle"] = samr.SamrOpenDomainResponse(manager.call(7, domain.getData()))["DomainHandle"]
+    alias["DesiredAccess"], alias["AliasId"] = 0, 545
+    request = samr.SamrGetMembersInAlias()
+    request["AliasHandle"] = samr.SamrOpenAliasResponse(manager.call(27, alias.getData()))["AliasHandle"]
+    return bytes(request.getData())
+
+
+def test_long_answers_are_packed_without_impacket(
+    manager: Interface, users: UserStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a tenth of a millisecond for each user and number, in which all else waits."""
+    users.add("bob", "secret", 7, 7)
+    by_number = varying(own_domain(manager, users), 1000, struct.pack("<II", 1000, 5) * 500)
+    by_alias = members_of_users(manager)
+    for structure in (NDRULONG, RPC_UNICODE_STRING, samr.PSAMPR_SID_INFORMATION):
+        monkeypatch.setattr(structure, "__init__", None)
+    found, members = manager.call(18, by_number), manager.call(33, by_alias)
+    monkeypatch.undo()
+    names = samr.SamrLookupIdsInDomainResponse(found)
+    assert [each["Data"] for each in names["Names"]["Element"]] == ["alice", b""] * 500
+    assert [each["Data"] for each in names["Use"]["Element"]] == [1, 8] * 500
+    assert names["ErrorCode"] == 0x107
+    decoded = samr.SamrGetMembersInAliasResponse(members)
+    sids = [each["SidPointer"].formatCanonical() for each in decoded["Members"]["Sids"]]
+    assert (sids, decoded["ErrorCode"]) == ([user.sid for user in users.list() if not user.peer], 0)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ impacket takes some ten microseconds a word, so that a list as long as a client 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Generic, TypeVar
@@ -155,3 +156,18 @@ def pack_list(heads: list[bytes], bodies: list[bytes]) -> bytes:
     if not heads:
         return bytes(2 * _NUMBER.size)
     return _COUNTS.pack(len(heads), _REFERENT, len(heads)) + b"".join(heads + bodies)
+
+
+def pack_number(number: int) -> bytes:
+    """An unsigned long."""
+    return _NUMBER.pack(number)
+
+
+def pack_numbers(numbers: Sequence[int]) -> bytes:
+    """SAMPR_ULONG_ARRAY (MS-SAMR 2.2.7.4)."""
+    return pack_list([_NUMBER.pack(number) for number in numbers], [])
+
+
+def pack_sids(sids: Sequence[Sid]) -> bytes:
+    """SAMPR_PSID_ARRAY_OUT (MS-SAMR 2.2.7.7): each is pointed to."""
+    return pack_list([_NUMBER.pack(_REFERENT)] * len(sids), [pack_sid(sid) for sid in sids])

@@ -12,12 +12,23 @@ from typing import TypeAlias
 from uuid import UUID
 
 from impacket.dcerpc.v5 import samr
-from impacket.dcerpc.v5.dtypes import NULL, RPC_UNICODE_STRING
-from impacket.dcerpc.v5.ndr import NDRCALL, NDRULONG
+from impacket.dcerpc.v5.dtypes import NULL
+from impacket.dcerpc.v5.ndr import NDRCALL
 
-from odxfs.smb.rpc.calls import Calls, Ndr, fill_sid, interface, new_string, read_sid, text
+from odxfs.smb.rpc.calls import Calls, Ndr, fill_sid, interface, read_sid, text
 from odxfs.smb.rpc.handles import NO_HANDLE, Handles
-from odxfs.smb.rpc.lists import ListRequest, names_of_domain, numbers_of_domain, sids_of_lookup
+from odxfs.smb.rpc.lists import (
+    ListRequest,
+    names_of_domain,
+    numbers_of_domain,
+    pack_list,
+    pack_number,
+    pack_numbers,
+    pack_sids,
+    sids_of_lookup,
+    string_body,
+    string_head,
+)
 from odxfs.smb.rpc.lsarpc import NONE_MAPPED, SOME_NOT_MAPPED, SUCCESS
 from odxfs.smb.rpc.pdu import Fault
 from odxfs.smb.rpc.pipe import Interface, RpcFault
@@ -218,42 +229,27 @@ def _enumerate(manager: Manager, request: Ndr, response: Ndr, use: SidUse | None
     return _page(response, entries, int(request["EnumerationContext"]))
 
 
-def _lookup_names(manager: Manager, request: ListRequest[str]) -> Ndr:
+def _lookup_names(manager: Manager, request: ListRequest[str]) -> bytes:
     """MS-SAMR 3.1.5.11.2."""
     known = {
         each.name.casefold(): each for each in _accounts(manager.names(), _domain(manager, request.handle))
     }
     found = [known.get(name.casefold()) for name in request.items]
-    response = samr.SamrLookupNamesInDomainResponse()
-    _fill_numbers(response["RelativeIds"], [0 if each is None else each.rid for each in found])
-    _fill_numbers(response["Use"], [SidUse.UNKNOWN if each is None else each.use for each in found])
-    response["ErrorCode"] = _mapped(found)
-    return response
+    numbers = pack_numbers([0 if each is None else each.rid for each in found])
+    return numbers + _uses(found) + pack_number(_mapped(found))
 
 
-def _lookup_ids(manager: Manager, request: ListRequest[int]) -> Ndr:
+def _lookup_ids(manager: Manager, request: ListRequest[int]) -> bytes:
     """MS-SAMR 3.1.5.11.3."""
     known = {each.rid: each for each in _accounts(manager.names(), _domain(manager, request.handle))}
     found = [known.get(rid) for rid in request.items]
-    response = samr.SamrLookupIdsInDomainResponse()
-    response["Names"]["Count"] = len(found)
-    if not found:
-        response["Names"]["Element"] = NULL
-    for each in found:
-        response["Names"]["Element"].append(new_string(RPC_UNICODE_STRING, "" if each is None else each.name))
-    _fill_numbers(response["Use"], [SidUse.UNKNOWN if each is None else each.use for each in found])
-    response["ErrorCode"] = _mapped(found)
-    return response
+    names = ["" if each is None else each.name for each in found]
+    packed = pack_list([string_head(name) for name in names], [string_body(name) for name in names])
+    return packed + _uses(found) + pack_number(_mapped(found))
 
 
-def _fill_numbers(array: Ndr, numbers: list[int]) -> None:
-    array["Count"] = len(numbers)
-    if not numbers:
-        array["Element"] = NULL
-    for number in numbers:
-        element = NDRULONG()
-        element["Data"] = int(number)
-        array["Element"].append(element)
+def _uses(found: list[Account | None]) -> bytes:
+    return pack_numbers([SidUse.UNKNOWN if each is None else each.use for each in found])
 
 
 def _mapped(found: list[Account | None]) -> int:
@@ -394,7 +390,7 @@ def _groups_of_user(manager: Manager, request: Ndr) -> Ndr:
     return response
 
 
-def _alias_membership(manager: Manager, request: ListRequest[Sid]) -> Ndr:
+def _alias_membership(manager: Manager, request: ListRequest[Sid]) -> bytes:
     """MS-SAMR 3.1.5.9.2: the aliases of the domain that any of these SIDs is in."""
     domain, names = _domain(manager, request.handle), manager.names()
     sids = set(request.items)
@@ -403,28 +399,15 @@ def _alias_membership(manager: Manager, request: ListRequest[Sid]) -> Ndr:
         rids += [545] if sids & {account.sid for account in names.users} else []
     else:
         rids = [alias.rid for alias in names.groups if sids & set(names.members.get(alias.sid, ()))]
-    response = samr.SamrGetAliasMembershipResponse()
-    _fill_numbers(response["Membership"], rids)
-    response["ErrorCode"] = SUCCESS
-    return response
+    return pack_numbers(rids) + pack_number(SUCCESS)
 
 
-def _alias_members(manager: Manager, request: Ndr) -> Ndr:
+def _alias_members(manager: Manager, request: Ndr) -> bytes:
     """MS-SAMR 3.1.5.8.3."""
     found = _opened(manager, request["AliasHandle"])
     if not isinstance(found, _Alias):
         raise RpcFault(Fault.CONTEXT_MISMATCH)
-    members = _members(manager.names(), found.account)
-    response = samr.SamrGetMembersInAliasResponse()
-    response["Members"]["Count"] = len(members)
-    if not members:
-        response["Members"]["Sids"] = NULL
-    for sid in members:
-        entry = samr.PSAMPR_SID_INFORMATION()
-        fill_sid(entry["SidPointer"], sid)
-        response["Members"]["Sids"].append(entry)
-    response["ErrorCode"] = SUCCESS
-    return response
+    return pack_sids(_members(manager.names(), found.account)) + pack_number(SUCCESS)
 
 
 def _members(names: Names, alias: Account) -> list[Sid]:
