@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Session:
     `channels` are the connections that it was logged in or bound on and that stand, the oldest first; one at least. A closed
     session keeps those it had last. What a channel's signing key is, its connection knows (`protocol.sessions`).
     `running` are the requests at work in it, but for those that are answered without waiting; keyed by identity.
+    `began_at` is when its first login began, by time.monotonic.
     """
 
     id: int
@@ -47,6 +49,7 @@ class Session:
     running: dict[int, RequestContext] = field(default_factory=dict)
     next_tree_id: int = 1
     expires_at: float = inf
+    began_at: float = field(default_factory=monotonic)
     token: Token | None = None
     """Kept by `security.token.token_of`."""
 

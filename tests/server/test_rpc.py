@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from impacket.dcerpc.v5 import rpcrt, srvs, wkst
 from odxfs.ntstatus import Status
 from odxfs.smb.rpc import pdu
 from odxfs.smb.rpc.calls import MAX_STUB_BYTES
+from odxfs.smb.rpc.endpoints import open_pipe
 from odxfs.smb.rpc.pipe import (
     MAX_CALL_BYTES,
     MAX_FRAGMENTS_PER_WRITE,
@@ -21,9 +23,18 @@ from odxfs.smb.rpc.pipe import (
     Pipe,
     PipeError,
 )
-from odxfs.smb.rpc.srvsvc import IPC_SHARE, SPECIAL_SHARE, PublishedShare, ServerFacts, server_service
+from odxfs.smb.rpc.srvsvc import (
+    IPC_SHARE,
+    SPECIAL_SHARE,
+    ConnectedUser,
+    PublishedShare,
+    ServerFacts,
+    server_service,
+)
 from odxfs.smb.rpc.turns import CallTurns
 from odxfs.smb.rpc.wkssvc import workstation_service
+from tests.support.peer import logged_in
+from tests.support.serving import PASSWORD, USER, serve
 
 SHARES = [
     PublishedShare("data", "the disks"),
@@ -135,6 +146,61 @@ def test_levels_for_administrators_are_refused(level: int) -> None:
     pipe = bound_pipe(server_service(facts()))
     pipe.write(request_pdus(15, share_enum(level).getData()))
     assert srvs.NetrShareEnumResponse(read_call(pipe))["ErrorCode"] == 5
+
+
+def session_enum(client: str | None = None, user: str | None = None) -> bytes:
+    call = srvs.NetrSessionEnum()
+    call["ServerName"] = call["ResumeHandle"] = srvs.NULL
+    call["ClientName"] = srvs.NULL if client is None else client + "\0"
+    call["UserName"] = srvs.NULL if user is None else user + "\0"
+    call["PreferedMaximumLength"] = 0xFFFFFFFF
+    call["InfoStruct"]["Level"] = call["InfoStruct"]["SessionInfo"]["tag"] = 10
+    call["InfoStruct"]["SessionInfo"]["Level10"]["Buffer"] = srvs.NULL
+    return bytes(call.getData())
+
+
+def sessions_of(answer: bytes) -> tuple[int, list[tuple[str, int]]]:
+    """The status of a list of sessions, and of each the user and its seconds."""
+    decoded = srvs.NetrSessionEnumResponse(answer)
+    rows = decoded["InfoStruct"]["SessionInfo"]["Level10"]["Buffer"] or []
+    return decoded["ErrorCode"], [(row["sesi10_username"][:-1], row["sesi10_time"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("client", "user", "code", "users"),
+    [
+        (None, None, 0, ["alice", "bob", "alice"]),
+        ("", "", 0, ["alice", "bob", "alice"]),
+        ("\\\\192.0.2.1", None, 0, ["alice", "bob"]),
+        (None, "ALICE", 0, ["alice", "alice"]),
+        ("\\\\FD00::1", "alice", 0, ["alice"]),
+        ("\\\\192.0.2.9", None, 2312, []),
+        ("\\\\fd00::1", "bob", 2221, []),
+    ],
+)
+def test_administrators_see_the_sessions_that_they_ask_for(
+    client: str | None, user: str | None, code: int, users: list[str]
+) -> None:
+    sessions = [
+        ConnectedUser("192.0.2.1", "alice", 3, 5),
+        ConnectedUser("192.0.2.1", "bob", 0, 5),
+        ConnectedUser("fd00::1", "alice", 0, 5),
+    ]
+    described = replace(facts(), sessions=lambda: sessions, is_administrator=True)
+    answer = server_service(described).call(12, session_enum(client, user))
+    assert sessions_of(answer) == (code, [(each, 5) for each in users])
+
+
+async def test_a_session_tells_how_long_it_has_been_there(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, logged_in(served.port, USER, PASSWORD, "IPC$") as peer:
+        session = served.server.sessions[peer.session_id]
+        session.began_at -= 3600
+        pipe = open_pipe("srvsvc", served.server, session)
+        pipe.transceive(bind_pdu(), 4280)
+        pipe.write(request_pdus(12, session_enum()))
+        code, ((user, seconds),) = sessions_of(read_call(pipe))
+        assert (code, user) == (0, USER)
+        assert 3600 <= seconds < 3700
 
 
 @pytest.mark.parametrize(("name", "code"), [("DATA", 0), ("nowhere", 2310)])

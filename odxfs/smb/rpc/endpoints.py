@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
@@ -61,8 +62,14 @@ def _facts(server: SmbServer, caller: User | None) -> ServerFacts:
         return [*published, PublishedShare("IPC$", "IPC Service", SPECIAL_SHARE | IPC_SHARE)]
 
     def sessions() -> list[ConnectedUser]:
+        now = monotonic()
         return [
-            ConnectedUser(session.connection.peer_address[0], session.user.name, len(session.opens), 0)
+            ConnectedUser(
+                session.connection.peer_address[0],
+                session.user.name,
+                len(session.opens),
+                int(now - session.began_at),
+            )
             for session in server.sessions.values()
             if session.user is not None
         ]

@@ -19,6 +19,7 @@ DISK_SHARE, IPC_SHARE, SPECIAL_SHARE = 0, 3, 0x80000000
 """MS-SRVS 2.2.2.4."""
 
 OK, ERROR_ACCESS_DENIED, ERROR_INVALID_LEVEL, NERR_NET_NAME_NOT_FOUND = 0, 5, 124, 2310
+NERR_USER_NOT_FOUND, NERR_CLIENT_NAME_NOT_FOUND = 2221, 2312
 PLATFORM_NT = 500
 SERVER_TYPE = 0x00009003
 """SV_TYPE_WORKSTATION, _SERVER, _NT and _SERVER_NT (MS-SRVS 2.2.2.7)."""
@@ -44,7 +45,7 @@ class PublishedShare:
 
 @dataclass(frozen=True, slots=True)
 class ConnectedUser:
-    """One session: the client's address, the user, and how many opens he holds."""
+    """One session: the client's address, the user, how many opens he holds, and how long he has been there."""
 
     address: str
     user: str
@@ -189,7 +190,7 @@ def _session_enum(facts: ServerFacts, request: Ndr) -> Ndr:
     known = level in SESSION_LEVELS and facts.is_administrator
     shown = level if level in SESSION_LEVELS else 0
     container = f"Level{shown}"
-    sessions = facts.sessions() if known else []
+    sessions, code = _asked_for(facts, request) if known else ([], _session_level_error(level))
     response["InfoStruct"]["Level"] = shown
     response["InfoStruct"]["SessionInfo"]["tag"] = shown
     response["InfoStruct"]["SessionInfo"][container]["EntriesRead"] = len(sessions)
@@ -199,10 +200,32 @@ def _session_enum(facts: ServerFacts, request: Ndr) -> Ndr:
         response["InfoStruct"]["SessionInfo"][container]["Buffer"] = srvs.NULL
     response["TotalEntries"] = len(sessions)
     response["ResumeHandle"] = srvs.NULL
-    response["ErrorCode"] = (
-        OK if known else ERROR_ACCESS_DENIED if level in SESSION_LEVELS else ERROR_INVALID_LEVEL
-    )
+    response["ErrorCode"] = code
     return response
+
+
+def _session_level_error(level: int) -> int:
+    return ERROR_ACCESS_DENIED if level in SESSION_LEVELS else ERROR_INVALID_LEVEL
+
+
+def _asked_for(facts: ServerFacts, request: Ndr) -> tuple[list[ConnectedUser], int]:
+    """The sessions of the client and of the user that are named, where one is; and the error if there are none."""
+    client, user = (_filter(request[name]) for name in ("ClientName", "UserName"))
+    sessions = facts.sessions()
+    if client:
+        sessions = [each for each in sessions if each.address.casefold() == client.lstrip("\\")]
+        if not sessions:
+            return [], NERR_CLIENT_NAME_NOT_FOUND
+    if user:
+        sessions = [each for each in sessions if each.user.casefold() == user]
+        if not sessions:
+            return [], NERR_USER_NOT_FOUND
+    return sessions, OK
+
+
+def _filter(value: Ndr) -> str:
+    """What a list is narrowed by; no pointer, which impacket shows as no bytes, and no text narrow nothing."""
+    return text(value).casefold() if value else ""
 
 
 def _fill_session(session: ConnectedUser, level: int) -> Ndr:
