@@ -79,6 +79,15 @@ def test_names_are_found_with_and_without_their_domain(authority: Interface) -> 
     assert (answer["MappedCount"], answer["ErrorCode"]) == (4, 0x107)
 
 
+@pytest.mark.parametrize("number", ["4294967296", "9" * 5000, "0x7", "-7", "\u0667", ""])
+def test_a_number_that_is_no_uid_is_nobody_and_keeps_no_other_name_from_being_found(
+    authority: Interface, number: str
+) -> None:
+    names = ["alice", f"Unix User\\{number}"]
+    answer = lsat.LsarLookupNamesResponse(authority.call(14, lookup(policy(authority), names)))
+    assert [sid["Use"] for sid in answer["TranslatedSids"]["Sids"]] == [1, 8]
+
+
 def test_a_handle_is_good_until_it_is_closed_and_on_its_own_pipe(
     authority: Interface, users: UserStore
 ) -> None:

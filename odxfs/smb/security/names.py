@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -49,6 +50,9 @@ BUILTIN = Sid(5, (32,))
 BUILTIN_NAME = "BUILTIN"
 NT_AUTHORITY_NAME = "NT AUTHORITY"
 UNIX_AUTHORITY = 22
+_NUMBER = re.compile("[0-9]{1,10}")
+"""A uid or gid as it is written; Python refuses to read a number of thousands of digits."""
+
 _UNIX_KINDS = {1: ("Unix User", SidUse.USER), 2: ("Unix Group", SidUse.ALIAS)}
 
 _WELL_KNOWN = {
@@ -134,7 +138,7 @@ class Names:
         folded = name.casefold()
         domain, _, rest = folded.rpartition("\\")
         for kind, (unix, _) in _UNIX_KINDS.items():
-            if domain == unix.casefold() and rest.isascii() and rest.isdigit() and int(rest) < 2**32:
+            if domain == unix.casefold() and _NUMBER.fullmatch(rest) and int(rest) < 2**32:
                 return self.of_sid(Sid(UNIX_AUTHORITY, (kind, int(rest))))
         return self._by_name.get(folded)
 
