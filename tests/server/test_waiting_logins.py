@@ -93,6 +93,19 @@ async def test_it_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monkey
         assert session_id not in served.server.sessions
 
 
+async def test_one_that_has_failed_and_is_gone_on_with_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its session ends at once, before it has keys."""
+    async with _held(tmp_path, monkeypatch) as (served, peer, released):
+        message_id, session_id = await _send_guess(peer, OTHER_USER, "wrong")
+        assert (await _leg(peer, _token(), session_id)).header.status == Status.REQUEST_NOT_ACCEPTED
+        released.set()
+        assert (await peer.final(message_id)).header.status == Status.LOGON_FAILURE
+        assert session_id not in served.server.sessions
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_no_more_are_looked_at_than_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("odxfs.smb.logins.MAX_WAITING_LOGINS", 2)
     async with _held(tmp_path, monkeypatch) as (served, peer, released):

@@ -55,14 +55,15 @@ def _ends_session(context: RequestContext, session: Session, failure: Exception)
     """Whether a repeated login that failed is the end of the session.
 
     Not if somebody else can have sent it: only who could end the session by a LOGOFF, too. Nor if others' attempts were the
-    reason, or a user that the session is not of.
+    reason, or a user that the session is not of. One without keys has ended before its first login was answered.
     """
     if not isinstance(failure, LogonFailure) or isinstance(failure, TooManyAttempts):
         return False
     if failure.status != Status.LOGON_FAILURE:
         return False
     security = session.security
-    assert security is not None, "a session that logs in again has keys"
+    if security is None:
+        return False
     proven = context.request.signed or context.encrypted
     return proven or not (security.signing_required or security.encrypt_data)
 
