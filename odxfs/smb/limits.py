@@ -31,7 +31,8 @@ MAX_OPENS_PER_SESSION = 16384
 """Opens of one session, the number that Windows allows a client (MS-SMB2 leaves it open); an open costs about 1 KiB."""
 
 MAX_PIPES_PER_SESSION = 64
-"""Named pipes of those opens: clients hold a handful; each may keep 64 KiB of a call whose end does not come, so 4 MiB."""
+"""Named pipes of those opens: clients hold a handful; each may keep 64 KiB of a call whose end does not come, and some 350 KiB of
+answers that nobody reads, so 26 MiB."""
 
 MAX_WATCHES_PER_SESSION = 512
 """Opens of one session whose folder is watched, as many as may wait on one connection: each gathers 64 KiB whether its client

@@ -184,7 +184,7 @@ def pipe(data: bytes) -> None:
                 opened.read(4280)
         except SmbError:
             continue
-        assert opened.waiting_bytes <= 2 * MAX_WAITING_BYTES
+        assert opened.waiting_bytes <= MAX_WAITING_BYTES + 8 * MAX_CALL_BYTES
         assert len(opened._incoming) + len(opened._stub) <= 2 * MAX_CALL_BYTES
 
 

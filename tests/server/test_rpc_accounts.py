@@ -8,14 +8,16 @@ from impacket.dcerpc.v5 import lsad, lsat, samr
 from impacket.dcerpc.v5.dtypes import NULL, RPC_UNICODE_STRING
 from impacket.dcerpc.v5.ndr import NDRULONG
 
+from odxfs.ntstatus import Status
 from odxfs.smb.auth.users import UserStore
 from odxfs.smb.rpc.calls import fill_sid
 from odxfs.smb.rpc.lists import string_body, string_head
 from odxfs.smb.rpc.lsarpc import Authority, security_authority
 from odxfs.smb.rpc.pdu import Fault
-from odxfs.smb.rpc.pipe import Interface, RpcFault
+from odxfs.smb.rpc.pipe import Interface, PipeError, RpcFault
 from odxfs.smb.rpc.samr import Manager, account_manager
 from odxfs.smb.security.names import BUILTIN, Names
+from tests.server.test_rpc import bound_pipe, read_call, request_pdus
 
 
 @pytest.fixture
@@ -143,6 +145,19 @@ def test_a_sid_with_too_many_parts_is_none(authority: Interface, parts: int, sai
     with pytest.raises(RpcFault) as fault:
         authority.call(15, sid_stub(handle, parts, said, pointer))
     assert fault.value.code is Fault.BAD_STUB_DATA
+
+
+def test_a_pipe_keeps_few_long_answers_that_nobody_reads(authority: Interface) -> None:
+    """Whoever is nobody is named by his SID: five times as long as the SID itself."""
+    sid = struct.pack("<IBB6s", 15, 1, 15, bytes(5) + b"\5") + bytes.fromhex("ffffffff") * 15
+    stub = policy(authority) + struct.pack("<III", 800, 1, 800) + struct.pack("<I", 1) * 800 + sid * 800
+    pipe = bound_pipe(authority)
+    with pytest.raises(PipeError, check=lambda error: error.status is Status.INVALID_PIPE_STATE):
+        pipe.write(request_pdus(15, stub + bytes(16)) * 8)
+    assert pipe.waiting_bytes < 512 * 1024
+    answer = lsat.LsarLookupSidsResponse(read_call(pipe))
+    assert answer["ErrorCode"] == 0xC0000073
+    pipe.write(request_pdus(15, stub + bytes(16)))
 
 
 def server_handle(manager: Interface) -> bytes:

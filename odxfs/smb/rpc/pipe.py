@@ -2,7 +2,7 @@
 
 SMB hands over what the client writes (WRITE, or FSCTL_PIPE_TRANSCEIVE) and takes what there is to read (READ, or the
 same FSCTL). The pipe is in message mode: every fragment is a message, and a read that takes only part of one says so
-(STATUS_BUFFER_OVERFLOW). What a client can make it hold is bounded by MAX_CALL_BYTES in each direction.
+(STATUS_BUFFER_OVERFLOW). What a client can make it hold is bounded by MAX_CALL_BYTES, and by one answer beyond MAX_WAITING_BYTES.
 """
 
 import logging
@@ -27,8 +27,9 @@ MIN_FRAGMENT_BYTES = 1432
 MAX_CALL_BYTES = 64 * 1024
 """The stub of one call: a thousand SIDs to look up. Most of the calls served here take a name or two."""
 
-MAX_WAITING_BYTES = 4 * 1024 * 1024
-"""Answers that the client has not read: a list of ten thousand shares fits."""
+MAX_WAITING_BYTES = 64 * 1024
+"""Answers that the client has not read, past which no call is answered: clients read each answer before the next call. One may
+have any length, as a list of ten thousand shares has; what a client makes long itself, names of SIDs, is 300 KiB at most."""
 
 MAX_UNREAD_ANSWERS = 16
 """Calls and binds answered before the client has read what there is: clients wait for each answer, and one write has room for
