@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
+from odxfs.smb.auth.errors import LogonFailure
 from odxfs.smb.limits import MAX_CHANNELS_PER_SESSION
 from odxfs.smb.logins import log_in
 from odxfs.smb.request import Answer, RequestContext, Response, SmbError
@@ -28,10 +29,15 @@ async def bind_session(context: RequestContext, request: SessionSetupRequest) ->
     _check(context, session)
     if session_id not in connection.logins:
         connection.protocol.forget_session(session_id)  # what an earlier attempt has left
-    step = await log_in(context, session_id, request.security_buffer, session.user)
+    try:
+        step = await log_in(context, session_id, request.security_buffer, session.user)
+    except LogonFailure:
+        connection.protocol.forget_session(session_id)
+        raise
     if not step.done:
         return Answer(Status.MORE_PROCESSING_REQUIRED, SessionSetupResponse(0, step.token))
     if session.state is SessionState.CLOSED:
+        connection.protocol.forget_session(session_id)
         raise SmbError(Status.USER_SESSION_DELETED)
     _check_room(session, connection)
     connection.protocol.bind_session(context.request, step.session_key)

@@ -208,6 +208,18 @@ async def test_a_session_that_is_not_there_or_whose_login_is_half_done(tmp_path:
             assert answer.header.status == Status.REQUEST_NOT_ACCEPTED
 
 
+async def test_bindings_that_fail_leave_nothing_of_their_logins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each session's would count against those that may be half done on a connection."""
+    monkeypatch.setattr("odxfs.wire.server_outbound.MAX_LOGINS", 2)
+    async with serve(tmp_path) as served, connect(served.port) as peer, AsyncExitStack() as stack:
+        for _ in range(4):
+            owner = await stack.enter_async_context(logged_in(served.port, USER, PASSWORD, SHARE))
+            await _check_refused(owner, peer, Status.LOGON_FAILURE, password="wrong")
+        await peer.login(USER, PASSWORD)
+
+
 async def test_a_session_has_so_many_connections_and_no_more(tmp_path: Path) -> None:
     async with (
         serve(tmp_path) as served,
