@@ -25,6 +25,7 @@ from odxfs.smb.listener import bind, serve_listener
 from odxfs.smb.notify.hub import NotifyHub
 from odxfs.smb.opens import OpenRegistry
 from odxfs.smb.rpc.turns import CallTurns
+from odxfs.smb.security.names import CurrentNames
 from odxfs.wire.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class SmbServer:
         self.opens = opens
         self.engine = engine
         self.users = users
+        self.names = CurrentNames(users)
         self.shares = shares
         self.settings = settings
         self.owns_volume = owns_volume

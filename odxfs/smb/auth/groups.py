@@ -42,6 +42,13 @@ class GroupStore:
     def __init__(self, directory: Path) -> None:
         self._file = RecordFile(directory / GROUPS_FILE, self._load, self._dump)
         self._groups: dict[str, Group] = {}
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        """Another number when a group has changed. Raises UserError(CONFIG) when the file is damaged."""
+        self._file.refresh()
+        return self._revision
 
     def list(self) -> list[Group]:
         """All groups, by name. Raises UserError(CONFIG) when the file is damaged."""
@@ -93,11 +100,13 @@ class GroupStore:
 
     def _load(self, content: dict[str, Any] | None) -> None:
         if content is None:
+            self._revision += bool(self._groups)
             self._groups = {}
             return
         self._file.require_format(content, FORMAT_VERSION)
         groups = [_load_group(entry) for entry in content["groups"]]
         self._groups = {group.name.casefold(): group for group in groups}
+        self._revision += 1
 
     def _dump(self) -> dict[str, Any]:
         return {"version": FORMAT_VERSION, "groups": [_dump_group(group) for group in self._groups.values()]}

@@ -62,6 +62,13 @@ class UserStore:
         self._machine = ""
         self._next_rid = FIRST_RID
         self._users: dict[str, User] = {}
+        self._revision = 0
+
+    @property
+    def revision(self) -> tuple[int, int]:
+        """Something else when a user or a group has changed. Raises UserError(CONFIG) when a file is damaged."""
+        self._file.refresh()
+        return self._revision, self.groups.revision
 
     def find(self, name: str) -> User | None:
         """The user of that name, whatever its case. Raises UserError(CONFIG) when the file is damaged."""
@@ -135,6 +142,7 @@ class UserStore:
 
     def _load(self, content: dict[str, Any] | None) -> None:
         if content is None:
+            self._revision += bool(self._users)
             self._users = {}
             return
         self._file.require_format(content, FORMAT_VERSION, FORMAT_VERSION_WITH_PEERS)
@@ -144,6 +152,7 @@ class UserStore:
         users = [_load_user(entry) for entry in content["users"]]
         self._machine, self._next_rid = machine, next_rid
         self._users = {fold(user.name): user for user in users}
+        self._revision += 1
 
     def _dump(self) -> dict[str, Any]:
         has_peers = any(user.peer for user in self._users.values())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from odxfs.smb.auth.users import User
     from odxfs.smb.rpc.pipe import Interface
     from odxfs.smb.rpc.srvsvc import ServerFacts
+    from odxfs.smb.security.names import Names
     from odxfs.smb.server import SmbServer
     from odxfs.smb.sessions import Session
     from odxfs.smb.shares import Share
@@ -37,10 +38,9 @@ def open_pipe(name: str, server: SmbServer, session: Session) -> Pipe:
 
 def _interface(name: str, server: SmbServer, caller: User | None) -> Interface:
     from odxfs.smb.rpc import lsarpc, samr, srvsvc, wkssvc
-    from odxfs.smb.security.names import Names
 
     def names() -> Names:
-        return Names(server.settings.server_name, server.users)
+        return server.names.of(server.settings.server_name)
 
     if name == "srvsvc":
         return srvsvc.server_service(_facts(server, caller))
