@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from odxfs.smb.shares import Share
+from tests.support.peer import logged_in
 from tests.support.serving import SHARE, USER, serve
 from tests.support.smbclient import Smbclient
 
@@ -141,3 +142,16 @@ async def test_a_whole_tree_goes_there_and_comes_back(tmp_path: Path) -> None:
         await client.share(['deltree "folder *"'])
         assert await served.volume.list_directory(served.volume.root) == []
         assert await served.pool.check() == []
+
+
+@pytest.mark.parametrize("name", ["\u0131ş\u0131k", "ștefan", "weiß", "юзер", "µ"])
+async def test_names_beyond_ascii_log_in(tmp_path: Path, name: str) -> None:
+    """smbclient and the client of this package make different upper cases of them."""
+    async with serve(tmp_path / "pool") as served:
+        served.server.users.add(name, "secret", 1000, 1000)
+        login = tmp_path / "another"
+        login.write_text(f"username = {name}\npassword = secret\n")
+        done = await Smbclient(served, tmp_path).run(f"//127.0.0.1/{SHARE}", "-c", "ls", login=login)
+        assert done.returncode == 0, done.stdout.decode()
+        async with logged_in(served.port, name, "secret", SHARE):
+            pass

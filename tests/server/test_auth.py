@@ -18,7 +18,7 @@ from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.smb.auth.errors import LogonFailure
 from odxfs.smb.auth.kerberos import KerberosAcceptor
 from odxfs.smb.auth.md4 import md4
-from odxfs.smb.auth.ntlm import MAX_NEGOTIATE_BYTES, NtlmSecurity, response_key
+from odxfs.smb.auth.ntlm import MAX_NEGOTIATE_BYTES, NtlmSecurity, response_keys
 from odxfs.smb.auth.rc4 import Rc4
 from odxfs.smb.auth.spnego import (
     NTLMSSP_OID,
@@ -251,10 +251,45 @@ def test_a_right_lm_response_opens_nothing(users: UserStore, nt_response: bytes)
     acceptor = Acceptor(users)
     server_challenge = acceptor.step(negotiate).token[24:32]
     client_challenge = bytes(8)
-    key = response_key(nt_hash("secret"), "alice", "")
+    (key,) = response_keys(nt_hash("secret"), "alice", "")
     proof = hmac.digest(key, server_challenge + client_challenge, "md5")
     with pytest.raises(LogonFailure):
         acceptor.step(authenticate_message(nt_response, ALICE, FLAGS, proof + client_challenge))
+
+
+@pytest.mark.parametrize(
+    ("name", "upper"),
+    [
+        ("\u0131ş\u0131k", "\u0131Ş\u0131K"),
+        ("\u0131ş\u0131k", "IŞIK"),
+        ("ștefan", "ȘTEFAN"),
+        ("ștefan", "șTEFAN"),
+        ("weiß", "WEIß"),
+        ("weiß", "WEISS"),
+        ("юзер", "ЮЗЕР"),
+        ("ꙁ", "Ꙁ"),
+        ("ꙁ", "ꙁ"),
+    ],
+)
+def test_a_name_is_proven_in_whatever_upper_case_its_client_knows(
+    tmp_path: Path, name: str, upper: str
+) -> None:
+    """Windows, Samba, the Linux kernel, Java and Python make different things of letters beyond ASCII."""
+    store = UserStore(tmp_path)
+    store.add(name, "secret", 1000, 1000)
+    for said, right in ((upper, True), (upper + "x", False)):
+        acceptor = Acceptor(store)
+        challenge = acceptor.step(say(ntlm_client())).token[24:32]
+        key = hmac.digest(nt_hash("secret"), said.encode("utf-16-le"), "md5")
+        blob = b"\x01\x01" + bytes(26) + bytes(8)
+        message = authenticate_message(
+            hmac.digest(key, challenge + blob, "md5") + blob, name.encode("utf-16-le"), FLAGS
+        )
+        if right:
+            assert acceptor.step(message).user == store.find(name)
+        else:
+            with pytest.raises(LogonFailure, match="wrong password"):
+                acceptor.step(message)
 
 
 @pytest.mark.parametrize("mic", [bytes(16), b"\xff" * 16])

@@ -8,7 +8,7 @@ import hmac
 import secrets
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntFlag
 from hashlib import md5
@@ -16,6 +16,7 @@ from hashlib import md5
 from odxfs.ntstatus import Status
 from odxfs.smb.auth.errors import LogonFailure
 from odxfs.smb.auth.rc4 import Rc4
+from odxfs.smb.auth.upper_case import upper_cases
 from odxfs.smb.auth.users import User
 
 SIGNATURE = b"NTLMSSP\0"
@@ -215,10 +216,10 @@ class NtlmAcceptor:
         self.account = user_name
         user = self._find_user(user_name) or self._find_user(user_name.partition("@")[0])
         secret = user.nt_hash if user is not None else secrets.token_bytes(16)
-        key = response_key(secret, user_name, domain_name)
+        keys = response_keys(secret, user_name, domain_name)
         proof = nt_response[:_PROOF_BYTES]
-        right = hmac.compare_digest(hmac.digest(key, challenge + nt_response[_PROOF_BYTES:], "md5"), proof)
-        if user is None or not right:
+        key = _proven_key(keys, challenge + nt_response[_PROOF_BYTES:], proof)
+        if user is None or key is None:
             raise LogonFailure(f"{'wrong password of' if user else 'no such user as'} {user_name!r}")
         session_key = hmac.digest(key, proof, "md5")
         if flags & Flags.KEY_EXCHANGE:
@@ -256,15 +257,16 @@ class NtlmAcceptor:
             raise LogonFailure("the NTLM MIC does not verify: the messages were changed on the way")
 
 
-def response_key(secret: bytes, user_name: str, domain_name: str) -> bytes:
-    """NTOWFv2 (MS-NLMP 3.3.2), with user and domain as the client wrote them."""
-    identity = _upper(user_name) + domain_name
-    return hmac.digest(secret, identity.encode("utf-16-le"), "md5")
+def response_keys(secret: bytes, user_name: str, domain_name: str) -> list[bytes]:
+    """NTOWFv2 (MS-NLMP 3.3.2), with user and domain as the client wrote them: one for each upper case that the name may have."""
+    identities = [(upper + domain_name).encode("utf-16-le") for upper in upper_cases(user_name)]
+    return [hmac.digest(secret, identity, "md5") for identity in identities]
 
 
-def _upper(name: str) -> str:
-    """Upper case one character by one, as Windows does it: no letter becomes two."""
-    return "".join(upper if len(upper := character.upper()) == 1 else character for character in name)
+def _proven_key(keys: Iterable[bytes], proven: bytes, proof: bytes) -> bytes | None:
+    """The one that has made `proof`."""
+    right = (key for key in keys if hmac.compare_digest(hmac.digest(key, proven, "md5"), proof))
+    return next(right, None)
 
 
 def _check_head(message: bytes, kind: int, least: int, most: int) -> None:
