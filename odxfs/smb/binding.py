@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from odxfs.ntstatus import Status
 from odxfs.smb.auth.errors import LogonFailure
-from odxfs.smb.limits import MAX_CHANNELS_PER_SESSION
+from odxfs.smb.limits import MAX_CHANNELS_PER_SESSION, MAX_SESSIONS_PER_CONNECTION
 from odxfs.smb.logins import log_in
 from odxfs.smb.request import Answer, RequestContext, Response, SmbError
 from odxfs.smb.sessions import Session, SessionState
@@ -100,3 +100,5 @@ def _check_room(session: Session, connection: Connection) -> None:
         raise SmbError(Status.REQUEST_NOT_ACCEPTED, "this connection is the session's already")
     if len(session.channels) >= MAX_CHANNELS_PER_SESSION:
         raise SmbError(Status.INSUFFICIENT_RESOURCES, "a session has no more connections than that")
+    if len(connection.sessions) >= MAX_SESSIONS_PER_CONNECTION:
+        raise SmbError(Status.INSUFFICIENT_RESOURCES, "a connection has no more sessions than that")

@@ -208,6 +208,22 @@ async def test_a_session_that_is_not_there_or_whose_login_is_half_done(tmp_path:
             assert answer.header.status == Status.REQUEST_NOT_ACCEPTED
 
 
+async def test_a_connection_is_bound_to_so_many_sessions_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as could log in on it."""
+    monkeypatch.setattr("odxfs.smb.binding.MAX_SESSIONS_PER_CONNECTION", 2)
+    async with serve(tmp_path) as served, connect(served.port) as peer, AsyncExitStack() as stack:
+        owners = [
+            await stack.enter_async_context(logged_in(served.port, USER, PASSWORD, SHARE)) for _ in range(3)
+        ]
+        for owner in owners[:2]:
+            await peer.bind(owner, USER, PASSWORD)
+        await _check_refused(owners[2], peer, Status.INSUFFICIENT_RESOURCES)
+        peer.session_id, peer.tree_id = owners[0].session_id, owners[0].tree_id
+        await peer.close(await peer.open("file"))
+
+
 async def test_bindings_that_fail_leave_nothing_of_their_logins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
