@@ -81,7 +81,13 @@ def test_names_are_found_with_and_without_their_domain(authority: Interface) -> 
     assert (answer["MappedCount"], answer["ErrorCode"]) == (4, 0x107)
 
 
-@pytest.mark.parametrize("number", ["4294967296", "9" * 5000, "0x7", "-7", "\u0667", ""])
+def test_a_domain_is_found_with_its_backslash_and_nothing_is_builtin(authority: Interface) -> None:
+    names = ["BUILTIN", "BUILTIN\\", "box\\", "", "\\", "alice\\", "nowhere\\"]
+    answer = lsat.LsarLookupNamesResponse(authority.call(14, lookup(policy(authority), names)))
+    assert [sid["Use"] for sid in answer["TranslatedSids"]["Sids"]] == [3, 3, 3, 3, 3, 8, 8]
+
+
+@pytest.mark.parametrize("number", ["4294967296", "9" * 5000, "0x7", "-7", "\u0667"])
 def test_a_number_that_is_no_uid_is_nobody_and_keeps_no_other_name_from_being_found(
     authority: Interface, number: str
 ) -> None:

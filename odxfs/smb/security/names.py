@@ -117,11 +117,14 @@ class Names:
         if self.machine is not None:
             own.append(Account(self.machine, server_name, server_name, SidUse.DOMAIN))
         self._by_sid = _BY_SID | {account.sid: account for account in own}
+        self._domains: dict[str, Account] = {}
         self._by_name: dict[str, Account] = {}
         for account in (*own, *_BY_SID.values()):
             name, domain = account.name.casefold(), account.domain_name.casefold()
             self._by_name.setdefault(name, account)
             self._by_name.setdefault(f"{domain}\\{name}", account)
+            if account.use is SidUse.DOMAIN:
+                self._domains[name] = account
 
     def of_sid(self, sid: Sid) -> Account | None:
         """Who a SID is; None for those that nobody here knows."""
@@ -133,9 +136,14 @@ class Names:
         return self._by_sid.get(sid)
 
     def of_name(self, name: str) -> Account | None:
-        """Who is called that, with or without a domain in front; case does not count."""
+        """Who is called that, with or without a domain in front; case does not count.
+
+        A domain alone may have its backslash behind it, and nothing at all is BUILTIN, as on Windows.
+        """
         folded = name.casefold()
         domain, _, rest = folded.rpartition("\\")
+        if not rest:
+            return self._domains.get(domain or BUILTIN_NAME.casefold())
         for kind, (unix, _) in _UNIX_KINDS.items():
             if domain == unix.casefold() and _NUMBER.fullmatch(rest) and int(rest) < 2**32:
                 return self.of_sid(Sid(UNIX_AUTHORITY, (kind, int(rest))))
