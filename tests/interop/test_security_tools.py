@@ -63,6 +63,19 @@ async def test_rpcclient_learns_names_accounts_and_shares(tmp_path: Path) -> Non
                 assert answer in text, command
 
 
+async def test_rpcclient_lists_accounts_whose_names_are_beyond_16_bits(tmp_path: Path) -> None:
+    async with served(tmp_path) as (running, login):
+        running.server.users.add("smile 😀", "secret", 7, 7)
+        running.server.users.add_group("smiling 😀", 7)
+        for command, answer in (
+            ("enumdomusers", "user:[alice] rid:[0x3e8]\nuser:[bob] rid:[0x3e9]\nuser:[smile 😀] rid:[0x3eb]"),
+            ("enumalsgroups domain", "group:[smiling 😀] rid:[0x3ec]\ngroup:[staff] rid:[0x3ea]"),
+            ("queryuser 1003", "User Name   :\tsmile 😀"),
+            ("samlookuprids domain 1003", "rid 0x3eb: smile 😀 (1)"),
+        ):
+            assert answer in await said("rpcclient", ADDRESS, "-A", login, "-c", command)
+
+
 async def test_smbcacls_changes_lists_owners_and_what_is_below(tmp_path: Path) -> None:
     async with served(tmp_path) as (_, login):
         folder = ("smbcacls", f"//{ADDRESS}/{SHARE}", "-A", login, "folder")

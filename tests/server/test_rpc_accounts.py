@@ -274,6 +274,19 @@ def test_a_handle_of_one_kind_is_none_of_another(manager: Interface) -> None:
         assert fault.value.code is Fault.CONTEXT_MISMATCH
 
 
+def test_lengths_of_names_are_in_units_of_utf_16(manager: Interface, users: UserStore) -> None:
+    """One name that is longer than it says spoils the whole list."""
+    users.add("a😀b", "secret", 7, 7)
+    request = samr.SamrEnumerateUsersInDomain()
+    request["DomainHandle"] = own_domain(manager, users)
+    request["EnumerationContext"], request["PreferedMaximumLength"] = 0, 0xFFFF
+    request["UserAccountControl"] = 0
+    answer = samr.SamrEnumerateUsersInDomainResponse(manager.call(13, request.getData()))
+    names = [entry.fields["Name"] for entry in answer["Buffer"]["Buffer"]]
+    lengths = {name["Data"]: (name["Length"], name["MaximumLength"]) for name in names}
+    assert lengths == {"alice": (10, 10), "a😀b": (8, 8)}
+
+
 @pytest.mark.parametrize("of_domain", [False, True])
 def test_domains_are_told_to_who_has_opened_the_server(
     manager: Interface, users: UserStore, of_domain: bool

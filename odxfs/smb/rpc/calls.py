@@ -101,6 +101,14 @@ def fill_sid(value: Ndr, sid: Sid) -> None:
         value["SubAuthority"].append(part)
 
 
+def fill_text(structure: Ndr, field: str, content: str) -> None:
+    """Fill an RPC_UNICODE_STRING of a structure. impacket takes characters for its lengths, some of which are two UTF-16 units:
+    a client that is told too little decodes nothing of the answer."""
+    structure[field] = content
+    made = structure.fields[field].fields
+    made["Length"] = made["MaximumLength"] = len(content.encode("utf-16-le"))
+
+
 def new_string(structure: Ndr, content: str) -> Ndr:
     """An RPC_UNICODE_STRING of that class; an empty one has no buffer."""
     made = structure()

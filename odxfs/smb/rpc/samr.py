@@ -15,7 +15,7 @@ from impacket.dcerpc.v5 import samr
 from impacket.dcerpc.v5.dtypes import NULL
 from impacket.dcerpc.v5.ndr import NDRCALL
 
-from odxfs.smb.rpc.calls import Calls, Ndr, fill_sid, interface, read_sid, text
+from odxfs.smb.rpc.calls import Calls, Ndr, fill_sid, fill_text, interface, read_sid, text
 from odxfs.smb.rpc.handles import NO_HANDLE, Handles
 from odxfs.smb.rpc.lists import (
     ListRequest,
@@ -170,7 +170,8 @@ def _page(response: Ndr, entries: list[tuple[int, str]], start: int) -> Ndr:
     page = entries[start : start + PAGE_ENTRIES]
     for rid, name in page:
         entry = samr.SAMPR_RID_ENUMERATION()
-        entry["RelativeId"], entry["Name"] = rid, name
+        entry["RelativeId"] = rid
+        fill_text(entry, "Name", name)
         response["Buffer"]["Buffer"].append(entry)
     if not page:
         response["Buffer"]["Buffer"] = NULL
@@ -362,7 +363,7 @@ _ZEROS = (
 
 def _fill_strings(structure: Ndr, account: Account, named: tuple[str, ...], empty: tuple[str, ...]) -> None:
     for name in named:
-        structure[name] = account.name
+        fill_text(structure, name, account.name)
     for name in empty:
         structure[name] = NULL
 
