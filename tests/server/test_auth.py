@@ -1,6 +1,7 @@
 """What the acceptor refuses, and that nothing but LogonFailure ever comes out of it."""
 
 import hmac
+import json
 import struct
 from pathlib import Path
 
@@ -513,6 +514,20 @@ def test_mistakes_are_told_by_exit_code(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             call()
         assert caught.value.exit_code == code
+
+
+@pytest.mark.parametrize(
+    "sid", ["S-1-5-32-544", "S-1-5-21-1-2-3", "S-1-5-21-1-2-3-99999999999", "alice", 7, None]
+)
+def test_a_user_whose_sid_is_none_is_damage(tmp_path: Path, sid: object) -> None:
+    UserStore(tmp_path).add("alice", "secret", 1, 1)
+    path = tmp_path / "users.json"
+    content = json.loads(path.read_text())
+    content["users"][0]["sid"] = sid
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is damaged") as caught:
+        UserStore(tmp_path).list()
+    assert caught.value.exit_code == ExitCode.CONFIG
 
 
 def test_a_damaged_file_is_said_to_be_damaged_and_lets_nobody_in(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from odxfs.errors import ExitCode, UserError
 from odxfs.record_file import RecordFile
+from odxfs.wire.fscc.sid import Sid
 
 GROUPS_FILE = "groups.json"
 FORMAT_VERSION = 1
@@ -22,8 +23,6 @@ MAX_GID = 2**32 - 2
 _NAME = re.compile(r"""[^"/\\\[\]:;|=,+*?<>@\x00-\x1f\x7f\ud800-\udfff]{1,64}""")
 """What Windows allows in the name of an account, without "@", which separates a name from a realm, and without halves of
 surrogate pairs, which stand for bytes that are not UTF-8."""
-
-_SID = re.compile(r"S-1-5-21-\d+-\d+-\d+-\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +116,16 @@ def may_be_account_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and name.strip(" .") == name
 
 
+def account_sid(spelt: object) -> str:
+    """The SID of a user or group, S-1-5-21-machine-rid, as a file has it; ValueError for anything else."""
+    sid = Sid.parse(str(spelt))
+    if sid.identifier_authority != 5 or len(sid.sub_authorities) != 5 or sid.sub_authorities[0] != 21:
+        raise ValueError(f"{sid} is no account's SID")
+    return str(sid)
+
+
 def _load_group(entry: dict[str, Any]) -> Group:
-    sids = [str(entry["sid"]), *map(str, entry["members"])]
-    if not all(map(_SID.fullmatch, sids)):
-        raise ValueError(f"a SID of {entry['name']}")
+    sids = [account_sid(spelt) for spelt in (entry["sid"], *entry["members"])]
     return Group(str(entry["name"]), int(entry["gid"]), sids[0], frozenset(sids[1:]))
 
 

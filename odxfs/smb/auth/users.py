@@ -12,7 +12,7 @@ from typing import Any
 
 from odxfs.errors import ExitCode, UserError
 from odxfs.record_file import RecordFile, locked_directory
-from odxfs.smb.auth.groups import Group, GroupStore, may_be_account_name
+from odxfs.smb.auth.groups import Group, GroupStore, account_sid, may_be_account_name
 from odxfs.smb.auth.md4 import md4
 
 USERS_FILE = "users.json"
@@ -24,7 +24,6 @@ MAX_ID = 2**32 - 2
 """The largest uid and gid; the one above means "leave it" to chown(2)."""
 
 _NT_HASH = re.compile(r"[0-9a-f]{32}")
-_SID = re.compile(r"S-1-5-21-\d+-\d+-\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +146,7 @@ class UserStore:
             return
         self._file.require_format(content, FORMAT_VERSION, FORMAT_VERSION_WITH_PEERS)
         machine, next_rid = content["machine_sid"], int(content["next_rid"])
-        if not _SID.fullmatch(machine):
-            raise ValueError("machine_sid")
+        account_sid(f"{machine}-{next_rid}")
         users = [_load_user(entry) for entry in content["users"]]
         self._machine, self._next_rid = machine, next_rid
         self._users = {fold(user.name): user for user in users}
@@ -187,7 +185,7 @@ def _load_user(entry: dict[str, Any]) -> User:
         bytes.fromhex(entry["nt_hash"]),
         int(entry["uid"]),
         int(entry["gid"]),
-        str(entry["sid"]),
+        account_sid(entry["sid"]),
         entry.get("peer", False) is True,
     )
 
