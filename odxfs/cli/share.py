@@ -89,7 +89,7 @@ def _add_policy_option(parser: argparse.ArgumentParser, default: str | None = No
 
 
 def _policy(text: str) -> str:
-    from odxfs.offload import OffloadPolicy
+    from odxfs.offload_policy import OffloadPolicy
 
     OffloadPolicy.parse(text)
     return text

@@ -9,7 +9,7 @@ from odxfs.configuration.model import (
     SvmConfiguration,
     TokenBounds,
 )
-from odxfs.offload import OffloadSettings, TokenLimits
+from odxfs.offload_settings import OffloadSettings, TokenLimits
 from odxfs.smb.settings import ServerSettings
 from odxfs.smb.shares import Share
 

@@ -16,8 +16,7 @@ from odxfs.configuration.kinds import Flag, Seconds, Several, Whole
 from odxfs.configuration.settings import Doc, NamedTables, NamedValues, Table
 from odxfs.configuration.sizes import Size
 from odxfs.configuration.texts import ENDPOINT, POLICY, VOLUME_PATH, Choice, Folder, Text
-from odxfs.offload import OffloadSettings, TokenLimits
-from odxfs.offload.settings import LARGEST_TOKEN_BYTES
+from odxfs.offload_settings import LARGEST_TOKEN_BYTES, OffloadSettings, TokenLimits
 from odxfs.smb.settings import Encryption
 from odxfs.smb.shares import COMMENT_PATTERN, check_share_name
 from odxfs.types import BLOCK_BYTES, MAX_FILE_BYTES

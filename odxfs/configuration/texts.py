@@ -10,7 +10,7 @@ from typing import Any
 from odxfs.configuration.endpoint import Endpoint
 from odxfs.configuration.kinds import shown
 from odxfs.errors import UserError
-from odxfs.offload import OffloadPolicy
+from odxfs.offload_policy import OffloadPolicy
 
 
 @dataclass(frozen=True, slots=True)

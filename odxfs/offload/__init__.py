@@ -5,13 +5,13 @@ from odxfs.offload.engine import OffloadEngine
 from odxfs.offload.entries import TokenChoice, TokenInfo, TokenOrigin
 from odxfs.offload.events import OffloadEvent
 from odxfs.offload.foreign import ForeignCopy, ForeignTokens
-from odxfs.offload.policy import OffloadPolicy
 from odxfs.offload.recording import Caller, CallRecord, file_text
 from odxfs.offload.registry import TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
-from odxfs.offload.settings import OffloadSettings, TokenLimits
 from odxfs.offload.token import TOKEN_BYTES
 from odxfs.offload.token_files import TOKENS_FOLDER, TokenFiles
+from odxfs.offload_policy import OffloadPolicy
+from odxfs.offload_settings import OffloadSettings, TokenLimits
 
 __all__ = [
     "TOKENS_FOLDER",

@@ -23,10 +23,10 @@ from odxfs.offload.foreign import ForeignTokens
 from odxfs.offload.recording import Caller, CallRecord, Observer, Recorder, file_text
 from odxfs.offload.registry import TokenRegistry
 from odxfs.offload.rules import OffloadParty, ReadCall, ReadResult, WriteCall
-from odxfs.offload.settings import TokenLimits
 from odxfs.offload.token import ZERO_TOKEN, is_zero_token, issuer_of, label_of
 from odxfs.offload.token_files import TokenFiles
 from odxfs.offload.writing import CALL_SECONDS, write_pinned, write_zero_token
+from odxfs.offload_settings import TokenLimits
 from odxfs.volume import Inode, Pool, RangePermit, Volume, parts_to_capture, permit_all
 
 

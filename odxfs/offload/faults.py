@@ -1,7 +1,7 @@
 """The faults that a share's policy asks for, so that authors of clients can test every path."""
 
 from odxfs.errors import OffloadRefused, Refusal
-from odxfs.offload.policy import OffloadPolicy
+from odxfs.offload_policy import OffloadPolicy
 
 MOST_SHARES = 1024
 """Shares whose calls are counted; past it counting begins anew."""

@@ -15,11 +15,11 @@ from sortedcontainers import SortedList
 
 from odxfs.errors import OffloadRefused, Refusal, Stale
 from odxfs.offload.entries import EndedTokens, TokenEntry, TokenInfo, TokenOrigin
-from odxfs.offload.policy import OffloadPolicy, SourceChange
 from odxfs.offload.scopes import HeldAlone, Scope, Scopes
-from odxfs.offload.settings import TokenLimits
 from odxfs.offload.token import TokenContent, TokenId, new_life, new_token_id, seal, unseal
 from odxfs.offload.token_key import load_token_key
+from odxfs.offload_policy import OffloadPolicy, SourceChange
+from odxfs.offload_settings import TokenLimits
 from odxfs.types import BLOCK_BYTES, Buffer
 from odxfs.volume import Inode, Pin, Pool
 

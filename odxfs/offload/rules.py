@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from odxfs.errors import LockConflict, OffloadRefused, Refusal
 from odxfs.offload.counters import Mechanism
-from odxfs.offload.policy import OffloadPolicy
 from odxfs.offload.recording import Caller
-from odxfs.offload.settings import OffloadSettings
+from odxfs.offload_policy import OffloadPolicy
+from odxfs.offload_settings import OffloadSettings
 from odxfs.types import MAX_FILE_BYTES, SECTOR_BYTES, Buffer
 from odxfs.volume import Inode, Volume
 

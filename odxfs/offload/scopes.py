@@ -10,8 +10,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 
 from odxfs.offload.entries import TokenEntry, TokenOrigin
-from odxfs.offload.settings import TokenLimits
 from odxfs.offload.token import TokenId
+from odxfs.offload_settings import TokenLimits
 from odxfs.types import BLOCK_BYTES
 from odxfs.volume import Pin
 

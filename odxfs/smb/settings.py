@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from odxfs.offload import OffloadSettings
+from odxfs.offload_settings import OffloadSettings
 
 MEBIBYTE = 1024 * 1024
 

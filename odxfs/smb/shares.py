@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from odxfs.errors import ExitCode, UserError
-from odxfs.offload import OffloadPolicy
+from odxfs.offload_policy import OffloadPolicy
 from odxfs.record_file import RecordFile
 
 FILE_NAME = "shares.json"

@@ -7,8 +7,8 @@ import pytest
 from odxfs.errors import OffloadRefused, Refusal, UserError
 from odxfs.ntstatus import Status
 from odxfs.offload import OffloadPolicy
-from odxfs.offload.policy import SourceChange
 from odxfs.offload.token import ZERO_TOKEN
+from odxfs.offload_policy import SourceChange
 from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import Inode
 from tests.offload.scene import MIB, Scene, reason_of
