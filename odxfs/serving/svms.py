@@ -56,7 +56,10 @@ class RunningSvms:
             self._nursery = nursery
             self._start(made)
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
 
     async def reload(self, read: Callable[[], Configuration]) -> Changes:
         """Go by the configuration that `read` returns, or raise UserError and go on by the old one whole.
@@ -64,17 +67,25 @@ class RunningSvms:
         New SVMs listen and removed ones have ended when this returns; live sessions and opens of the others stay.
         """
         async with self._changing:
-            if self._nursery is None:
-                raise UserError("the SVMs are being started", ExitCode.BUSY)
+            self._require_running()
             configuration = await trio.to_thread.run_sync(read)  # the file may lie on the mount that we serve
             changes = find_changes(self.configuration, configuration)
             require_volumes(self._pool, configuration)
             await _require_keytabs(configuration, (*changes.added, *changes.changed))
             made = await self._make(configuration, changes.added)
+            try:
+                self._require_running()  # not being stopped meanwhile
+            except UserError:
+                _close_svms(made)
+                raise
             removed = self._switch(configuration, changes, made)
             with trio.CancelScope(shield=True):
                 await self._finish(removed)
             return changes
+
+    def _require_running(self) -> None:
+        if self._nursery is None:
+            raise UserError("the SVMs are being started or stopped", ExitCode.BUSY)
 
     def describe(self) -> list[LiveSvm]:
         """Every SVM, the default one first."""
@@ -93,8 +104,7 @@ class RunningSvms:
                 listening = await listen_on(name, configuration.svm[name])
                 made.append(self._make_one(name, configuration, listening))
         except BaseException:
-            for svm in made:
-                svm.close()
+            _close_svms(made)
             raise
         return made
 
@@ -130,6 +140,11 @@ class RunningSvms:
             await svm.stop()
         for server in self.servers:
             await server.leave_foreign_volumes()
+
+
+def _close_svms(svms: Iterable[RunningSvm]) -> None:
+    for svm in svms:
+        svm.close()
 
 
 def require_volumes(pool: Pool, configuration: Configuration) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 import pytest
 import trio
 
-from odxfs.errors import ExitCode
+from odxfs.configuration import Configuration, parse_configuration
+from odxfs.errors import ExitCode, UserError
 from odxfs.ntstatus import Status
+from odxfs.opens import OpenTable
+from odxfs.serving.svms import RunningSvms
 from odxfs.wire.fsctl.codes import Fsctl
 from odxfs.wire.header import Command
 from odxfs.wire.ioctl import IoctlRequest
 from tests.mount.command import ODXFS, in_foreground, odxfs, odxfs_ok
 from tests.serving.running import ALICE, BOB, MIB, PASSWORD, Running, offload_read, serving
 from tests.support.peer import Refused, logged_in
+from tests.support.serving import serve
 
 
 @pytest.fixture
@@ -245,3 +250,39 @@ def test_a_server_started_without_a_file_gets_one_that_says_what_it_does(tmp_pat
         assert [svm["shares"] for svm in running.status()["svms"]] == [["s"], []]
         odxfs_ok("umount", directory)
         assert process.wait(60) == 0
+
+
+async def test_a_reload_that_is_overtaken_by_the_end_is_refused_in_words(tmp_path: Path) -> None:
+    """The file may lie on a disk that takes its time; what was bound for the new SVMs by then is given up."""
+    reading, may_go_on = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    text = '[svm.default]\nlisten = "127.0.0.1:0"\n'
+
+    def read() -> Configuration:
+        reading.set()
+        assert may_go_on.wait(60)
+        return parse_configuration(
+            f'{text}[svm.late]\nlisten = "127.0.0.1:{port}"\n', tmp_path / "pool" / "x"
+        )
+
+    async with serve(tmp_path / "pool") as served, trio.open_nursery() as outer:
+        before = parse_configuration(text, tmp_path / "pool" / "x")
+        svms = RunningSvms(before, served.pool, OpenTable(), served.server.engine)
+        refused: list[str] = []
+
+        async def reload() -> None:
+            with pytest.raises(UserError) as error:
+                await svms.reload(read)
+            refused.append(str(error.value))
+
+        async with trio.open_nursery() as inner:
+            await inner.start(svms.run)
+            outer.start_soon(reload)
+            await trio.to_thread.run_sync(reading.wait)
+            inner.cancel_scope.cancel()
+        may_go_on.set()
+    assert refused == ["the SVMs are being started or stopped"]
+    assert svms.configuration == before
+    with socket.create_server(("127.0.0.1", port)):
+        pass
