@@ -8,18 +8,21 @@ from odxfs.errors import ExitCode, UserError
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Names of SVMs: which begin to be served, which end, and whose settings differ."""
+    """Names of SVMs: which begin to be served, which end, and whose settings differ; whether the bounds of tokens do that no
+    SVM has set."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
     changed: tuple[str, ...]
+    has_other_bounds: bool = False
 
     def sentences(self) -> list[str]:
-        """For people, one an SVM."""
+        """For people, one an SVM, and one for what is no SVM's."""
         return [
             *(f"SVM {name} is served" for name in self.added),
             *(f"SVM {name} is served no more" for name in self.removed),
             *(f"SVM {name} has new settings" for name in self.changed),
+            *(["the tokens of the pool and of mounts have new bounds"] if self.has_other_bounds else []),
         ]
 
 
@@ -30,7 +33,8 @@ def find_changes(old: Configuration, new: Configuration) -> Changes:
     removed = tuple(name for name in old.svm if name not in new.svm)
     _require_free_addresses(old, new, added)
     changed = tuple(name for name in new.svm if name in old.svm and new.svm[name] != old.svm[name])
-    return Changes(added, removed, changed)
+    has_other_bounds = (new.tokens, new.token_space) != (old.tokens, old.token_space)
+    return Changes(added, removed, changed, has_other_bounds)
 
 
 def _require_same_frame(old: Configuration, new: Configuration) -> None:

@@ -34,6 +34,13 @@ def test_svms_come_go_and_change() -> None:
     assert found.sentences() == ["SVM c is served", "SVM b is served no more", "SVM a has new settings"]
 
 
+@pytest.mark.parametrize("added", ['token-space = "1 GiB"', "tokens.default-lifetime = 99"])
+def test_what_changes_for_no_svm_is_told_too(added: str) -> None:
+    found = changes(OLD, f"{added}\n{OLD}")
+    assert found == Changes((), (), (), has_other_bounds=True)
+    assert found.sentences() == ["the tokens of the pool and of mounts have new bounds"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
