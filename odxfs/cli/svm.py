@@ -78,18 +78,47 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _change(directory: Path, arguments: argparse.Namespace, edit: Callable[[str], str], said: str) -> int:
     """Edit the file, if what it says then is right and the serving process, if any, accepts it."""
-    from odxfs.configuration.editing import real_file
+    from odxfs.configuration.editing import real_file, replace_file
     from odxfs.configuration.reading import read_text
     from odxfs.record_file import locked_directory
 
     known = known_configuration(directory, arguments.config)
+    other = None if arguments.config is None else _other_file_in_force(directory, known.file)
     with locked_directory(real_file(known.file).parent):
         before = read_text(known.file) if known.file.exists() else None
         edited = edit(_text_to_edit(before, known))
         _require_no_other_svm(edited, known)
-        _put_in_force(directory, known.file, before, edited)
+        _require_same_pool(edited, known.file, directory)
+        if other is None:
+            _put_in_force(directory, known.file, before, edited)
+        else:
+            replace_file(known.file, edited)
     say(said)
+    if other is not None:
+        say(f"nobody goes by that yet: the process that serves {directory} goes by {other}")
     return ExitCode.OK
+
+
+def _other_file_in_force(directory: Path, file: Path) -> Path | None:
+    """What the process that serves the pool reads at a reload, if that is not `file`."""
+    from odxfs.configuration.editing import real_file
+    from odxfs.control.client import NotServed, ask, understood
+
+    try:
+        answer = ask(directory, "config")
+    except NotServed:
+        return None
+    with understood(directory):
+        found = Path(answer["file"])
+    return None if real_file(found) == real_file(file) else found
+
+
+def _require_same_pool(edited: str, file: Path, directory: Path) -> None:
+    from odxfs.configuration import parse_configuration
+    from odxfs.configuration.source import with_real_paths
+
+    if with_real_paths(parse_configuration(edited, file)).pool != directory:
+        raise UserError(f"{file} is for another pool than {directory}", ExitCode.CONFIG)
 
 
 def _require_no_other_svm(edited: str, known: "Known") -> None:
@@ -107,13 +136,9 @@ def _require_no_other_svm(edited: str, known: "Known") -> None:
 
 def _put_in_force(directory: Path, file: Path, before: str | None, edited: str) -> None:
     """Write the file, and have it reloaded; the file is as `before` when that is refused."""
-    from odxfs.configuration import parse_configuration
     from odxfs.configuration.editing import replace_file
-    from odxfs.configuration.source import with_real_paths
     from odxfs.control.client import NotServed, Unanswered, ask
 
-    if with_real_paths(parse_configuration(edited, file)).pool != directory:
-        raise UserError(f"{file} is for another pool than {directory}", ExitCode.CONFIG)
     try:
         replace_file(file, edited)
         ask(directory, "reload", timeout=None)

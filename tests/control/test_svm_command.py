@@ -123,6 +123,25 @@ def test_a_process_that_goes_before_it_answers_has_not_accepted_the_change(
     assert file.read_text() == BEFORE
 
 
+@pytest.mark.parametrize("reads", ["odxfs.toml", "link.toml", "other.toml"])
+def test_a_change_of_a_file_that_the_process_does_not_read_is_told_as_such(
+    file: Path, reads: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def ask(_: Path, command: str, **__: Any) -> dict[str, Any]:
+        asked.append(command)
+        return {"toml": BEFORE, "file": str(file.with_name(reads)), "changes": []}
+
+    file.with_name("link.toml").symlink_to(file)
+    monkeypatch.setattr(client, "ask", ask)
+    assert main(["svm", "del", str(file.parent), "array", "--config", str(file)]) == ExitCode.OK
+    assert "array" not in file.read_text()
+    is_read = reads != "other.toml"
+    assert ("reload" in asked) == is_read
+    assert ("goes by " in capsys.readouterr().out) == (not is_read)
+
+
 @pytest.mark.parametrize("name", ["array", "default"])
 def test_no_other_svm_comes_when_the_last_one_goes(
     file: Path, name: str, capsys: pytest.CaptureFixture[str]
