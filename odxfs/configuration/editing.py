@@ -152,7 +152,7 @@ def _value(kind: Kind | None, text: str) -> Any:  # noqa: ANN401 - whatever TOML
     if text[0] in "\"'[":
         return _literal(text)
     if isinstance(kind, Several):
-        return [_value(kind.kind, part) for part in text.split(",") if part]
+        return [_value(kind.kind, part.strip()) for part in text.split(",") if part.strip()]
     if isinstance(kind, Flag | Whole | Seconds) or (isinstance(kind, Size) and text.isdecimal()):
         return _literal(text)
     return text

@@ -84,6 +84,12 @@ def test_values_are_written_as_their_keys_want_them() -> None:
     }
 
 
+@pytest.mark.parametrize("written", ["a,b", "a, b", " a ,b,", '["a", "b"]'])
+def test_blanks_beside_commas_belong_to_no_name(written: str) -> None:
+    added = add_svm("", "x", {"volumes": written})
+    assert tomllib.loads(added)["svm"]["x"]["volumes"] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
