@@ -9,6 +9,7 @@ from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.identifiers import Identifiers
 from odxfs.volume.tree.directories import Directories, DirectoryEntry
 from odxfs.volume.tree.inodes import Inode, InodeCache
+from odxfs.volume.tree.names import decode_name
 from odxfs.volume.tree.streams import StreamRows
 from odxfs.volume.tree.xattrs import Xattrs
 
@@ -51,7 +52,7 @@ class Tree:
         if entry is None:
             if len(name) > MAX_NAME_BYTES:
                 raise NameTooLong(f"a name of {len(name)} bytes")
-            raise NotFound(f"there is no {name!r}")
+            raise NotFound(f"there is no {decode_name(name)!r}")
         return entry
 
     def close(self, volume: VolumeId) -> None:
