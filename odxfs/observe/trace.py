@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ TRACE_BYTES = 64 * 1024 * 1024
 """About 150,000 calls; 600 GiB of copies at 8 MiB a token."""
 
 _FIELDS = tuple(field.name for field in fields(OffloadEvent))
+_ADDED = {field.name: field.default for field in fields(OffloadEvent) if field.default is not MISSING}
+"""What lines of older versions lack, and what they mean by that."""
+_IN_EVERY_LINE = {"time", *_FIELDS} - _ADDED.keys()
 
 MOST_WAITING = 4096
 """Events kept in memory for the next flush: some 3 MB."""
@@ -113,15 +116,22 @@ def older(file: Path) -> Path:
 
 
 def read_trace(directory: Path) -> Iterator[dict[str, Any]]:
-    """Every line that is kept, the oldest first. A line that was cut off by a full disk or a power failure is left out."""
+    """Every line that is kept, the oldest first, with all that `as_line` gives.
+
+    Left out is what was cut off by a full disk or a power failure, and what is no such line at all.
+    """
     file = directory / TRACE_FILE
     for part in (older(file), file):
         try:
             with part.open("rb") as lines:
-                for line in lines:
-                    try:
-                        yield json.loads(line)
-                    except ValueError:
-                        continue
+                yield from filter(None, map(_parsed, lines))
         except FileNotFoundError:
             continue
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return {**_ADDED, **found} if isinstance(found, dict) and found.keys() >= _IN_EVERY_LINE else None

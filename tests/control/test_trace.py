@@ -60,6 +60,15 @@ def test_a_line_that_was_cut_off_hides_no_other(tmp_path: Path) -> None:
     assert [line["call"] for line in read_trace(tmp_path)] == ["write", "read"]
 
 
+def test_lines_of_older_versions_are_told_and_what_is_no_line_hides_none(tmp_path: Path) -> None:
+    older_line = as_line(WRITE, NOON)
+    del older_line["peer"], older_line["path"]
+    strange = ["5", "null", "[]", '{"call": "read"}', "[" * 100_000]
+    (tmp_path / TRACE_FILE).write_text("\n".join([*strange, json.dumps(older_line)]) + "\n")
+    (copy,) = copies_in(read_trace(tmp_path))
+    assert (copy.destination, copy.peer) == ("main:inode 15", "")
+
+
 def test_a_full_disk_costs_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write, room = os.write, iter((40, 4096, 4096))
     trace = OffloadTrace(tmp_path)
