@@ -5,6 +5,7 @@ import random
 import sqlite3
 import stat
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import trio
@@ -54,6 +55,12 @@ async def test_every_block_is_read_once_however_often_it_is_shared(volume: Volum
     record = read_record(volume.pool.directory)
     assert record is not None
     assert record["state"] == "complete"
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "{}", "{", pytest.param("[" * 100_000, id="nested")])
+def test_a_record_that_makes_no_sense_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / RECORD).write_text(content)
+    assert read_record(tmp_path) is None
 
 
 async def test_the_record_which_names_files_is_its_owners_alone(volume: Volume) -> None:

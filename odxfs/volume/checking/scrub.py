@@ -304,7 +304,7 @@ def write_record(directory: Path, progress: ScrubProgress) -> None:
 def read_record(directory: Path) -> dict[str, Any] | None:
     """What `write_record` kept last, None when there is nothing that can be read."""
     try:
-        found: dict[str, Any] = json.loads((directory / RECORD).read_text())
-    except (OSError, ValueError):
+        found: Any = json.loads((directory / RECORD).read_text())
+    except (OSError, ValueError, RecursionError):
         return None
-    return found
+    return found if isinstance(found, dict) and found.keys() >= ScrubProgress().as_json().keys() else None
