@@ -42,7 +42,7 @@ def read_pool_uuid(directory: Path) -> UUID:
     except OSError as error:
         what = f"{directory / POOL_FILE} cannot be read: {error.strerror}"
         raise UserError(what, ExitCode.NOT_A_POOL) from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{directory / POOL_FILE} does not describe a pool", ExitCode.NOT_A_POOL) from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{directory / POOL_FILE} cannot be read: {error}", ExitCode.NOT_A_POOL) from error

@@ -55,7 +55,7 @@ class RecordFile:
     """A JSON object in a file, and an owner who keeps what is in it.
 
     `load` is given the object when the file was found changed, None when there is no file, and raises ValueError, KeyError,
-    TypeError or AttributeError for what makes no sense; `dump` returns what is to be written.
+    TypeError, AttributeError or OverflowError for what makes no sense; `dump` returns what is to be written.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RecordFile:
             self._load(json.loads(read_quietly(self.path)))
         except OSError as error:
             raise UserError(f"{self.path} cannot be read: {error.strerror}", ExitCode.CONFIG) from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UserError(f"{self.path} is damaged: {error}", ExitCode.CONFIG) from error
         self._stamp = stamp
 

@@ -12,6 +12,7 @@ import pytest
 
 from odxfs.errors import ExitCode, UserError
 from odxfs.file_owner import open_or_create
+from odxfs.peers import PeerStore
 from odxfs.record_file import RecordFile, replace_durably
 
 
@@ -106,6 +107,14 @@ def test_what_makes_no_sense_is_told_and_kept(tmp_path: Path, content: str, code
             action(Names(tmp_path / "names"))
         assert caught.value.exit_code == code
     assert (tmp_path / "names").read_text() == content
+
+
+def test_a_number_without_end_is_damage_like_any_other(tmp_path: Path) -> None:
+    entry = {"name": "a", "address": "b", "port": float("inf")}
+    (tmp_path / "peers.json").write_text(json.dumps({"version": 1, "peers": [entry]}))
+    with pytest.raises(UserError, match="is damaged") as caught:
+        PeerStore(tmp_path).list()
+    assert caught.value.exit_code == ExitCode.CONFIG
 
 
 @pytest.mark.parametrize(

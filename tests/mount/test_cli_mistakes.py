@@ -86,7 +86,9 @@ def test_no_command_touches_a_pool_of_a_newer_format(pool: Path, words: tuple[st
     assert {path.name: path.read_bytes() for path in pool.iterdir() if path.is_file()} == before
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": "1", "uuid": "x"}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format": 1}', '{"format": "1", "uuid": "x"}', '{"format": Infinity}']
+)
 def test_a_damaged_pool_file(pool: Path, mountpoint: Path, content: str) -> None:
     (pool / "pool.json").write_text(content)
     fails(ExitCode.NOT_A_POOL, "pool.json", "mount", pool, mountpoint)
