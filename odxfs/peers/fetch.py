@@ -77,7 +77,7 @@ class Fetch:
         self._has_asked = False
 
     async def run(self, last_read_at: float) -> None:
-        """Fetch and write until all is there; nothing is asked for after `last_read_at`.
+        """Fetch and write until all is there, or the open has ended; nothing is asked for after `last_read_at`.
 
         `progress` is true at every moment, also when this is cancelled. Raises OffloadRefused, NetworkFailed, ProtocolError,
         or what the volume raises.
@@ -90,7 +90,7 @@ class Fetch:
 
     async def _run(self, steps: AsyncGenerator[Step, None], last_read_at: float) -> None:
         step = await anext(steps, None)
-        while step is not None or self._ahead:
+        while (step is not None or self._ahead) and not self._party.is_given_up():
             if step is not None and trio.current_time() >= last_read_at:
                 step = None  # what is under way is still taken in
                 continue

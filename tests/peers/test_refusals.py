@@ -291,6 +291,29 @@ async def test_a_lock_that_comes_while_bytes_are_on_their_way_into_the_file_hold
         assert await content(pair.destination, destination) == bytes(SIZE)
 
 
+async def test_a_call_ends_with_its_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who closes the file waits for the call."""
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        written = 0
+        write = Volume.write
+
+        async def note_and_write(
+            volume: Volume, inode: Inode, offset: int, piece: bytes, **options: Any
+        ) -> None:
+            nonlocal written
+            await write(volume, inode, offset, piece, **options)
+            written += len(piece)
+
+        monkeypatch.setattr(Volume, "write", note_and_write)
+        closing = replace(party(pair.destination, destination), is_given_up=lambda: written > 0)
+        call = WriteCall(WRITE_INPUT_BYTES, WRITE_OUTPUT_BYTES, WRITE_INPUT_BYTES, 0, SIZE, 0, token)
+        told = await pair.destination.server.engine.offload_write(closing, call)
+        assert 0 < told == written < SIZE
+        assert await content(pair.destination, destination) == data[:told] + bytes(SIZE - told)
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        assert await content(pair.destination, destination) == data
+
+
 async def test_the_destinations_quota_holds(tmp_path: Path) -> None:
     async with with_token(tmp_path) as (pair, token, data, destination):
         await pair.destination.pool.volumes.set_quota("main", 3 * MIB)
