@@ -102,17 +102,15 @@ class Fetcher:
             await Fetch(token, link.window, party, call, progress).run(last_read_at)
 
     def as_json(self) -> list[dict[str, Any]]:
-        """For the control socket: the peers as configured, and what is open to each."""
-        links = {link.peer.name: link for link in self._links.values()}
+        """For the control socket: the peers as configured, and what is open to each as it is configured now."""
         return [
-            {
-                "name": peer.name,
-                "address": peer.endpoint,
-                "pool": str(peer.pool),
-                **(links[peer.name].as_json() if peer.name in links else Link.IDLE),
-            }
+            {"name": peer.name, "address": peer.endpoint, "pool": str(peer.pool), **self._use_as_json(peer)}
             for peer in self._store.list()
         ]
+
+    def _use_as_json(self, peer: Peer) -> dict[str, Any]:
+        link = self._links.get(peer.pool)
+        return link.as_json() if link is not None and link.peer == peer else Link.IDLE
 
     def _link(self, issuer: UUID) -> Link:
         peer = self._peer(issuer)

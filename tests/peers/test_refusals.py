@@ -364,6 +364,16 @@ async def test_a_peer_that_is_removed_is_asked_no_more(tmp_path: Path) -> None:
                 await trio.sleep(0.01)
 
 
+async def test_a_peer_that_has_anothers_name_is_not_told_to_have_its_connections(tmp_path: Path) -> None:
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        engine = pair.destination.server.engine
+        assert isinstance(engine._foreign, fetcher.Fetcher)
+        assert engine._foreign.as_json()[0]["connections"] > 0
+        pair.configure(pool=uuid4())
+        assert engine._foreign.as_json()[0]["connections"] == 0
+
+
 async def test_a_server_that_stops_in_the_middle_of_a_call_stops_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
