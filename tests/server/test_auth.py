@@ -138,6 +138,15 @@ def test_a_login_keeps_and_looks_at_little_whatever_anybody_sends(users: UserSto
         list(der.elements(b"\x04\x00" * (der.MAX_ELEMENTS + 1)))
 
 
+def test_a_name_without_end_does_not_fill_the_log(users: UserStore) -> None:
+    for user in ("\ue000" * 5000, "alice@" + "x" * 5000):
+        acceptor, client = Acceptor(users), ntlm_client(user, "wrong")
+        challenge = acceptor.step(say(client)).token
+        with pytest.raises(LogonFailure) as failed:
+            acceptor.step(say(client, challenge))
+        assert len(str(failed.value)) < 1000
+
+
 def both_messages(users: UserStore) -> tuple[Acceptor, bytes, bytes]:
     """An acceptor that has sent its challenge, the challenge, and the client's right answer to it."""
     acceptor, client = Acceptor(users), ntlm_client()

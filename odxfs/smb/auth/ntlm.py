@@ -23,6 +23,9 @@ SIGNATURE = b"NTLMSSP\0"
 MAX_MESSAGE_BYTES = 16 * 1024
 """No message of a client is longer than a few hundred bytes; names and target information are bounded by this."""
 
+_SHOWN_CHARACTERS = 128
+"""Of the name of a failed login, in the log: anybody can send thousands, and each may be escaped by six, as often as he likes."""
+
 MAX_NEGOTIATE_BYTES = 1024
 """A negotiate message has 40 bytes and two short names; it is kept for the MIC until the login is done."""
 
@@ -220,7 +223,8 @@ class NtlmAcceptor:
         proof = nt_response[:_PROOF_BYTES]
         key = _proven_key(keys, challenge + nt_response[_PROOF_BYTES:], proof)
         if user is None or key is None:
-            raise LogonFailure(f"{'wrong password of' if user else 'no such user as'} {user_name!r}")
+            shown = user_name[:_SHOWN_CHARACTERS]
+            raise LogonFailure(f"{'wrong password of' if user else 'no such user as'} {shown!r}")
         session_key = hmac.digest(key, proof, "md5")
         if flags & Flags.KEY_EXCHANGE:
             if len(wrapped_key) != 16:
