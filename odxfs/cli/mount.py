@@ -1,9 +1,9 @@
 """Mount a pool's volume and, where it has shares, serve them over SMB from the same process.
 
 With a configuration (--config FILE, or DIR/odxfs.toml) it serves what that says; a MOUNTPOINT goes before its mounts.
-Returns when the mount and the shares are live. The process stays in the background and logs to DIR/odxfs.log; 'odxfs umount
-MOUNTPOINT' stops it, 'odxfs config reload DIR' has it read its configuration again. With --foreground it stays with you and
-Ctrl-C stops it.
+Returns when the mount and the shares are live. The process stays in the background and logs to DIR/odxfs.log, which becomes
+odxfs.log.1 at 64 MiB; 'odxfs umount MOUNTPOINT' stops it, 'odxfs config reload DIR' has it read its configuration again. With
+--foreground it stays with you and Ctrl-C stops it.
 """
 
 import argparse

@@ -1,4 +1,8 @@
-"""A log file that keeps nobody waiting: it may lie on the very disk that does not answer."""
+"""A log file that keeps nobody waiting: it may lie on the very disk that does not answer.
+
+Nor does it fill that disk, since those who are refused have a line each: at LOG_BYTES it becomes FILE.1, which replaces the one
+before.
+"""
 
 import logging
 import os
@@ -14,6 +18,8 @@ _PATIENCE_SECONDS = 0.1
 _CLOSING_SECONDS = 2.0
 """How long the end of the process waits for the last lines."""
 
+LOG_BYTES = 64 * 1024 * 1024
+
 _MOST_WAITING = 1_000
 """Lines kept while the disk does not take any; what comes then is counted."""
 
@@ -21,12 +27,15 @@ _MOST_WAITING = 1_000
 class LogFile(logging.Handler):
     """Appends lines to a file, readable by its owner only, from a thread of its own.
 
-    What the disk refuses (it is full, it fails) is lost, and counted in the next line that it takes.
+    What the disk refuses (it is full, it fails) is lost, and counted in the next line that it takes. A file that somebody moves
+    away or removes is made anew.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, largest_bytes: int = LOG_BYTES) -> None:
         super().__init__()
-        self._file = os.fdopen(open_or_create(file, os.O_WRONLY | os.O_APPEND), "ab", buffering=0)
+        self._path = file
+        self._largest_bytes = largest_bytes
+        self._descriptor = self._open()
         self._lines: queue.Queue[tuple[str, threading.Event] | None] = queue.Queue(_MOST_WAITING)
         self._is_behind = False
         self._overflowed = 0
@@ -55,9 +64,14 @@ class LogFile(logging.Handler):
                 return
         super().close()
 
+    def _open(self) -> int:
+        return open_or_create(self._path, os.O_WRONLY | os.O_APPEND)
+
     def _write_all(self) -> None:
-        with self._file:
+        try:
             self._write_until_closed()
+        finally:
+            os.close(self._descriptor)
 
     def _write_until_closed(self) -> None:
         refused = told = 0
@@ -66,9 +80,27 @@ class LogFile(logging.Handler):
             lost = self._overflowed + refused
             notice = f"({lost - told} lines of this log could not be written)\n" if lost > told else ""
             try:
-                self._file.write(f"{notice}{line}\n".encode(errors="backslashreplace"))
+                self._write(f"{notice}{line}\n".encode(errors="backslashreplace"))
                 told = lost
             except Exception:  # whatever one line meets, the next ones are written
                 refused += 1
             written.set()
             self._is_behind = self._is_behind and not self._lines.empty()
+
+    def _write(self, text: bytes) -> None:
+        """Append to the file of that name. Raises OSError."""
+        found = os.fstat(self._descriptor)
+        is_here = self._is_here(found)
+        if not is_here or found.st_size + len(text) > self._largest_bytes:
+            if is_here:
+                self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+            fresh = self._open()
+            os.close(self._descriptor)
+            self._descriptor = fresh
+        os.write(self._descriptor, text)
+
+    def _is_here(self, found: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), found)
+        except FileNotFoundError:
+            return False
