@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from odxfs.file_owner import open_or_create
+from odxfs.observe.moved import has_moved
 
 _PATIENCE_SECONDS = 0.1
 """How long who logs waits for its line to be written, so that it is there when he goes on; a disk that works takes 50 us."""
@@ -89,18 +90,11 @@ class LogFile(logging.Handler):
 
     def _write(self, text: bytes) -> None:
         """Append to the file of that name. Raises OSError."""
-        found = os.fstat(self._descriptor)
-        is_here = self._is_here(found)
-        if not is_here or found.st_size + len(text) > self._largest_bytes:
-            if is_here:
+        moved = has_moved(self._descriptor, self._path)
+        if moved or os.fstat(self._descriptor).st_size + len(text) > self._largest_bytes:
+            if not moved:
                 self._path.replace(self._path.with_name(f"{self._path.name}.1"))
             fresh = self._open()
             os.close(self._descriptor)
             self._descriptor = fresh
         os.write(self._descriptor, text)
-
-    def _is_here(self, found: os.stat_result) -> bool:
-        try:
-            return os.path.samestat(self._path.stat(), found)
-        except FileNotFoundError:
-            return False

@@ -9,12 +9,14 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from odxfs.file_owner import open_or_create
+from odxfs.observe.moved import has_moved
 from odxfs.offload import OffloadEvent
 
 TRACE_FILE = "offload.jsonl"
@@ -70,6 +72,8 @@ class OffloadTrace:
         if not self._may_write():
             return
         waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._let_go_if_moved()
         for event, now in waiting:
             try:
                 self._append(_encode(as_line(event, now)).encode() + b"\n")
@@ -81,14 +85,23 @@ class OffloadTrace:
     def close(self) -> None:
         """Write all, and give up the file; the next event opens it again."""
         self.flush()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def _let_go_if_moved(self) -> None:
+        """So that who removes the file finds in the next one what happened since."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                if has_moved(self._descriptor, self._file):
+                    self._let_go()
+
     def _append(self, line: bytes) -> None:
         if self._descriptor is not None and self._size + len(line) > self._largest_bytes:
-            os.close(self._descriptor)
-            self._descriptor = None
+            self._let_go()
             self._file.replace(older(self._file))
         if self._descriptor is None:
             self._descriptor = open_or_create(self._file, os.O_WRONLY | os.O_APPEND)

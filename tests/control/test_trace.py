@@ -54,6 +54,18 @@ def test_a_trace_goes_on_after_a_restart_and_is_bounded(tmp_path: Path) -> None:
     assert older(tmp_path / TRACE_FILE).exists()
 
 
+@pytest.mark.parametrize("move", [lambda file: file.rename(f"{file}.kept"), Path.unlink])
+def test_a_trace_that_is_taken_away_begins_anew(tmp_path: Path, move: Callable[[Path], object]) -> None:
+    trace = OffloadTrace(tmp_path)
+    for offset in (1, 2):
+        trace.record(replace(WRITE, offset=offset), NOON)
+        trace.flush()
+        if offset == 1:
+            move(tmp_path / TRACE_FILE)
+    trace.close()
+    assert [line["offset"] for line in read_trace(tmp_path)] == [2]
+
+
 def test_a_line_that_was_cut_off_hides_no_other(tmp_path: Path) -> None:
     lines = [json.dumps(as_line(WRITE, NOON)), '{"time": "2027', json.dumps(as_line(READ, NOON))]
     (tmp_path / TRACE_FILE).write_text("\n".join(lines) + "\n")
