@@ -16,7 +16,7 @@ from odxfs.accepting import accept
 from odxfs.access_times import settle_access_time
 from odxfs.control.address import MAX_LINE_BYTES, SOCKET_NAME, socket_address
 from odxfs.control.arguments import Arguments
-from odxfs.errors import ExitCode, UserError
+from odxfs.errors import SYSTEM_EXIT_CODES, ExitCode, UserError
 
 log = logging.getLogger("odxfs.control")
 
@@ -50,7 +50,7 @@ class ControlServer:
         self._idle = trio.Event()
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen until cancelled; started when the socket is there. `withdraw` takes the socket's name away."""
+        """Listen until cancelled; started when the socket is there. `withdraw` takes the socket's name away. Raises UserError."""
         with closing(self._bind()) as listening:
             task_status.started()
             async with trio.open_nursery() as nursery:
@@ -87,8 +87,21 @@ class ControlServer:
             await self._idle.wait()
 
     def _bind(self) -> socket.socket:
-        (self._directory / SOCKET_NAME).unlink(missing_ok=True)
+        """The socket under its name. Raises UserError, also where the file system has no sockets."""
         listener = socket.socket(socket.AF_UNIX)
+        try:
+            self._name(listener)
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)
+        except OSError as error:
+            listener.close()
+            code = SYSTEM_EXIT_CODES.get(error.errno or 0, ExitCode.NOT_A_POOL)
+            what = f"{self._directory / SOCKET_NAME} cannot be made: {error.strerror or error}"
+            raise UserError(what, code) from error
+        return listener
+
+    def _name(self, listener: socket.socket) -> None:
+        (self._directory / SOCKET_NAME).unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
             with socket_address(self._directory) as address:
@@ -97,9 +110,6 @@ class ControlServer:
                 settle_access_time(self._directory / SOCKET_NAME)  # connect(2) notes an access, too
         finally:
             os.umask(before)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-        return listener
 
     async def _converse(self, connection: socket.socket) -> None:
         """Answer one caller's requests, one after the other, until it goes or leaves us waiting."""

@@ -69,6 +69,22 @@ def test_nobody_answers_for_a_pool_that_is_not_served(tmp_path: Path) -> None:
         ask(tmp_path, "multiply", {"number": 1})
 
 
+async def test_a_socket_that_cannot_be_made_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))  # as vfat does, which has no sockets
+
+    (tmp_path / "control").mkdir()
+    for said in ("control cannot be made: Is a directory", "control cannot be made: Operation not permitted"):
+        with pytest.raises(UserError, match=said) as refused:
+            await ControlServer(tmp_path, {}).serve()
+        assert refused.value.exit_code is ExitCode.NOT_A_POOL
+        if (tmp_path / "control").exists():
+            (tmp_path / "control").rmdir()
+        monkeypatch.setattr(socket.socket, "bind", refuse)
+
+
 async def test_an_owner_that_lost_the_pool_leaves_the_new_owners_socket_alone(tmp_path: Path) -> None:
     stale, current = ControlServer(tmp_path, {}), ControlServer(tmp_path, {"multiply": _multiply})
     async with trio.open_nursery() as nursery:
