@@ -1,7 +1,7 @@
-"""A log file that keeps nobody waiting: it may lie on the very disk that does not answer.
+"""Logs that keep nobody waiting: a file may lie on the very disk that does not answer, and nobody may read what stderr leads to.
 
-Nor does it fill that disk, since those who are refused have a line each: at LOG_BYTES it becomes FILE.1, which replaces the one
-before.
+Nor does a file fill that disk, since those who are refused have a line each: at LOG_BYTES it becomes FILE.1, which replaces the
+one before.
 """
 
 import logging
@@ -22,21 +22,14 @@ _CLOSING_SECONDS = 2.0
 LOG_BYTES = 64 * 1024 * 1024
 
 _MOST_WAITING = 1_000
-"""Lines kept while the disk does not take any; what comes then is counted."""
+"""Lines kept while none is taken; what comes then is counted."""
 
 
-class LogFile(logging.Handler):
-    """Appends lines to a file, readable by its owner only, from a thread of its own.
+class PatientLog(logging.Handler):
+    """Has lines written from a thread of its own. What cannot be written is lost, and counted in the next line that can."""
 
-    What the disk refuses (it is full, it fails) is lost, and counted in the next line that it takes. A file that somebody moves
-    away or removes is made anew.
-    """
-
-    def __init__(self, file: Path, largest_bytes: int = LOG_BYTES) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._path = file
-        self._largest_bytes = largest_bytes
-        self._descriptor = self._open()
         self._lines: queue.Queue[tuple[str, threading.Event] | None] = queue.Queue(_MOST_WAITING)
         self._is_behind = False
         self._overflowed = 0
@@ -45,7 +38,7 @@ class LogFile(logging.Handler):
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have the line written; returns when it is, or the disk has not taken it for a moment."""
+        """Have the line written; returns when it is, or has not been taken for a moment."""
         written = threading.Event()
         try:
             self._lines.put_nowait((self.format(record), written))
@@ -65,14 +58,18 @@ class LogFile(logging.Handler):
                 return
         super().close()
 
-    def _open(self) -> int:
-        return open_or_create(self._path, os.O_WRONLY | os.O_APPEND)
+    def _write(self, text: bytes) -> None:
+        """Write lines, in the thread. Raises OSError."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Nothing more will be written."""
 
     def _write_all(self) -> None:
         try:
             self._write_until_closed()
         finally:
-            os.close(self._descriptor)
+            self._end()
 
     def _write_until_closed(self) -> None:
         refused = told = 0
@@ -88,8 +85,20 @@ class LogFile(logging.Handler):
             written.set()
             self._is_behind = self._is_behind and not self._lines.empty()
 
+
+class LogFile(PatientLog):
+    """Appends to a file, readable by its owner only. One that somebody moves away or removes is made anew."""
+
+    def __init__(self, file: Path, largest_bytes: int = LOG_BYTES) -> None:
+        self._path = file
+        self._largest_bytes = largest_bytes
+        self._descriptor = self._open()
+        super().__init__()
+
+    def _open(self) -> int:
+        return open_or_create(self._path, os.O_WRONLY | os.O_APPEND)
+
     def _write(self, text: bytes) -> None:
-        """Append to the file of that name. Raises OSError."""
         moved = has_moved(self._descriptor, self._path)
         if moved or os.fstat(self._descriptor).st_size + len(text) > self._largest_bytes:
             if not moved:
@@ -98,3 +107,18 @@ class LogFile(logging.Handler):
             os.close(self._descriptor)
             self._descriptor = fresh
         os.write(self._descriptor, text)
+
+    def _end(self) -> None:
+        os.close(self._descriptor)
+
+
+class LogStream(PatientLog):
+    """Writes to a descriptor of the caller's, as stderr is one."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        super().__init__()
+
+    def _write(self, text: bytes) -> None:
+        while text:
+            text = text[os.write(self._descriptor, text) :]

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from odxfs.observe.log_file import LogFile
+from odxfs.observe.log_file import LogFile, LogStream
 
 
 class KeyValueFormatter(logging.Formatter):
@@ -35,7 +35,7 @@ def _as_pairs(message: str) -> str:
 
 def configure_logging(file: Path | None = None, *, level: int = logging.INFO) -> None:
     """Send the log of this process to `file`, appended and readable by its owner only, or to stderr."""
-    handler: logging.Handler = logging.StreamHandler(sys.stderr) if file is None else LogFile(file)
+    handler: logging.Handler = LogStream(sys.stderr.fileno()) if file is None else LogFile(file)
     handler.setFormatter(KeyValueFormatter())
     root = logging.getLogger()
     for old in root.handlers[:]:

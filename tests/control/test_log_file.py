@@ -1,17 +1,18 @@
-"""The log file outlasts every line that it is given."""
+"""A log outlasts every line that it is given, and whoever reads it."""
 
 import logging
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from odxfs.observe.log_file import LogFile
+from odxfs.observe.log_file import LogFile, LogStream
 
 
-def emit(handler: LogFile, *messages: str) -> None:
+def emit(handler: logging.Handler, *messages: str) -> None:
     for message in messages:
         handler.emit(logging.LogRecord("odxfs", logging.INFO, __file__, 1, message, None, None))
 
@@ -44,3 +45,17 @@ def test_a_log_that_is_moved_away_is_made_anew(tmp_path: Path, move: Callable[[P
     emit(handler, "after")
     handler.close()
     assert (tmp_path / "log").read_text() == "after\n"
+
+
+def test_nobody_waits_for_who_does_not_read_the_log(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    handler = LogStream(writing)
+    messages = [f"{number:04} {'x' * 1000}" for number in range(500)]  # a pipe holds 64 KiB
+    logging_all = threading.Thread(target=emit, args=(handler, *messages), daemon=True)
+    logging_all.start()
+    logging_all.join(60)
+    assert not logging_all.is_alive()
+    with os.fdopen(reading) as pipe:
+        assert [pipe.readline() for _ in messages] == [f"{message}\n" for message in messages]
+    handler.close()
+    os.close(writing)
