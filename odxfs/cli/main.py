@@ -45,6 +45,8 @@ COMMANDS = {
 }
 """Subcommand -> its line in `odxfs --help`; `odxfs.cli.NAME` is its module."""
 
+_STDERR = 2
+
 USAGE = "odxfs [--debug] COMMAND ..."
 
 
@@ -60,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    _open_missing_streams()
     _say_every_name()
     try:
         return _run(words)
@@ -146,6 +149,17 @@ def _exit_code(error: OdxfsError) -> int:
     if isinstance(error, NoSpace | QuotaExceeded):
         return ExitCode.NO_SPACE
     return ExitCode.CORRUPT if isinstance(error, VolumeError) else ExitCode.BUG
+
+
+def _open_missing_streams() -> None:
+    """Where a caller has closed one of stdin, stdout and stderr, it leads nowhere: else the next file would get its number, and
+    whatever is written there by those who know the number alone."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
 
 
 def _say_every_name() -> None:

@@ -109,6 +109,18 @@ def test_wrong_usage_is_one_line() -> None:
     assert odxfs().code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_caller_may_have_closed_what_nobody_reads(pool: Path, mountpoint: Path, closed: str) -> None:
+    """As some scripts do that start daemons. Then no other file has a number that C libraries write to."""
+    for words in (["volume", "list", pool], ["mount", pool, mountpoint]):
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", ODXFS, *words]
+        subprocess.run(command, check=True, timeout=300)
+    pid = odxfs_ok("status", pool, "--json").json["pid"]
+    leads_to = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
+    assert leads_to[1:] == [str(pool / "odxfs.log")] * 2
+    odxfs_ok("umount", mountpoint)
+
+
 def test_every_exit_code_is_explained() -> None:
     explained = [int(line.split()[0]) for line in odxfs_ok("help", "exit-codes").out.splitlines()]
     assert explained == [int(code) for code in ExitCode]
