@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,7 +63,8 @@ def _work(work: Work, log_file: Path, writing: int) -> int:
         nonlocal told
         if not told:
             told = True
-            os.write(writing, json.dumps(message).encode() + b"\n")
+            with suppress(BrokenPipeError):  # who asked for it has been killed, and did not take it back
+                os.write(writing, json.dumps(message).encode() + b"\n")
             os.close(writing)
 
     try:

@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def mountpoint(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     yield place
     clear(place)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 300
+    while not happened():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
 
 
 def fails(code: ExitCode, said: str, *words: str | Path, stdin: str = "") -> None:
@@ -119,6 +127,18 @@ def test_a_caller_may_have_closed_what_nobody_reads(pool: Path, mountpoint: Path
     leads_to = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
     assert leads_to[1:] == [str(pool / "odxfs.log")] * 2
     odxfs_ok("umount", mountpoint)
+
+
+def test_a_mount_outlives_the_command_that_was_killed_meanwhile(pool: Path, mountpoint: Path) -> None:
+    command = subprocess.Popen([ODXFS, "mount", pool, mountpoint], stdout=subprocess.DEVNULL)
+    children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
+    until(lambda: (pool / "odxfs.log").exists() and children.read_text() != "")  # others have ended by then
+    command.kill()
+    command.wait(60)
+    until(lambda: odxfs_ok("status", pool, "--json").json["state"] == "served")
+    (mountpoint / "file").write_text("hello")
+    odxfs_ok("umount", mountpoint)
+    assert complaints(pool) == []
 
 
 def test_every_exit_code_is_explained() -> None:
