@@ -1,5 +1,6 @@
 """Scrubs of a served pool: started, watched and stopped through the control socket."""
 
+import logging
 from typing import Any
 
 import trio
@@ -9,6 +10,8 @@ from odxfs.control.server import Command
 from odxfs.errors import ExitCode, UserError
 from odxfs.volume import Pool
 from odxfs.volume.checking.scrub import DEFAULT_RATE, Scrub, read_record
+
+log = logging.getLogger("odxfs.serving")
 
 
 class Scrubbing:
@@ -65,6 +68,9 @@ class Scrubbing:
         try:
             with scope:
                 await scrub.run(rate, restart=restart)
+        except Exception as error:  # whatever is on the disk, a look at it ends nobody's session
+            log.exception("a scrub failed unforeseen")
+            scrub.progress.state, scrub.progress.error = "failed", f"a defect: {error!r}"
         finally:
             self._scope = None
             self._ended.set()
