@@ -1,8 +1,11 @@
 """A user's session on a connection: the logon, then requests in the session's name."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import trio
 
 from odxfs.client.authentication import Authentication
 from odxfs.client.connection import Connection, Pending
@@ -16,6 +19,8 @@ from odxfs.wire.header import Command
 from odxfs.wire.logoff import LogoffRequest
 from odxfs.wire.negotiate import Capabilities, SecurityMode
 from odxfs.wire.session_setup import SessionFlags, SessionSetupRequest, SessionSetupResponse
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -105,15 +110,15 @@ async def _log_on(connection: Connection, user: str, password: str, *, encrypt: 
 
 
 async def _exchange(connection: Connection, user: str, password: str, *, encrypt: bool) -> Session:
-    authentication = Authentication(connection.address, connection.host, user, password)
-    token = authentication.step(connection.wire.security_token)
+    authentication = await _apart(Authentication, connection.address, connection.host, user, password)
+    token = await _apart(authentication.step, connection.wire.security_token)
     session_id = 0
     for _ in range(MAX_LEGS):
         response = await _leg(connection, token, session_id)
         answer = SessionSetupResponse.unpack(response.pdu)
         session_id = response.header.session_id
         if answer.security_buffer:
-            token = authentication.step(answer.security_buffer)
+            token = await _apart(authentication.step, answer.security_buffer)
         if response.header.status == Status.SUCCESS:
             _refuse_guest(connection, answer)
             sealed = encrypt or bool(answer.session_flags & SessionFlags.ENCRYPT_DATA)
@@ -121,6 +126,11 @@ async def _exchange(connection: Connection, user: str, password: str, *, encrypt
             connection.wire.establish(response, authentication.session_key(), encrypt_data=sealed)
             return Session(connection, session_id)
     raise LogonFailed(f"{connection.address}: the logon does not come to an end")
+
+
+async def _apart(work: Callable[..., T], *arguments: object) -> T:
+    """In a thread, which is left alone when nobody waits for it any more: Kerberos asks servers of its own, which may be away."""
+    return await trio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True)
 
 
 async def _leg(connection: Connection, token: bytes, session_id: int) -> Response:

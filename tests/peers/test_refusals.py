@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import spnego
 import trio
 import trio.testing
 
@@ -141,6 +143,24 @@ async def test_a_peer_that_cannot_be_logged_on_to_for_a_reason_of_ours_is_not_tr
         for _ in range(3):
             assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
     assert sum("not the network's" in record.message for record in caplog.records) == 1
+
+
+async def test_a_logon_that_waits_for_others_holds_up_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Kerberos does for its centre, where pyspnego finds a library for it."""
+    has_answered = threading.Event()
+
+    def wait(*_: object, **__: object) -> None:
+        has_answered.wait(5)
+        raise ValueError("no such realm")
+
+    monkeypatch.setattr(link, "CONNECT_SECONDS", 0.2)
+    async with with_token(tmp_path) as (pair, token, _, destination):
+        monkeypatch.setattr(spnego, "client", wait)
+        with trio.fail_after(4):
+            assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
+        has_answered.set()
 
 
 async def test_a_peer_whose_logon_is_garbage_is_remembered_as_one_that_refuses(
