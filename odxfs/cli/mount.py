@@ -8,7 +8,9 @@ odxfs.log.1 at 64 MiB; 'odxfs umount MOUNTPOINT' stops it, 'odxfs config reload 
 
 import argparse
 import logging
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,8 +76,13 @@ def run_in_foreground(
     """Serve here, the log on stderr, until stopped by a signal or from outside."""
     from odxfs.observe.logging import configure_logging
 
+    def tell(live: dict[str, Any]) -> None:
+        with suppress(BrokenPipeError):  # nobody wants to hear it
+            announce(live, arguments)
+            sys.stdout.flush()  # somebody may wait for it, at the other end of a pipe
+
     configure_logging(level=logging.DEBUG if arguments.debug else logging.INFO)
-    work(lambda live: announce(live, arguments))
+    work(tell)
     return 0
 
 

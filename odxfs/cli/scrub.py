@@ -9,6 +9,7 @@ stays an error for whoever reads it; everything else stays readable.
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -162,6 +163,7 @@ class _Watch:
         """Show how far it is."""
         if self._as_json:
             say(json.dumps({name: value for name, value in progress.items() if name != "findings"}))
+            sys.stdout.flush()
             return
         self._progress.update(
             self._task,

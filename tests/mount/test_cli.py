@@ -129,6 +129,37 @@ def test_a_caller_may_have_closed_what_nobody_reads(pool: Path, mountpoint: Path
     odxfs_ok("umount", mountpoint)
 
 
+def test_a_server_says_at_once_that_it_is_live_and_goes_on_if_nobody_listens(pool: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    configuration = pool / "odxfs.toml"
+    configuration.write_text('[svm.default]\nlisten = "127.0.0.1:0"\n')
+    for listens in (True, False):
+        reading, writing = os.pipe()
+        words = [ODXFS, "serve", pool]
+        with subprocess.Popen(words, stdout=writing, stderr=subprocess.DEVNULL, env=environment) as process:
+            os.close(writing)
+            with os.fdopen(reading) as pipe:
+                if listens:
+                    assert "is sharing" in pipe.readline()
+            until(lambda: odxfs_ok("status", pool, "--json").json["state"] == "served")
+            odxfs_ok("umount", pool)
+            assert process.wait(60) == 0
+
+
+def test_a_program_hears_how_far_a_scrub_is_while_it_goes_on(pool: Path, mountpoint: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    odxfs_ok("mount", pool, mountpoint)
+    (mountpoint / "file").write_bytes(os.urandom(1 << 20))
+    odxfs_ok("umount", mountpoint)
+    words = [ODXFS, "scrub", pool, "--json", "--rate", "0.01"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["state"] in {"never", "running"}
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == ExitCode.INTERRUPTED
+
+
 def test_a_mount_outlives_the_command_that_was_killed_meanwhile(pool: Path, mountpoint: Path) -> None:
     command = subprocess.Popen([ODXFS, "mount", pool, mountpoint], stdout=subprocess.DEVNULL)
     children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
