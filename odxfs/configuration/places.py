@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 _HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(?:#.*)?")
 
+_OF_SEVERAL_LINES = {'"' * 3, "'" * 3}
+
 _DEEPEST = 8
 """Parts of the longest path that is asked for, and some more."""
 
@@ -36,15 +38,26 @@ def header_of(line: str) -> tuple[str, ...]:
 
 def _paths(text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
+    quotes = ""
+    for number, line in enumerate(text.split("\n"), 1):  # other ends of lines, as U+2028, are none of TOML's
+        if quotes:
+            quotes = "" if quotes in line else quotes
+            continue
         header = header_of(line)
         if header:
             table = header
             yield number, table
             continue
-        key, assignment, _ = line.partition("=")
+        key, assignment, value = line.partition("=")
         if assignment and key.strip() and "#" not in key:
             yield number, (*table, *_keys(key.strip()))
+            quotes = _left_open(value.strip())
+
+
+def _left_open(value: str) -> str:
+    """The quotes of a text of several lines that begins here; what is inside is no key and no header."""
+    quotes = value[:3]
+    return quotes if quotes in _OF_SEVERAL_LINES and quotes not in value[3:] else ""
 
 
 def _keys(dotted: str) -> tuple[str, ...]:

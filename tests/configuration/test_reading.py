@@ -295,6 +295,21 @@ def test_lines_are_found_in_one_pass_whatever_they_are_filled_with() -> None:
     assert [problem.line for problem in refused.value.problems] == list(range(2, 5_002))
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("# one\u2028line\u0085still\n\nx = 1", 3),
+        ("# one\r\n\r\nx = 1\r\n", 3),
+        ('[svm.a]\nserver-name = """\nx = 1\n[svm.b]\n"""\nx = 1', 6),
+        ("[svm.a]\nserver-name = '''x = 1'''\nx = 1", 3),
+    ],
+)
+def test_what_stands_in_a_text_is_no_line_of_its_own(text: str, line: int) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse(text)
+    assert [each.line for each in refused.value.problems if "no key 'x'" in each.text] == [line]
+
+
 def test_every_mistake_is_told_in_the_order_of_lines() -> None:
     with pytest.raises(ConfigurationError, match=r"\(and 2 more: see 'odxfs config check'\)") as refused:
         parse("[svm.default]\nx = 1\nsigning = 'no'\n[mounts]\nmain = ''\n")
