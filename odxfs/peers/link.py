@@ -140,6 +140,8 @@ class Link:
         self.window = Window()
         self._nursery = nursery
         self._trouble = Trouble(clock)
+        self._no_more = Trouble(clock)
+        """Why there was no further line than those that are of use."""
         self._lines: list[Line] = []
         self._opening: Opening | None = None
         self._closed: Refusal | None = None
@@ -166,7 +168,7 @@ class Link:
         if least is None:
             self._trouble.check()
             return await self._open_another().wait()
-        if least.calls and len(self._lines) < MAX_LINES:
+        if least.calls and len(self._lines) < MAX_LINES and not self._no_more.label:
             self._open_another()
         return least
 
@@ -214,6 +216,7 @@ class Link:
             opening.line = line = Line(client, tree, self._nursery)
             self._lines.append(line)
             self._trouble.over()
+            self._no_more.over()
             self._settle(opening)
             await _until_idle(line)
             patience.deadline = trio.current_time() + LOGOFF_SECONDS
@@ -225,8 +228,8 @@ class Link:
         peer = self.peer
         _log.info("peer=%s address=%s reason=%s %s", peer.name, peer.endpoint, reason.label, sentence)
         opening.failure = reason
-        if not any(line.is_usable for line in self._lines):
-            self._trouble.met(reason)
+        has_lines = any(line.is_usable for line in self._lines)
+        (self._no_more if has_lines else self._trouble).met(reason)
         self._settle(opening)
 
     def _settle(self, opening: Opening) -> None:

@@ -16,6 +16,7 @@ import trio
 import trio.testing
 
 from odxfs.client.connection import Pending
+from odxfs.client.errors import NetworkFailed
 from odxfs.errors import OffloadRefused, QuotaExceeded, Refusal
 from odxfs.ntstatus import Status
 from odxfs.offload import TokenFiles, WriteCall
@@ -161,6 +162,27 @@ async def test_a_logon_that_waits_for_others_holds_up_nobody_else(
         with trio.fail_after(4):
             assert await refusal(pair, destination, token) is Refusal.PEER_UNREACHABLE
         has_answered.set()
+
+
+async def test_a_peer_that_takes_no_further_connection_is_not_asked_for_one_at_every_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with with_token(tmp_path) as (pair, token, data, destination):
+        assert await write_whole_token(pair.destination, destination, token, 0, SIZE) == SIZE
+        asked = 0
+
+        def refuse(*_: object) -> None:
+            nonlocal asked
+            asked += 1
+            raise NetworkFailed("there are enough")
+
+        monkeypatch.setattr(link, "connect_to_tokens", refuse)
+        for _ in range(10):
+            async with trio.open_nursery() as nursery:
+                for offset in (0, MIB):
+                    nursery.start_soon(write_token, pair.destination, destination, token, offset, MIB, offset)
+        assert 1 <= asked < 5
+        assert await content(pair.destination, destination) == data
 
 
 async def test_a_peer_whose_logon_is_garbage_is_remembered_as_one_that_refuses(
