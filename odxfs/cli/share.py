@@ -13,6 +13,7 @@ from odxfs.cli.configurations import add_svm_option, find_svm, known_configurati
 from odxfs.cli.output import add_json_option, print_json, print_table, say
 from odxfs.cli.pools import add_directory, require_pool
 from odxfs.cli.serving_options import DEFAULT_VOLUME
+from odxfs.cli.withdrawing import end_withdrawn
 from odxfs.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -65,7 +66,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="whether listings leave out what the user may not read; for tree connects from here on",
     )
     _add_policy_option(change)
-    _add_share_arguments(verbs.add_parser("del", help="remove a share", description="Remove a share."))
+    _add_share_arguments(
+        verbs.add_parser(
+            "del",
+            help="remove a share",
+            description="Remove a share; what clients have open on it is closed.",
+        )
+    )
     listing = verbs.add_parser("list", help="list the shares", description="List the shares.")
     add_directory(listing)
     add_svm_option(listing)
@@ -114,6 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.verb == "del":
         store.delete(arguments.name)
         say(f"share {arguments.name} is removed")
+        end_withdrawn(directory)
     elif arguments.verb == "set":
         store.change(arguments.name, _changed(arguments))
         say(f"share {arguments.name} is changed")

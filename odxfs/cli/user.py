@@ -14,6 +14,7 @@ from odxfs.cli.configurations import add_svm_option, state_of_svm
 from odxfs.cli.output import add_json_option, print_json, print_table, say
 from odxfs.cli.passwords import add_password_option, read_new_password
 from odxfs.cli.pools import add_directory, require_pool
+from odxfs.cli.withdrawing import end_withdrawn
 
 if TYPE_CHECKING:
     from odxfs.smb.auth.users import User
@@ -33,7 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     passwd = verbs.add_parser("passwd", help="change a password", description="Change a user's password.")
     _add_user_arguments(passwd)
     add_password_option(passwd)
-    _add_user_arguments(verbs.add_parser("del", help="remove a user", description="Remove a user."))
+    _add_user_arguments(
+        verbs.add_parser("del", help="remove a user", description="Remove a user; his sessions end.")
+    )
     listing = verbs.add_parser("list", help="list the users", description="List the users.")
     add_directory(listing)
     add_svm_option(listing)
@@ -50,12 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the verb says."""
     from odxfs.smb.auth.users import UserStore
 
-    store = UserStore(state_of_svm(require_pool(arguments.directory), arguments.svm, arguments.config))
+    directory = require_pool(arguments.directory)
+    store = UserStore(state_of_svm(directory, arguments.svm, arguments.config))
     if arguments.verb == "list":
         _print_users([_as_json(user) for user in store.list()], arguments)
     elif arguments.verb == "del":
         store.delete(arguments.name)
         say(f"user {arguments.name} is removed")
+        end_withdrawn(directory)
     elif arguments.verb == "passwd":
         store.set_password(arguments.name, read_new_password(arguments, arguments.name))
         say(f"user {arguments.name} has a new password")

@@ -77,6 +77,7 @@ class Serving:
             "status": self._status,
             "config": self._config,
             "reload": self._reload,
+            "end_withdrawn": self._end_withdrawn,
             "shutdown": self._shutdown,
             **self._scrubbing.commands,
             **self._offloading.commands,
@@ -224,6 +225,10 @@ class Serving:
             "reload=done added=%s removed=%s changed=%s", changes.added, changes.removed, changes.changed
         )
         return {"changes": changes.sentences()}
+
+    async def _end_withdrawn(self, _: Arguments) -> dict[str, Any]:
+        """A user or a share has been removed: what clients still have of it ends."""
+        return {} if self._svms is None else asdict(await self._svms.end_withdrawn())
 
     async def _shutdown(self, _: Arguments) -> dict[str, Any]:
         log.info("command=shutdown stopping=yes")

@@ -20,6 +20,7 @@ from odxfs.serving.svm import RunningSvm, close_all, listen_on
 from odxfs.smb.auth.kerberos import check_keytab
 from odxfs.smb.server import SmbServer
 from odxfs.smb.shares import Share, ShareStore
+from odxfs.smb.withdrawal import Withdrawn, end_withdrawn
 from odxfs.volume import Pool
 
 log = logging.getLogger("odxfs.serving")
@@ -83,6 +84,13 @@ class RunningSvms:
                 await self._finish(removed)
             return changes
 
+    async def end_withdrawn(self) -> Withdrawn:
+        """End what clients have of users and shares that are no more. Raises UserError when those cannot be read."""
+        ended = Withdrawn()
+        for server in self.servers:
+            ended += await end_withdrawn(server)
+        return ended
+
     def _require_running(self) -> None:
         if self._nursery is None:
             raise UserError("the SVMs are being started or stopped", ExitCode.BUSY)
@@ -138,8 +146,10 @@ class RunningSvms:
     async def _finish(self, removed: list[RunningSvm]) -> None:
         for svm in removed:
             await svm.stop()
-        for server in self.servers:
-            await server.leave_foreign_volumes()
+        try:
+            await self.end_withdrawn()
+        except UserError as error:
+            log.error("sessions and tree connects go on that have no user or share any more: %s", error)
 
 
 def _close_svms(svms: Iterable[RunningSvm]) -> None:

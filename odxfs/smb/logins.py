@@ -16,6 +16,7 @@ from odxfs.smb.closing import close_session
 from odxfs.smb.limits import LOGIN_SECONDS, MAX_SESSIONS_PER_CONNECTION, MAX_WAITING_LOGINS
 from odxfs.smb.request import SmbError
 from odxfs.smb.sessions import SessionState
+from odxfs.smb.withdrawal import is_user
 
 if TYPE_CHECKING:
     from odxfs.smb.auth.users import User
@@ -51,6 +52,7 @@ async def log_in(context: RequestContext, session_id: int, token: bytes, expecte
         raise
     if step.done:
         await _finish(connection, session_id, answer_at)
+        _require_user(context, step)
     return step
 
 
@@ -118,6 +120,12 @@ def _check_user(step: AuthStep, expected: User | None) -> None:
         failure = LogonFailure("a login to the session of another user", Status.ACCESS_DENIED)
         failure.account = step.user.name if step.user is not None else ""
         raise failure
+
+
+def _require_user(context: RequestContext, step: AuthStep) -> None:
+    """Raise LogonFailure when the user has been removed while the answer waited: nobody would end the session any more."""
+    if step.user is not None and not is_user(context.server, step.user):
+        raise LogonFailure(f"{step.user.name!r} has been removed")
 
 
 def _turn(context: RequestContext, step: AuthStep) -> float:

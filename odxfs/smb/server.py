@@ -15,7 +15,6 @@ from odxfs.smb import slow_disk
 from odxfs.smb.auth.login_delays import LoginDelays
 from odxfs.smb.caching.breaks import Breaks
 from odxfs.smb.caching.leases import LeaseTable
-from odxfs.smb.closing import close_open, close_tree
 from odxfs.smb.durable import scavenger
 from odxfs.smb.durable.persistence import follow_name, restore_opens
 from odxfs.smb.durable.table import DurableOpens
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from odxfs.smb.sessions import Session
     from odxfs.smb.settings import ServerSettings
     from odxfs.smb.shares import Shares
-    from odxfs.smb.trees import Tree
     from odxfs.volume import Pool
 
 
@@ -134,19 +132,6 @@ class SmbServer:
         for connection in self.connections:
             _add_traffic(found, connection)
         return found
-
-    async def leave_foreign_volumes(self) -> None:
-        """End the tree connects that lead to volumes which are not this server's any more, and what is parked of them."""
-        trees = [tree for session in self.sessions.values() for tree in session.trees.values()]
-        for tree in trees:
-            if self._is_foreign(tree):
-                await close_tree(self, tree)
-        for opened in self.durable:
-            if opened.is_parked and self._is_foreign(opened.tree):
-                await close_open(self, opened)
-
-    def _is_foreign(self, tree: Tree) -> bool:
-        return bool(tree.share.volume) and not self.owns_volume(tree.share.volume)  # IPC$ has none
 
 
 def _add_traffic(totals: dict[int, Traffic], connection: Connection) -> None:

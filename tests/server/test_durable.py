@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from odxfs.ntstatus import Status
+from odxfs.smb.withdrawal import end_withdrawn
 from odxfs.wire.create import CreateAction, CreateDisposition, CreateResponse
 from odxfs.wire.create_contexts import (
     DURABLE_HANDLE_RECONNECT,
@@ -179,10 +180,10 @@ async def test_a_user_has_a_bound_of_parked_opens(tmp_path: Path, monkeypatch: p
 async def test_a_server_that_loses_a_volume_closes_what_is_parked_of_it(tmp_path: Path) -> None:
     async with serve(tmp_path) as served:
         await parked_file(served)
-        await served.server.leave_foreign_volumes()
+        await end_withdrawn(served.server)
         assert len(served.server.durable) == 1
         served.server.owns_volume = lambda _: False
-        await served.server.leave_foreign_volumes()
+        await end_withdrawn(served.server)
         assert len(served.server.registry) == len(served.server.opens) == 0
 
 

@@ -286,3 +286,32 @@ async def test_a_reload_that_is_overtaken_by_the_end_is_refused_in_words(tmp_pat
     assert svms.configuration == before
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+async def test_what_clients_have_of_a_removed_share_or_user_ends_with_the_command(running: Running) -> None:
+    async with logged_in(running.port("default"), ALICE, PASSWORD, "first") as peer:
+        await peer.open("held")
+        done = await trio.to_thread.run_sync(odxfs_ok, "share", "del", running.directory, "first")
+        assert done.out == "share first is removed\n1 tree connect has ended\n"
+        with pytest.raises(Refused) as refused:
+            await peer.open("held")
+        assert refused.value.status == Status.NETWORK_NAME_DELETED
+        done = await trio.to_thread.run_sync(odxfs_ok, "user", "del", running.directory, ALICE)
+        assert done.out == f"user {ALICE} is removed\n1 session has ended\n"
+        with pytest.raises(Refused) as refused:
+            await peer.connect_tree("IPC$")
+        assert refused.value.status == Status.USER_SESSION_DELETED
+    assert running.svm("default")["clients"]["opens"] == 0
+
+
+async def test_a_reload_ends_what_clients_have_of_a_share_that_is_declared_no_more(running: Running) -> None:
+    declared = "[svm.default.share.{}]\n"
+    running.change("# the second\n", declared.format("one") + declared.format("two") + "# the second\n")
+    await trio.to_thread.run_sync(running.reload)
+    async with logged_in(running.port("default"), ALICE, PASSWORD, "one") as peer:
+        await peer.open("held")
+        running.change(declared.format("one"), "")
+        assert "new settings" in (await trio.to_thread.run_sync(running.reload)).out
+        with pytest.raises(Refused) as refused:
+            await peer.open("held")
+        assert refused.value.status == Status.NETWORK_NAME_DELETED

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from odxfs.errors import NotADirectory, NotFound, UserError
 from odxfs.ntstatus import Status
@@ -10,10 +12,11 @@ from odxfs.smb.access import FILE_ALL_ACCESS, READ_ONLY_ACCESS, maximal_access
 from odxfs.smb.limits import MAX_TREES_PER_SESSION
 from odxfs.smb.paths import share_root
 from odxfs.smb.request import RequestContext, SmbError
-from odxfs.smb.sessions import Session
+from odxfs.smb.sessions import Session, SessionState
 from odxfs.smb.shares import Share
 from odxfs.smb.token_share import check_user
 from odxfs.smb.trees import Tree, View
+from odxfs.smb.withdrawal import is_served
 from odxfs.wire.negotiate import Dialect
 from odxfs.wire.negotiate_contexts import Cipher
 from odxfs.wire.tree_connect import (
@@ -40,6 +43,7 @@ async def tree_connect(context: RequestContext) -> TreeConnectResponse:
     if share.encrypt_required and context.connection.protocol.cipher == Cipher.NONE:
         raise SmbError(Status.ACCESS_DENIED, "the share wants encryption and the connection has none")
     tree = await _connect(context, session, share)
+    _require_all_stands(context, session, share)
     if len(session.trees) >= MAX_TREES_PER_SESSION:
         raise SmbError(Status.INSUFFICIENT_RESOURCES, "too many tree connects in one session")
     session.trees[tree.id] = tree
@@ -86,14 +90,30 @@ def _share_name(path: str) -> str:
 
 
 def _find_share(context: RequestContext, name: str) -> Share:
-    try:
+    with _readable():
         share = context.server.shares.find(name)
-    except UserError as error:
-        logger.error("no share can be connected: %s", error)
-        raise SmbError(Status.BAD_NETWORK_NAME) from error
     if share is None:
         raise SmbError(Status.BAD_NETWORK_NAME, f"there is no share {name!r}")
     return share
+
+
+def _require_all_stands(context: RequestContext, session: Session, share: Share) -> None:
+    """Behind the last wait: the share, its volume or the user may have been taken away meanwhile."""
+    if session.state is SessionState.CLOSED:
+        raise SmbError(Status.USER_SESSION_DELETED)
+    with _readable():
+        if not is_served(context.server, share):
+            raise SmbError(Status.BAD_NETWORK_NAME, f"share {share.name!r} is this server's no more")
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Inside, the shares are looked at; SmbError(BAD_NETWORK_NAME) when they cannot be read."""
+    try:
+        yield
+    except UserError as error:
+        logger.error("no share can be connected: %s", error)
+        raise SmbError(Status.BAD_NETWORK_NAME) from error
 
 
 async def _connect(context: RequestContext, session: Session, share: Share) -> Tree:
@@ -110,10 +130,6 @@ async def _connect(context: RequestContext, session: Session, share: Share) -> T
     except (NotFound, NotADirectory) as error:
         raise SmbError(Status.BAD_NETWORK_NAME, f"share {share.name!r} leads nowhere: {error}") from error
     access = maximal_access(await volume.inode(root), None, context.token)
-    if not context.server.owns_volume(
-        share.volume
-    ):  # behind the last wait: it may have changed hands meanwhile
-        raise SmbError(Status.BAD_NETWORK_NAME, f"volume {share.volume!r} is not this server's")
     if share.read_only:
         access &= READ_ONLY_ACCESS
     return Tree(session.next_tree_id, session, share, View(volume, root), access, share.encrypt_required)
