@@ -70,6 +70,12 @@ async def test_what_is_no_file_has_no_data(volume: Volume, kind: int) -> None:
     assert bytes(await volume.read(inode, 0, 20)) == b"a file again"
 
 
+async def test_what_was_a_device_has_no_device_number(volume: Volume) -> None:
+    inode = await volume.create(volume.root, b"disk", 0o60600, 0, 0, rdev=0x801)
+    await volume.change_kind(inode, FILE)
+    assert inode.rdev == 0
+
+
 async def test_what_a_write_that_waits_will_bring_counts_as_data(
     volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:

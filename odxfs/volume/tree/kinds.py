@@ -57,7 +57,7 @@ class Kinds:
         namespace, now = self._namespace, self._pool.clock()
         namespace.directories.remove(directory, entry)
         directory.nlink -= inode.is_directory
-        inode.mode, inode.target, inode.size = mode, target, len(target)
+        inode.mode, inode.target, inode.size, inode.rdev = mode, target, len(target), 0
         inode.nlink, inode.parent = (2, directory.number) if inode.is_directory else (1, InodeNumber(0))
         inode.ctime_ns, inode.reserved_bytes = now, 0
         directory.nlink += inode.is_directory
