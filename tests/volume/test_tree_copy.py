@@ -17,7 +17,7 @@ from odxfs.errors import (
     VolumeError,
 )
 from odxfs.types import LEAF_BYTES
-from odxfs.volume import RenameFlags, Volume, create_pool, open_pool
+from odxfs.volume import CAPABILITY_NAME, AttributeChange, RenameFlags, Volume, create_pool, open_pool
 from tests.volume.test_snapshots import fill, tree_of
 
 
@@ -59,6 +59,18 @@ async def test_a_folder_comes_back_with_all_that_describes_it_and_moves_nothing(
                 assert now[2][0] == was[2][0]
             else:  # its other name, which was never gone, is another file now
                 assert (now[0], now[2], now[3][0], now[4:]) == (was[0], was[2], was[3][0], was[4:])
+
+
+async def test_a_program_comes_back_with_its_privileges(volume: Volume) -> None:
+    program = await volume.create(volume.root, b"program", 0o104755, 1, 2)
+    await volume.write(program, 0, b"#!/bin/ping")
+    await volume.set_attributes(program, AttributeChange(mode=0o4755))
+    await volume.set_xattr(program, CAPABILITY_NAME, b"cap_net_raw")
+    await volume.pool.snapshots.create("main", "then")
+    await restore(volume, "program", "again")
+    copy = await volume.lookup(volume.root, b"again")
+    assert (copy.mode, copy.uid, copy.gid) == (0o104755, 1, 2)
+    assert await volume.get_xattr(copy, CAPABILITY_NAME) == b"cap_net_raw"
 
 
 async def test_what_is_there_stays_unless_it_shall_be_replaced(volume: Volume) -> None:

@@ -144,12 +144,12 @@ class TreeCopy:
         self._copied.bytes += original.size
 
     async def _describe(self, original: Inode, copy: Inode) -> None:
-        """Give a copy the attributes of the original."""
+        """Give a copy the attributes of the original. The owner comes first: who sets it takes away a program's capabilities."""
+        security = await self._source.security(original)
+        await self._destination.set_attributes(copy, _attributes(original, security))
         for attribute in await self._source.list_xattrs(original):
             value = await self._source.get_xattr(original, attribute)
             await self._destination.set_xattr(copy, attribute, value)
-        security = await self._source.security(original)
-        await self._destination.set_attributes(copy, _attributes(original, security))
 
 
 def _attributes(original: Inode, security: bytes) -> AttributeChange:
