@@ -206,6 +206,32 @@ async def test_what_has_no_name_comes_to_lost_and_found(tmp_path: Path) -> None:
         assert await then.list_directory(then.root) == []  # it shows the same damaged rows
 
 
+async def test_what_was_being_deleted_when_a_snapshot_was_made_is_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "pool"
+    create_pool(directory)
+    async with open_pool(directory, owner="test") as pool:
+        volume = pool.volume("main")
+        inode = await volume.create(volume.root, b"file", 0o644, 0, 0)
+        await volume.write(inode, 0, bytes(range(256)) * 64)
+        discard = pool.data.discard
+
+        async def discard_and_capture(number: int) -> None:
+            await discard(number)
+            await pool.snapshots.create("main", "then")
+
+        monkeypatch.setattr(pool.data, "discard", discard_and_capture)
+        await volume.unlink(volume.root, b"file")
+    execute(directory, "UPDATE volume SET inodes = 7")
+    report = await repair_directory(directory)
+    assert (report.lost, report.left) == ([], [])
+    async with open_pool(directory, owner="test") as pool:
+        await pool.snapshots.restore("main", "then")
+        await pool.settle()
+        assert await pool.check() == []
+
+
 async def test_an_index_is_made_anew_without_loss(tmp_path: Path) -> None:
     directory = tmp_path / "pool"
     create_pool(directory)

@@ -301,7 +301,7 @@ class TreeRepair:
                 self._set_size(inode)
             if number not in self.nameless:
                 inode.nlink = links
-            if number not in self.orphans or self.is_past:
+            if links or number in self.nameless:  # what is being deleted may have lost its map already
                 self._set_allocated(inode)
 
     def _set_allocated(self, inode: Inode) -> None:
