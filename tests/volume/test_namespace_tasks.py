@@ -2,14 +2,17 @@
 
 import random
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from odxfs.errors import AlreadyExists, VolumeError
+from odxfs.errors import AlreadyExists, NoAttribute, VolumeError
 from odxfs.types import InodeNumber
 from odxfs.volume import RenameFlags, Volume, create_pool, open_pool
+from odxfs.volume.catalog import overlay
 from odxfs.volume.catalog.interface import CatalogEngine, Changes, Key, Row, Table
 
 FILE = stat.S_IFREG | 0o644
@@ -138,3 +141,43 @@ async def test_a_cancelled_operation_changes_nothing_and_keeps_no_lock(volume: V
     with trio.fail_after(60):
         await volume.create(volume.root, b"after", FILE, 0, 0)
     assert await volume.pool.check() == []
+
+
+class BusyEngine:
+    """An engine that somebody changes something beside, once, while a second page of rows is asked for."""
+
+    def __init__(self, engine: CatalogEngine, change: Callable[[], Awaitable[object]]) -> None:
+        self._engine = engine
+        self._change = change
+        self._pages = 0
+
+    async def range(self, table: Table, low: Key, high: Key, limit: int) -> list[tuple[Key, Row]]:
+        self._pages += 1
+        if self._pages == 2:
+            await self._change()
+        return await self._engine.range(table, low, high, limit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
+async def test_what_comes_while_it_is_looked_for_is_not_taken_for_missing(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bound in ("_LARGEST_READ", "_SMALLEST_READ"):
+        monkeypatch.setattr(overlay, bound, 2)
+    inode = await volume.create(volume.root, b"file", FILE, 0, 0)
+    for name in (b"user.b", b"user.c", b"user.d"):
+        await volume.set_xattr(inode, name, b"")
+        await volume.create_stream(inode, name)
+    for name in (b"user.b", b"user.c", b"user.d"):
+        await volume.remove_xattr(inode, name)
+        await volume.remove_stream(inode, name)
+    view, engine = volume.pool.view, volume.pool.engine
+    view._engine = BusyEngine(engine, lambda: volume.set_xattr(inode, b"user.a", b"value"))
+    with pytest.raises(NoAttribute):
+        await volume.get_xattr(inode, b"user.e")
+    assert await volume.get_xattr(inode, b"user.a") == b"value"
+    view._engine = BusyEngine(engine, lambda: volume.create_stream(inode, b"user.a"))
+    await volume.list_streams(inode)
+    assert [stream.name for stream in await volume.list_streams(inode)] == [b"user.a"]

@@ -64,6 +64,7 @@ class CatalogView:
         self._active = Layer()
         self._frozen: Layer | None = None
         self._durable_commits = 0
+        self._freezes = 0
         self.changes = 0
         """Calls of `put` and `delete` since the last freeze: a bound of the rows that wait in memory."""
 
@@ -71,6 +72,11 @@ class CatalogView:
     def is_dirty(self) -> bool:
         """Whether anything waits for a commit (what is frozen not counted)."""
         return any(self._active.values())
+
+    @property
+    def moment(self) -> tuple[int, int]:
+        """Differs after each `put` and `delete`: for who concludes from an answer during which others had their turn."""
+        return self._freezes, self.changes
 
     def has_changed(self, table: Table, low: Key, high: Key) -> bool:
         """Whether rows with low <= key < high wait for a commit, or are in one that is under way."""
@@ -139,6 +145,7 @@ class CatalogView:
         assert self._frozen is None, "a commit is already under way"
         self._frozen = self._active
         self._active = Layer()
+        self._freezes += 1
         self.changes = 0
         return {table: rows for table, rows in self._frozen.items() if rows}
 

@@ -54,6 +54,9 @@ class SeenView:
     So whatever is kept by inode number (handles, locks, what a kernel knows) never takes a snapshot's inode for the volume's.
     """
 
+    moment = (0, 0)
+    """See CatalogView.moment: nothing changes."""
+
     def __init__(self, past: PastView) -> None:
         self.past = past
 

@@ -53,9 +53,10 @@ class StreamRows:
         """Every named stream, in the order of their folded names."""
         if not base.has_streams:
             return []
+        moment = self._view.moment
         rows = await self._view.range(Table.STREAM, (base.number,), (base.number + 1,))
-        if not rows:
-            base.has_streams = False  # what the view answered holds until the next checkpoint
+        if not rows and moment == self._view.moment:
+            base.has_streams = False
         return [_entry(row) for _key, row in rows]
 
     def put(self, base: Inode, name: bytes, number: InodeNumber) -> None:

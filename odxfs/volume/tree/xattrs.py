@@ -94,12 +94,11 @@ class Xattrs:
 
     async def get(self, inode: Inode, name: bytes) -> bytes:
         """The value. Raises NoAttribute."""
+        moment = self._view.moment
         row = await self._view.get(Table.XATTR, (inode.number, name)) if inode.has_xattrs else None
         if row is None:
-            if inode.has_xattrs and not await self._view.range(
-                Table.XATTR, (inode.number,), (inode.number + 1,), 1
-            ):
-                inode.has_xattrs = False  # what the view answered holds until the next checkpoint
+            if inode.has_xattrs and not await self._has_any(inode.number) and moment == self._view.moment:
+                inode.has_xattrs = False
             raise NoAttribute(f"inode {inode.number} has no attribute {name!r}")
         value = row[0]
         assert isinstance(value, bytes)
@@ -139,6 +138,9 @@ class Xattrs:
     async def names(self, number: InodeNumber) -> list[bytes]:
         """The names, sorted."""
         return list(await self._all(number))
+
+    async def _has_any(self, number: InodeNumber) -> bool:
+        return bool(await self._view.range(Table.XATTR, (number,), (number + 1,), 1))
 
     async def _all(self, number: InodeNumber) -> dict[bytes, bytes]:
         rows = await self._view.range(Table.XATTR, (number,), (number + 1,))
