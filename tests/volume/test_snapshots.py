@@ -18,7 +18,7 @@ from odxfs.errors import (
     Stale,
     StoreFailed,
 )
-from odxfs.types import LEAF_BYTES
+from odxfs.types import BLOCK_BYTES, LEAF_BYTES
 from odxfs.volume import (
     AttributeChange,
     Pool,
@@ -28,6 +28,7 @@ from odxfs.volume import (
     Volume,
     check_directory,
     create_pool,
+    leaf,
     open_pool,
 )
 from odxfs.volume.catalog.interface import PAST
@@ -307,6 +308,27 @@ async def test_whoever_reads_in_a_deleted_snapshot_is_told(volume: Volume) -> No
         view.read_nowait(link, 0, 4096)
     with pytest.raises(NotFound):
         past(pool, view.snapshot)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("form", ["runs", "dense"])
+async def test_a_deletion_frees_no_block_that_the_changed_file_still_has(
+    volume: Volume, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "dense":
+        monkeypatch.setattr(leaf, "MAX_RUNS", 3)
+        monkeypatch.setattr(leaf, "_REJOIN_RUNS", 2)
+    pool = volume.pool
+    disk = await volume.create(volume.root, b"disk", 0o644, 0, 0)
+    for block in range(0, 16, 2):
+        await volume.write(disk, block * BLOCK_BYTES, b"before")
+    snapshot = await pool.snapshots.create("main", "before")
+    for block in (2, 3, 8):
+        await volume.write(disk, block * BLOCK_BYTES, b"after")
+    used = pool.statistics().allocated_bytes
+    assert await pool.snapshots.held_bytes(snapshot) == 2 * BLOCK_BYTES
+    await pool.snapshots.delete("main", "before")
+    await settle(pool)
+    assert pool.statistics().allocated_bytes == used - 2 * BLOCK_BYTES
 
 
 async def test_what_a_deletion_would_free_is_what_it_frees(volume: Volume) -> None:

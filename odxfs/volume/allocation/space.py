@@ -261,6 +261,18 @@ class Space:
                 return True
         return False
 
+    def count_own(self, leaf: Leaf) -> int:
+        """The blocks of a leaf that no other slot names. Raises Corrupt."""
+        places = leaf.place_array()
+        if places is None:
+            runs = [np.arange(place, place + count) for _, count, place in leaf.runs or ()]
+            places = np.concatenate(runs) if runs else np.empty(0, np.int64)
+        own = 0
+        for group, slots in self._by_group(places):
+            counts = group.counts if group.has_counts else None
+            own += len(slots) if counts is None else int(np.count_nonzero(counts[slots] == 0))
+        return own
+
     # -- commits --------------------------------------------------------------------------------------------------
 
     @property

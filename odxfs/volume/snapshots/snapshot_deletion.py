@@ -5,20 +5,25 @@ such rows become the earlier snapshot's. All others are dropped, and with them t
 so a crash leaves a snapshot that is in part deleted, and the next owner goes on.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
 
+from odxfs.errors import Corrupt
 from odxfs.types import BLOCK_BYTES, SnapshotId
 from odxfs.volume.background_queue import BackgroundQueue
 from odxfs.volume.catalog.interface import PAST, Key, Row, Table, successor
-from odxfs.volume.extents import LeafReference, allocated_blocks, unpack_page
+from odxfs.volume.extents import LeafReference, unpack_page
 
 if TYPE_CHECKING:
     from odxfs.volume.pool import Pool
 
 _ROWS = 64
 """Rows given back before other tasks get their turn; those of extent maps take 4 KiB each."""
+
+_LEAVES = 16
+"""Leaves read before others get theirs."""
 
 
 class SnapshotDeletion(BackgroundQueue[SnapshotId]):
@@ -30,17 +35,27 @@ class SnapshotDeletion(BackgroundQueue[SnapshotId]):
 
     async def held_bytes(self, snapshot: SnapshotId, before: SnapshotId | None) -> int:
         """See Snapshots.held_bytes."""
-        counts = self._pool.references.counts
         low: Key = (snapshot,)
         blocks = 0
         while rows := await self._pool.view.range(Table.EXTENTS_PAST, low, (snapshot + 1,), _ROWS):
             for key, row in rows:
                 if not await self._is_inherited(Table.EXTENTS_PAST, key, before):
-                    held = _references(key, row)
-                    blocks += sum(allocated_blocks(found) for found in held if counts.get(found, 1) == 1)
+                    blocks += await self._own_blocks(_references(key, row))
             low = successor(rows[-1][0])
             await trio.lowlevel.checkpoint()
         return blocks * BLOCK_BYTES
+
+    async def _own_blocks(self, references: list[LeafReference]) -> int:
+        """The blocks that would come free if one holder of each of these leaves went, but for those of damaged leaves."""
+        counts = self._pool.references.counts
+        alone = [reference for reference in references if counts.get(reference, 1) == 1]
+        blocks = 0
+        for turn, reference in enumerate(alone, 1):
+            with suppress(Corrupt):  # or gone, with the snapshot
+                blocks += self._pool.space.count_own(await self._pool.windows.leaves.load(reference))
+            if turn % _LEAVES == 0:
+                await trio.lowlevel.checkpoint()
+        return blocks
 
     def hand_down(self, snapshot: SnapshotId, before: SnapshotId | None) -> None:
         """Let go the pages that were kept for a snapshot that no commit could make: those that were not changed since the one

@@ -170,7 +170,10 @@ class Snapshots:
         return tree
 
     async def held_bytes(self, snapshot: Snapshot) -> int:
-        """What deleting the snapshot would free, at least; reads every extent page that was changed since. Raises NotFound."""
+        """What deleting the snapshot would free, at least. Raises NotFound.
+
+        Reads every extent page that was changed since, and the leaves that nothing else holds.
+        """
         if not self._is_readable(snapshot.id):
             raise NotFound(f"snapshot {snapshot.name!r} has been deleted")
         return await self.deletion.held_bytes(snapshot.id, self.before(snapshot.id))
