@@ -252,6 +252,13 @@ class LeafCache:
 
     async def load(self, reference: LeafReference) -> Leaf:
         """The leaf of a reference, read when it is not cached. Raises Corrupt or StoreFailed."""
+        leaf = await self.look_at(reference)
+        if leaf.id not in self._leaves:
+            self.add(leaf)
+        return leaf
+
+    async def look_at(self, reference: LeafReference) -> Leaf:
+        """The same for one look: a leaf that is read for it drives no other out of memory."""
         identifier = leaf_id(reference)
         leaf = self._leaves.get(identifier)
         if leaf is not None:
@@ -269,7 +276,6 @@ class LeafCache:
         leaf.changes = []
         if leaf.allocated != allocated_blocks(reference):
             raise Corrupt(f"leaf {identifier} maps {leaf.allocated} blocks, its holder says otherwise")
-        self.add(leaf)
         return leaf
 
     def add(self, leaf: Leaf) -> None:

@@ -52,7 +52,7 @@ class SnapshotDeletion(BackgroundQueue[SnapshotId]):
         blocks = 0
         for turn, reference in enumerate(alone, 1):
             with suppress(Corrupt):  # or gone, with the snapshot
-                blocks += self._pool.space.count_own(await self._pool.windows.leaves.load(reference))
+                blocks += self._pool.space.count_own(await self._pool.windows.leaves.look_at(reference))
             if turn % _LEAVES == 0:
                 await trio.lowlevel.checkpoint()
         return blocks
