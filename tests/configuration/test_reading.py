@@ -324,6 +324,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert refused.value.exit_code is ExitCode.CONFIG
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "odxfs.toml").write_bytes(b"\xef\xbb\xbf[svm.default]\n")
+    assert list(read_configuration(tmp_path / "odxfs.toml").svm) == [DEFAULT_SVM]
+
+
 def test_without_svms_there_is_the_default_one_unless_a_mount_has_no_shares(tmp_path: Path) -> None:
     file = tmp_path / "odxfs.toml"
     file.write_text("")
