@@ -41,7 +41,9 @@ def read_configuration(file: Path) -> Configuration:
 def read_text(file: Path) -> str:
     """The text of `file`. Raises UserError(CONFIG) when it cannot be read."""
     try:
-        return file.read_text(encoding="utf-8-sig")  # with or without the mark that some editors begin a file with
+        return file.read_text(
+            encoding="utf-8-sig"
+        )  # with or without the mark that some editors begin a file with
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}", ExitCode.CONFIG) from error
     except UnicodeDecodeError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 from collections import Counter
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 import trio
@@ -27,6 +29,8 @@ _UNCONFIRMED_MILLISECONDS = 120_000
 Without it the kernel would send that again for a quarter of an hour, and no probes meanwhile. It ends a peer, too, that takes
 nothing for as long, as `sending.STALLED_SECONDS` does.
 """
+
+_NETWORK_BYTES = 8
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +85,28 @@ def _admit(server: SmbServer, nursery: trio.Nursery, accepted: socket.socket) ->
 
 
 def _least_entitled(waiting: list[Connection]) -> Connection:
-    """The longest-waiting one of the address that has most: so an address that floods the server drives out itself alone."""
-    of_address = Counter(connection.peer_address[0] for connection in waiting)
-    return max(waiting, key=lambda connection: (of_address[connection.peer_address[0]], -connection.number))
+    """The longest-waiting one of the address that has most in the network that has most: so an address that floods the server
+    drives out itself alone, and who has many addresses nobody but his neighbours.
+    """
+    addresses = [connection.peer_address[0] for connection in waiting]
+    of_address, of_network = Counter(addresses), Counter(map(_network, addresses))
+
+    def burden(connection: Connection) -> tuple[int, int, int]:
+        address = connection.peer_address[0]
+        return of_network[_network(address)], of_address[address], -connection.number
+
+    return max(waiting, key=burden)
+
+
+@lru_cache(4 * MAX_UNAUTHENTICATED_CONNECTIONS)
+def _network(address: str) -> bytes:
+    """What one host may have all addresses of: an IPv6 network of 64 bits (RFC 4291 2.5.1), of IPv4 the address itself."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address.encode()  # a local socket has none
+    is_network = isinstance(found, IPv6Address) and found.ipv4_mapped is None
+    return found.packed[:_NETWORK_BYTES] if is_network else found.packed
 
 
 def _configure(accepted: socket.socket) -> None:

@@ -3,12 +3,16 @@
 import errno
 import os
 import socket
+from dataclasses import dataclass
 from functools import partialmethod
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
 
+from odxfs.smb.connection import Connection
+from odxfs.smb.listener import _least_entitled
 from odxfs.smb.settings import ServerSettings
 from odxfs.volume import create_pool, open_pool
 from tests.support.peer import connect
@@ -45,3 +49,29 @@ async def test_a_connection_that_fails_before_it_is_taken_ends_nothing_else(
         async with connect(port) as peer:
             assert peer.wire.dialect
         nursery.cancel_scope.cancel()
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A connection without a login, as far as it counts for which of them has to go."""
+
+    peer_address: tuple[str, int]
+    number: int
+
+
+@pytest.mark.parametrize(
+    ("addresses", "gone"),
+    [
+        (["192.0.2.1", "192.0.2.2", "192.0.2.2"], 1),
+        (["2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1::3"], 1),
+        (["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::3"], 2),
+        (["::ffff:192.0.2.1", "::ffff:192.0.2.2", "::ffff:192.0.2.2"], 1),
+        (["fe80::1%eth0", "fe80:0:0:1::1", "fe80::2%eth0"], 0),
+        (["local", "192.0.2.1"], 0),
+    ],
+)
+def test_who_floods_the_server_from_many_addresses_drives_out_his_own_network_alone(
+    addresses: list[str], gone: int
+) -> None:
+    waiting = [Waiting((address, 1), number) for number, address in enumerate(addresses)]
+    assert _least_entitled(cast(list[Connection], waiting)).number == gone
