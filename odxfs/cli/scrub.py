@@ -104,7 +104,7 @@ def _scrub_here(directory: Path, rate: int, show: Show) -> dict[str, Any]:
             await trio.sleep(POLL_SECONDS)
 
     async def work() -> dict[str, Any]:
-        with single_errors():
+        with single_errors(BrokenPipeError):  # whoever reads the progress has seen enough
             async with open_pool(directory, owner="odxfs scrub") as pool, trio.open_nursery() as nursery:
                 scrub = Scrub(pool)
                 nursery.start_soon(watch, scrub)

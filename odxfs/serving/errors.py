@@ -7,13 +7,15 @@ from odxfs.errors import OdxfsError
 
 
 @contextmanager
-def single_errors() -> Iterator[None]:
-    """Raise the project's own error, or Ctrl-C's, out of the exception groups that nurseries make, if that is all there is."""
+def single_errors(*also: type[Exception]) -> Iterator[None]:
+    """Raise the project's own error, Ctrl-C's, or one of `also` out of the exception groups that nurseries make, if that is all
+    there is.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))
-        if all(isinstance(leaf, OdxfsError | KeyboardInterrupt) for leaf in leaves):
+        if all(isinstance(leaf, (OdxfsError, KeyboardInterrupt, *also)) for leaf in leaves):
             interrupts = [leaf for leaf in leaves if isinstance(leaf, KeyboardInterrupt)]
             raise (interrupts or leaves)[0] from None
         raise
