@@ -20,6 +20,7 @@ from odxfs.volume.comparing import is_as_pinned
 from odxfs.volume.extents import WINDOWS_PER_PAGE, ExtentMap, LeafReference, allocated_blocks
 from odxfs.volume.pins import Pin
 from odxfs.volume.reads import BadBlock, Reader
+from odxfs.volume.tree.inodes import ARCHIVE
 from odxfs.volume.windows import Windows
 from odxfs.volume.writes import (
     SHORT_BYTES,
@@ -439,6 +440,8 @@ class DataPath:
         pool.namespace.mark_dirty(inode)
         if inode.parent:  # a stream: whatever else is written to has none
             pool.namespace.stream_changes.content_changed(inode)
+        else:
+            inode.dos_attributes |= ARCHIVE
         pool.committer.note_change()
         if pool.has_observers:
             pool.emit(ContentChanged(inode.volume, origin, inode.number, offset, length, size_changed))

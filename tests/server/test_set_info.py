@@ -17,7 +17,11 @@ from odxfs.wire.fscc.classes import FileInformationClass as Class
 from odxfs.wire.fscc.ea import ExtendedAttribute, pack_full_ea, unpack_full_ea
 from odxfs.wire.fscc.file_names import FileLinkInformation, FileRenameInformation, FileRenameInformationEx
 from odxfs.wire.fscc.filetime import KEEP, STOP_UPDATES, Filetime, from_ns
+from odxfs.wire.fsctl.codes import Fsctl
+from odxfs.wire.fsctl.sparse import FileZeroDataInformation
+from odxfs.wire.header import Command
 from odxfs.wire.query_info import InfoType
+from odxfs.wire.read import ReadRequest
 from tests.support.remote import DIRECTORY, Remote, remote, served
 from tests.support.serving import OTHER_PASSWORD, OTHER_USER, Served
 
@@ -84,6 +88,36 @@ async def test_attributes(tmp_path: Path) -> None:
         folder = await client.make_directory("d")
         refused = await client.set(folder, Class.BASIC, basic(attributes=FileAttributes.TEMPORARY))
         assert refused is Status.INVALID_PARAMETER
+
+
+@pytest.mark.parametrize("how", ["write", "end of file", "zeros", "stream", "new stream", "rename", "local"])
+async def test_what_changes_a_file_marks_it_for_the_next_backup(tmp_path: Path, how: str) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid, stream = await client.make_file("f", b"x" * 10000), await client.create("f:s")
+        assert await client.set(fid, Class.BASIC, basic(attributes=FileAttributes.HIDDEN)) is Status.SUCCESS
+        await client.call(Command.READ, ReadRequest(fid, 0, 10).pack())
+        assert (
+            await client.set(fid, Class.FULL_EA, pack_full_ea([ExtendedAttribute(b"A", b"v")]))
+            is Status.SUCCESS
+        )
+        assert (await times(client, fid)).file_attributes == FileAttributes.HIDDEN
+        if how == "write":
+            await client.write(fid, 5, b"y")
+        elif how == "end of file":
+            assert await client.set(fid, Class.END_OF_FILE, struct.pack("<q", 7)) is Status.SUCCESS
+        elif how == "zeros":
+            zeros = FileZeroDataInformation(0, 4096).pack()
+            assert (await client.fsctl(fid, Fsctl.SET_ZERO_DATA, zeros))[0] is Status.SUCCESS
+        elif how == "stream":
+            await client.write(stream, 0, b"y")
+        elif how == "new stream":
+            await client.create("f:t")
+        elif how == "rename":
+            await client.close(stream)
+            assert await client.set(fid, Class.RENAME, rename_to("g")) is Status.SUCCESS
+        else:
+            await share.volume.write(await share.volume.lookup(share.volume.root, b"f"), 0, b"y")
+        assert (await times(client, fid)).file_attributes == FileAttributes.HIDDEN | FileAttributes.ARCHIVE
 
 
 async def test_contents_that_make_no_sense_are_no_wrong_length(tmp_path: Path) -> None:

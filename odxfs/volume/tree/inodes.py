@@ -21,6 +21,10 @@ _KIND, _FILE = 0o170000, stat.S_IFREG
 STREAM_MODE = stat.S_IFREG | 0o600
 """What the inode of a stream has for a mode, which nobody asks for."""
 
+ARCHIVE = 0x20
+"""FILE_ATTRIBUTE_ARCHIVE (MS-FSCC 2.6): backup programs take it from a file, and whatever changes or renames the file gives it
+back (MS-FSA 2.1.4.17), for the next backup to find."""
+
 _ROW_FIELDS = Table.INODE.value.row
 
 
@@ -54,7 +58,7 @@ class Inode:
         self.ctime_ns: int
         self.btime_ns: int
         self.dos_attributes: int
-        """FILE_ATTRIBUTE_* bits that were set on purpose (MS-FSCC 2.6); not DIRECTORY, not NORMAL."""
+        """FILE_ATTRIBUTE_* bits that cannot be told from the rest (MS-FSCC 2.6); not DIRECTORY, not NORMAL."""
         self.generation: int
         self.parent: InodeNumber
         """The directory above a directory (the root's is itself), the base of a named stream, 0 for anything else."""

@@ -10,7 +10,7 @@ from odxfs.errors import AlreadyExists, InvalidArgument, IsADirectory, NotADirec
 from odxfs.types import InodeNumber, VolumeId
 from odxfs.volume.changes import EntryRenamed
 from odxfs.volume.tree.directories import DirectoryEntry, check_alive
-from odxfs.volume.tree.inodes import Inode
+from odxfs.volume.tree.inodes import ARCHIVE, Inode
 from odxfs.volume.tree.names import check_name, check_not_reserved
 
 if TYPE_CHECKING:
@@ -218,6 +218,8 @@ class _Move:
     def _finish(self, now: int, *inodes: Inode) -> None:
         for inode in inodes:
             inode.ctime_ns = now
+            if inode.is_file:
+                inode.dos_attributes |= ARCHIVE
             self._namespace.mark_dirty(inode)
         self._namespace.entries_changed(now, self._old_directory, self._new_directory)
 

@@ -13,7 +13,7 @@ from odxfs.volume.catalog.interface import Key, Row, Table
 from odxfs.volume.catalog.overlay import CatalogView
 from odxfs.volume.catalog.past import SeenView
 from odxfs.volume.changes import StreamAdded, StreamRemoved, StreamRenamed
-from odxfs.volume.tree.inodes import STREAM_MODE, Inode, Permit, new_inode_row
+from odxfs.volume.tree.inodes import ARCHIVE, STREAM_MODE, Inode, Permit, new_inode_row
 from odxfs.volume.tree.names import MAX_STREAM_NAME_BYTES, fold, is_stream_name
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ class Streams:
         base = self._namespace.inodes.cached(stream.parent)
         if base is not None:
             base.mtime_ns, base.ctime_ns = stream.mtime_ns, stream.ctime_ns
+            if base.is_file:
+                base.dos_attributes |= ARCHIVE
             self._namespace.mark_dirty(base)
 
     async def drop(self, key: Key, row: Row) -> None:
@@ -172,6 +174,8 @@ class Streams:
 
     def _changed(self, base: Inode, now: int) -> None:
         base.ctime_ns = now
+        if base.is_file:
+            base.dos_attributes |= ARCHIVE
         self._namespace.mark_dirty(base)
         self._pool.committer.note_change()
 
