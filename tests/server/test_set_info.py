@@ -394,6 +394,23 @@ async def test_deletion_waits_for_the_last_close_and_can_be_taken_back(tmp_path:
         assert not await names(client, "f")
 
 
+async def test_what_is_to_be_deleted_is_not_renamed_out_of_it(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        fid, other = await client.make_file("f"), await client.create("f")
+        folder = await client.make_directory("d")
+        for each in (fid, folder):
+            assert await client.set(each, Class.DISPOSITION, b"\1") is Status.SUCCESS
+        for each in (fid, other, folder):
+            assert await client.set(each, Class.RENAME, rename_to("g")) is Status.ACCESS_DENIED
+        assert await client.set(other, Class.DISPOSITION, b"\0") is Status.SUCCESS
+        assert await client.set(fid, Class.RENAME, rename_to("g")) is Status.SUCCESS
+        at_close = await client.create("h", options=CreateOptions.DELETE_ON_CLOSE)
+        assert await client.set(at_close, Class.RENAME, rename_to("i")) is Status.SUCCESS
+        for each in (fid, other, folder, at_close):
+            await client.close(each)
+        assert await stored_names(share) == {b"g"}
+
+
 async def test_what_cannot_be_deleted(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         root = await client.create("", options=DIRECTORY)

@@ -58,6 +58,7 @@ async def rename(
         raise SmbError(Status.SHARING_VIOLATION, "a stream stays with its file")
     if opened.parent is None:
         raise SmbError(Status.ACCESS_DENIED, "the root of a share has no name to change")
+    _require_kept(context, opened)
     await break_caching(context, opened, Use.RENAME)
     target = await _target(context, path)
     _ways = await _check_children_closed(context, opened)  # kept for when that is asked again
@@ -83,10 +84,7 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
         raise SmbError(Status.FILE_IS_A_DIRECTORY)
     if opened.is_stream:
         raise SmbError(Status.INVALID_PARAMETER, "a stream has one name")
-    if opened.entry is not None and context.server.opens.is_delete_pending(
-        opened.inode.number, opened.entry_name
-    ):
-        raise SmbError(Status.ACCESS_DENIED)
+    _require_kept(context, opened)
     await opened.volume.security(opened.inode)
     if not may_link(opened.inode, context.token):
         raise SmbError(Status.ACCESS_DENIED)
@@ -112,6 +110,12 @@ async def link(context: RequestContext, opened: SmbOpen, path: str, *, replace: 
     folder_changed(context.server, target.parent.number, opened)
     if target.inode is not None:
         await opened.volume.pool.followed(target.parent.number)
+
+
+def _require_kept(context: RequestContext, opened: SmbOpen) -> None:
+    """What is to be deleted with its last close gets no other name, nor a further one (MS-FSA, Open.Link.IsDeleted)."""
+    if context.server.opens.is_delete_pending(opened.inode.number, opened.entry_name):
+        raise SmbError(Status.ACCESS_DENIED, "it is to be deleted")
 
 
 async def _target(context: RequestContext, path: str) -> ResolvedPath:
@@ -231,6 +235,7 @@ async def _move(context: RequestContext, opened: SmbOpen, target: ResolvedPath, 
     def permit(moved: Inode, replaced: Inode | None) -> None:
         if moved is not opened.inode:
             raise SmbError(Status.FILE_DELETED, "the name is another file's by now")
+        _require_kept(context, opened)
         _require_lasting(context, target)
         if replaced is not None:
             _permit(context, target, replaced)
