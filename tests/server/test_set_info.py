@@ -411,6 +411,20 @@ async def test_what_is_to_be_deleted_is_not_renamed_out_of_it(tmp_path: Path) ->
         assert await stored_names(share) == {b"g"}
 
 
+async def test_a_file_that_goes_with_its_open_is_kept_after_all(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        plain = await client.make_file("plain")
+        assert await client.set(plain, Class.DISPOSITION_EX, struct.pack("<I", 0x9)) is Status.NOT_SUPPORTED
+        for name, flags in (("kept", (0x8,)), ("gone", (0x8, 0x9))):
+            fid = await client.create(name, options=CreateOptions.DELETE_ON_CLOSE)
+            for each in flags:
+                assert await client.set(fid, Class.DISPOSITION_EX, struct.pack("<I", each)) is Status.SUCCESS
+            _, data = await client.query(fid, Class.STANDARD)
+            assert info.FileStandardInformation.unpack(data).delete_pending == (name == "gone")
+            await client.close(fid)
+        assert await stored_names(share) == {b"plain", b"kept"}
+
+
 async def test_what_cannot_be_deleted(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         root = await client.create("", options=DIRECTORY)

@@ -9,6 +9,7 @@ from odxfs.opens import Use
 from odxfs.smb.access import DELETE, FILE_ATTRIBUTE_READONLY, may_delete, require
 from odxfs.smb.caching.waiting import break_caching
 from odxfs.smb.request import SmbError
+from odxfs.wire.create import CreateOptions
 from odxfs.wire.fscc.file_information import DispositionFlags
 
 if TYPE_CHECKING:
@@ -56,10 +57,18 @@ async def set_disposition_ex(context: RequestContext, opened: SmbOpen, flags: in
     if flags & ~_KNOWN:
         raise SmbError(Status.INVALID_PARAMETER)
     if flags & DispositionFlags.ON_CLOSE:
-        raise SmbError(Status.NOT_SUPPORTED, "delete-on-close is chosen at CREATE")
+        _set_delete_on_close(opened, delete=bool(flags & DispositionFlags.DELETE))
+        return
     await set_disposition(
         context,
         opened,
         delete=bool(flags & DispositionFlags.DELETE),
         ignore_read_only=bool(flags & DispositionFlags.IGNORE_READONLY_ATTRIBUTE),
     )
+
+
+def _set_delete_on_close(opened: SmbOpen, *, delete: bool) -> None:
+    """Take back what the CREATE asked for, which had to have DELETE for that, or ask for it again. SmbError(NOT_SUPPORTED)."""
+    if not opened.create_options & CreateOptions.DELETE_ON_CLOSE:
+        raise SmbError(Status.NOT_SUPPORTED, "delete-on-close is chosen at CREATE")
+    opened.delete_on_close = delete
