@@ -249,6 +249,22 @@ async def test_a_directory_is_renamed_when_nothing_below_is_open(tmp_path: Path)
         assert await names(client, "x\\e\\f")
 
 
+async def test_a_folder_takes_the_name_of_a_file_when_told(tmp_path: Path) -> None:
+    async with served(tmp_path) as share, remote(share) as client:
+        folder = await client.make_directory("folder")
+        await client.close(await client.make_file("folder\\below"))
+        await client.close(await client.make_file("File", b"x"))
+        assert await client.set(folder, Class.RENAME, rename_to("file")) is Status.OBJECT_NAME_COLLISION
+        opened = await client.create("File")
+        assert await client.set(folder, Class.RENAME, rename_to("file", replace=True)) is Status.ACCESS_DENIED
+        await client.close(opened)
+        inside = rename_to("folder\\below", replace=True)
+        assert await client.set(folder, Class.RENAME, inside) is Status.SHARING_VIOLATION
+        assert await client.set(folder, Class.RENAME, rename_to("file", replace=True)) is Status.SUCCESS
+        assert await stored_names(share) == {b"file"}
+        await client.close(await client.create("file\\below", CreateDisposition.OPEN))
+
+
 async def test_each_link_of_a_file_is_deleted_for_itself(tmp_path: Path) -> None:
     async with served(tmp_path) as share, remote(share) as client:
         a = await client.make_file("a", b"content")

@@ -27,7 +27,8 @@ class RenameFlags(IntFlag):
     EXCHANGE = 2
     """Both names exist and change places."""
     MERGE = 1 << 30
-    """Not rename(2)'s: where both names are of one inode the old one goes. POSIX leaves both."""
+    """Not rename(2)'s: where both names are of one inode the old one goes, and a directory takes the name of a file.
+    POSIX leaves both, and refuses."""
 
 
 RenamePermit = Callable[[Inode, Inode | None], None]
@@ -183,7 +184,7 @@ class _Move:
 
     def _replace(self, old: DirectoryEntry, moved: Inode, new: DirectoryEntry, other: Inode) -> None:
         """Take the new name from the inode that has it, then place."""
-        if moved.is_directory and not other.is_directory:
+        if moved.is_directory and not other.is_directory and not self._flags & RenameFlags.MERGE:
             raise NotADirectory(f"{new.name!r} is not a directory")
         if other.is_directory and not moved.is_directory:
             raise IsADirectory(f"{new.name!r} is a directory")
