@@ -8,6 +8,7 @@ import logging
 import os
 import queue
 import threading
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from odxfs.file_owner import open_or_create
@@ -25,7 +26,7 @@ _MOST_WAITING = 1_000
 """Lines kept while none is taken; what comes then is counted."""
 
 
-class PatientLog(logging.Handler):
+class PatientLog(logging.Handler, ABC):
     """Has lines written from a thread of its own. What cannot be written is lost, and counted in the next line that can."""
 
     def __init__(self) -> None:
@@ -58,9 +59,9 @@ class PatientLog(logging.Handler):
                 return
         super().close()
 
+    @abstractmethod
     def _write(self, text: bytes) -> None:
         """Write lines, in the thread. Raises OSError."""
-        raise NotImplementedError
 
     def _end(self) -> None:
         """Nothing more will be written."""
