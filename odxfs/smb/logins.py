@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from odxfs.errors import UserError
 from odxfs.ntstatus import Status
 from odxfs.smb.auth.acceptor import Acceptor, AuthStep
 from odxfs.smb.auth.errors import LogonFailure, TooManyAttempts
@@ -124,8 +125,12 @@ def _check_user(step: AuthStep, expected: User | None) -> None:
 
 def _require_user(context: RequestContext, step: AuthStep) -> None:
     """Raise LogonFailure when the user has been removed while the answer waited: nobody would end the session any more."""
-    if step.user is not None and not is_user(context.server, step.user):
-        raise LogonFailure(f"{step.user.name!r} has been removed")
+    try:
+        stands = step.user is None or is_user(context.server, step.user)
+    except UserError as error:
+        raise LogonFailure(f"the users cannot be read: {error}") from error
+    if not stands:
+        raise LogonFailure("the user has been removed")
 
 
 def _turn(context: RequestContext, step: AuthStep) -> float:

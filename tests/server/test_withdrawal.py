@@ -101,8 +101,9 @@ async def test_nothing_ends_while_it_cannot_be_told_what_has_been_removed(tmp_pa
         await peer.open("file")
 
 
+@pytest.mark.parametrize("is_damaged", [False, True])
 async def test_a_login_that_waits_for_its_answer_fails_when_its_user_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
 ) -> None:
     go_on = trio.Event()
     async with serve(tmp_path) as served, connect(served.port) as peer, trio.open_nursery() as nursery:
@@ -110,8 +111,11 @@ async def test_a_login_that_waits_for_its_answer_fails_when_its_user_is_removed(
 
         async def remove() -> None:
             await until(lambda: any(each.waiting_logins for each in served.server.connections))
-            served.server.users.delete(USER)
-            await end_withdrawn(served.server)
+            if is_damaged:
+                (tmp_path / "users.json").write_text("{}")
+            else:
+                served.server.users.delete(USER)
+                await end_withdrawn(served.server)
             go_on.set()
 
         nursery.start_soon(remove)
